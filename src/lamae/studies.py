@@ -1,0 +1,171 @@
+"""What a study is before it is packed: physical units, views found by name, no torch."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from difflib import get_close_matches
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+
+from lamae.errors import DataError
+
+LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+"""The standard 12 leads in the order in which they are printed."""
+
+OTHER_LEADS = (
+    "-aVR",
+    "V7",
+    "V8",
+    "V9",
+    "V3R",
+    "V4R",
+    "V5R",
+    "V6R",
+    "V7R",
+    "X",
+    "Y",
+    "Z",
+    "A",
+    "ES",
+    "AI",
+    "MV1",
+    "MCL1",
+)
+"""Further leads that archives hold: posterior, right-sided, Frank, Nehb and EASI, modified chest leads."""
+
+MISSING_CODE = -32768
+"""The int16 value that stands for a sample that was not recorded (WFDB format 16, signal(5))."""
+
+_BY_FOLDED_NAME = {name.casefold(): name for name in LEADS + OTHER_LEADS} | {"vx": "X", "vy": "Y", "vz": "Z"}
+
+
+def canonical_lead(name: str) -> str:
+    """Return the standard spelling of an ECG lead name (``"AVR"``, ``"lead ii"``, ``"MDC_ECG_LEAD_V1"``).
+
+    Raises:
+        DataError: The name is none of the leads in ``LEADS`` or ``OTHER_LEADS``.
+    """
+    folded = name.strip().casefold()
+    for prefix in ("mdc_ecg_lead_", "ecg lead ", "lead_", "lead "):
+        folded = folded.removeprefix(prefix)
+    if folded in _BY_FOLDED_NAME:
+        return _BY_FOLDED_NAME[folded]
+    near = get_close_matches(folded, list(_BY_FOLDED_NAME), n=1)
+    hint = f" Did you mean {_BY_FOLDED_NAME[near[0]]!r}?" if near else ""
+    raise DataError(
+        f"unknown ECG lead {name!r}: expected one of {', '.join(LEADS)} (or {', '.join(OTHER_LEADS)}).{hint} "
+        "Give a mapping of names, or choose the channels to read.",
+        reason="unknown-lead",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One acquisition of the heart: an ECG lead, or an echo video.
+
+    Attributes:
+        name: Canonical name of the lead or view.
+        values: ``[samples]`` float32 in mV with NaN where nothing was recorded, or ``[frames, height, width]`` uint8.
+        rate_hz: Samples or frames a second.
+    """
+
+    name: str
+    values: np.ndarray
+    rate_hz: float
+
+    def __post_init__(self) -> None:
+        if self.values.dtype not in (np.float32, np.uint8):
+            raise DataError(
+                f"view {self.name!r}: values must be float32 (mV) or uint8 (grey), found {self.values.dtype}",
+                reason="wrong-dtype",
+            )
+        if not np.isfinite(self.rate_hz) or self.rate_hz <= 0:
+            raise DataError(
+                f"view {self.name!r}: the rate must be above 0 Hz, found {self.rate_hz}", reason="wrong-rate"
+            )
+
+    @property
+    def num_samples(self) -> int:
+        """Number of samples (ECG) or frames (echo)."""
+        return len(self.values)
+
+    @property
+    def duration_s(self) -> float:
+        """Length of the view in seconds."""
+        return len(self.values) / self.rate_hz
+
+
+class Views(Mapping[str, View]):
+    """The views of a study by name, case-insensitively, in the order in which the file holds them."""
+
+    def __init__(self, views: Iterable[View]) -> None:
+        self._by_folded: dict[str, View] = {}
+        for view in views:
+            folded = view.name.casefold()
+            if folded in self._by_folded:
+                raise DataError(
+                    f"two views are named {view.name!r}: names must be unique within a study", reason="duplicated-lead"
+                )
+            self._by_folded[folded] = view
+
+    def __getitem__(self, name: str) -> View:
+        try:
+            return self._by_folded[name.casefold()]
+        except KeyError:
+            raise KeyError(f"no view {name!r}; this study has {', '.join(self)}") from None
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.casefold() in self._by_folded
+
+    def __iter__(self) -> Iterator[str]:
+        return (view.name for view in self._by_folded.values())
+
+    def __len__(self) -> int:
+        return len(self._by_folded)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Study:
+    """One examination of one patient, in physical units.
+
+    Attributes:
+        study_id: Identifier within its source.
+        views: Views by name.
+        modality: ``"ecg"`` or ``"echo"``.
+        patient_id: Identifier of the patient within its source, where the file tells it.
+        acquired_at: Start of the acquisition, where the file tells it.
+        metadata: What else the file tells in fixed keys: ``source_format``, ``age_years``, ``sex`` (``"female" |
+            "male"``), ``codes`` (a mapping from code system to a tuple of codes).
+    """
+
+    study_id: str
+    views: Mapping[str, View]
+    modality: Literal["ecg", "echo"] = "ecg"
+    patient_id: str | None = None
+    acquired_at: datetime | None = None
+    metadata: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedStudy:
+    """A study after preprocessing, exactly as a pack stores it: integers with a scale.
+
+    Attributes:
+        view_names: Names of the views that are present, ``num_views`` of them.
+        values: ``[views, samples]`` int16; ``MISSING_CODE`` where nothing was recorded, and in the padding.
+        scale: ``[views]`` float32, mV for one integer step.
+        rate_hz: Samples a second.
+        has_missing: Whether any value is ``MISSING_CODE``.
+        flags: Quality flags by view name, each a tuple of slugs such as ``("flat",)``; views without a flag are absent.
+        study_flags: Flags of the whole study such as ``"limb-leads-reversed"``.
+    """
+
+    view_names: tuple[str, ...]
+    values: np.ndarray
+    scale: np.ndarray
+    rate_hz: float
+    has_missing: bool
+    flags: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    study_flags: tuple[str, ...] = ()
