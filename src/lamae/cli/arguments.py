@@ -1,0 +1,55 @@
+"""Argument types that several verbs share."""
+
+import argparse
+from typing import Any, TypeAlias
+
+from lamae.errors import ConfigError
+
+Verbs: TypeAlias = "argparse._SubParsersAction[Any]"
+
+
+def positive_int(text: str) -> int:
+    """Return a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text!r}")
+    return value
+
+
+def count(text: str) -> int:
+    """Return a whole number of at least 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, found {text!r}")
+    return value
+
+
+def key_values(pairs: list[str]) -> dict[str, str]:
+    """Return ``["a=1", "b=x"]`` as a dictionary."""
+    found: dict[str, str] = {}
+    for pair in pairs:
+        key, separator, value = pair.partition("=")
+        if not separator:
+            raise argparse.ArgumentTypeError(f"expected NAME=VALUE, found {pair!r}")
+        found[key] = value
+    return found
+
+
+def dotted(words: list[str]) -> dict[str, str]:
+    """Return ``["--a.b", "1", "--c=2"]`` as ``{"a.b": "1", "c": "2"}``.
+
+    Raises:
+        ConfigError: A word is no ``--name``, or its value is missing.
+    """
+    found: dict[str, str] = {}
+    rest = iter(words)
+    for word in rest:
+        if not word.startswith("--"):
+            raise ConfigError(f"unexpected argument {word!r}: settings are given as --name.of.setting VALUE")
+        name, separator, value = word[2:].partition("=")
+        if not separator:
+            value = next(rest, None)
+            if value is None:
+                raise ConfigError(f"the setting {word!r} has no value: give --{name} VALUE")
+        found[name] = value
+    return found

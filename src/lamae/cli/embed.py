@@ -1,0 +1,36 @@
+"""`lamae embed RUN PACK|FILE ... --out FILE.parquet`: one vector a study."""
+
+import argparse
+from pathlib import Path
+
+from lamae.cli.arguments import Verbs, positive_int
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Add ``embed`` to the parser."""
+    parser = verbs.add_parser("embed", help="write the embeddings of files or packs to Parquet")
+    parser.add_argument("model", type=Path, metavar="RUN", help="folder of a pretrained run")
+    parser.add_argument(
+        "inputs", type=Path, nargs="+", metavar="PACK|FILE", help="packs, or files of any format that is read"
+    )
+    parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
+    parser.add_argument("--readout", choices=["cls", "mean", "view-concat"], help="default: what the recipe names")
+    parser.add_argument("--batch-size", type=positive_int, default=64, help="studies at once (default: 64)")
+    parser.add_argument("--hash-ids", action="store_true", help="write salted hashes in place of study ids")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Embed the inputs and print how many went well, and the reasons of those that did not."""
+    from lamae.evals import embed
+
+    print(
+        embed(
+            arguments.model,
+            arguments.inputs,
+            arguments.out,
+            readout=arguments.readout,
+            batch_size=arguments.batch_size,
+            hash_ids=arguments.hash_ids,
+        )
+    )

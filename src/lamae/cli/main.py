@@ -1,0 +1,49 @@
+"""`lamae VERB ...`: find the verb, run it, turn the errors that users meet into one message and an exit status."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+from lamae._version import __version__
+from lamae.cli import adapt, demo, describe, embed, prepare, pretrain, report, simulate
+from lamae.errors import CheckpointError, ConfigError, DataError, MissingExtraError
+
+VERBS = (demo, simulate, prepare, describe, pretrain, adapt, embed, report)
+USER_ERROR, INTERRUPTED = 2, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb and return the exit status: 0 done, 2 an error of the input, 130 interrupted.
+
+    With ``LAMAE_DEBUG`` set in the environment an error keeps its traceback.
+    """
+    parser = build_parser()
+    arguments, settings = parser.parse_known_args(argv)
+    if settings and not getattr(arguments, "takes_settings", False):
+        parser.error(f"unrecognized arguments: {' '.join(settings)}")
+    arguments.settings = settings
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        return arguments.run(arguments) or 0
+    except KeyboardInterrupt:
+        print("lamae: interrupted; the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
+    except (DataError, ConfigError, CheckpointError, MissingExtraError, OSError) as error:
+        if os.environ.get("LAMAE_DEBUG"):
+            raise
+        print(f"lamae: error: {error}", file=sys.stderr)
+        return USER_ERROR
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser with every verb."""
+    parser = argparse.ArgumentParser(
+        prog="lamae", description="Foundation models for structured cardiac examinations.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"lamae {__version__}")
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    for module in VERBS:
+        module.add_verbs(verbs)
+    return parser

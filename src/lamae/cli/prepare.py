@@ -1,0 +1,64 @@
+"""`lamae prepare COHORT ROOT PACK`: files as the hospital holds them to a pack."""
+
+import argparse
+from pathlib import Path
+
+from lamae.cli.arguments import Verbs, count, key_values, positive_int
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Add ``prepare`` to the parser."""
+    parser = verbs.add_parser("prepare", help="read a cohort's files into a pack")
+    parser.add_argument("cohort", help="mimic-iv-ecg, ptb-xl, challenge-2021, challenge-2011, code-15 or folder")
+    parser.add_argument("root", type=Path, help="folder that holds the data set as downloaded")
+    parser.add_argument("pack", type=Path, help="folder to write; the same command goes on with a half-made one")
+    parser.add_argument(
+        "--hosp", type=Path, help="MIMIC-IV hosp folder, to take codes from admissions and diagnoses_icd"
+    )
+    parser.add_argument(
+        "--labels", type=Path, help="table of labels (Ext-ICD for mimic-iv-ecg; CSV or Parquet for folder)"
+    )
+    parser.add_argument(
+        "--option", action="append", default=[], metavar="NAME=VALUE", help="an option of the cohort; may be repeated"
+    )
+    parser.add_argument("--rate-hz", type=float, help="samples a second in the pack (default: 100)")
+    parser.add_argument("--duration-s", type=float, help="length in the pack (default: 10)")
+    parser.add_argument(
+        "--signal", action="append", default=[], metavar="NAME=VALUE",
+        help="another setting of the preprocessing (docs/signals.md), such as bandpass_hz=null; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--workers", type=count, default=2, help="local processes; 0 runs in this one (default: 2)")
+    parser.add_argument("--scheduler", help="address of a dask scheduler, such as tcp://host:8786")
+    parser.add_argument("--shard-size", type=positive_int, default=256, help="studies a shard (default: 256)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Prepare the pack and print what went in, what was refused and why."""
+    from lamae.cohorts import open_cohort
+    from lamae.config import apply_overrides
+    from lamae.prepare import prepare
+    from lamae.signals import EcgPreprocessing
+
+    overrides = key_values(arguments.signal)
+    overrides |= {
+        name: str(getattr(arguments, name))
+        for name in ("rate_hz", "duration_s")
+        if getattr(arguments, name) is not None
+    }
+    cohort = open_cohort(
+        arguments.cohort,
+        arguments.root,
+        hosp=arguments.hosp,
+        labels=arguments.labels,
+        **key_values(arguments.option),
+    )
+    summary = prepare(
+        cohort,
+        arguments.pack,
+        preprocessing=apply_overrides(EcgPreprocessing(), overrides),
+        workers=arguments.workers,
+        scheduler=arguments.scheduler,
+        shard_size=arguments.shard_size,
+    )
+    print(summary)

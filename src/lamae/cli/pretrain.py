@@ -1,0 +1,36 @@
+"""`lamae pretrain RECIPE --data PACK ... --out RUN`: a pretrained model in a folder."""
+
+import argparse
+from pathlib import Path
+
+from lamae.cli.arguments import Verbs, dotted
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Add ``pretrain`` to the parser."""
+    parser = verbs.add_parser(
+        "pretrain",
+        help="pretrain a recipe on packs; the same command resumes",
+        description="Every setting of the recipe can be changed by its dotted name: --optim.lr 1e-3. "
+        "`lamae describe RECIPE` prints them all.",
+    )
+    parser.add_argument("recipe", help="name of a recipe, such as ecg-lamae-tiny")
+    parser.add_argument("--data", type=Path, nargs="+", required=True, metavar="PACK", help="packs to train on")
+    parser.add_argument("--out", type=Path, required=True, metavar="RUN", help="folder to write, or to resume")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="YAML file with settings; those of a run's config.yaml fit"
+    )
+    parser.set_defaults(run=run, takes_settings=True)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Resolve the configuration, then train."""
+    from lamae import recipes
+    from lamae.config import apply_overrides, from_mapping_over, read_yaml
+    from lamae.train import pretrain
+
+    config = recipes.get(arguments.recipe)
+    if arguments.config is not None:
+        config = from_mapping_over(config, read_yaml(arguments.config), source=str(arguments.config))
+    config = apply_overrides(config, dotted(arguments.settings))
+    print(pretrain(config, arguments.data, arguments.out, recipe_name=arguments.recipe))
