@@ -1,0 +1,181 @@
+"""What lies where in a pack, and what ``pack.json`` says. Described in ``docs/pack-format.md``."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lamae.errors import DataError, FormatError
+from lamae.pack.files import write_atomically
+
+FORMAT = "lamae-pack"
+FORMAT_VERSION = 1
+
+INFO_FILE = "pack.json"
+STUDIES_FILE = "studies.parquet"
+REJECTED_FILE = "rejected.parquet"
+VIEWS_FOLDER = "views"
+UNFINISHED_FILE = "prepare.json"
+"""Stands in the folder from the start of a preparation until the pack is finished."""
+
+MAX_VIEW_NAMES = 256
+"""Views are stored as one byte each: an index into the vocabulary of names."""
+
+SHARD_SCHEMA = pa.schema(
+    [
+        ("study_id", pa.string()),
+        ("view", pa.list_(pa.uint8())),
+        ("num_samples", pa.int32()),
+        ("scale", pa.list_(pa.float32())),
+        ("values", pa.large_list(pa.int16())),
+        ("has_missing", pa.bool_()),
+    ],
+    metadata={"format": FORMAT, "format_version": str(FORMAT_VERSION)},
+)
+REJECTED_SCHEMA = pa.schema(
+    [("study_id", pa.string()), ("path", pa.string()), ("reason", pa.string()), ("message", pa.string())]
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileInfo:
+    """Size and hash of one file of a pack.
+
+    Attributes:
+        file: Path relative to the pack, with forward slashes.
+        bytes: Size.
+        sha256: Hash of the content, hexadecimal.
+    """
+
+    file: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardInfo(FileInfo):
+    """One file of views.
+
+    Attributes:
+        rows: Number of studies in it.
+        views: Number of views (leads) of these studies together.
+    """
+
+    rows: int
+    views: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackInfo:
+    """What a pack says about itself.
+
+    Attributes:
+        cohort: Name of the cohort that it was made from.
+        cohort_version: Version of that cohort's data.
+        simulated: Whether the studies come from a simulator.
+        modality: ``"ecg"``.
+        preprocessing: Every parameter of the preprocessing.
+        rate_hz: Samples a second of every view.
+        view_names: Vocabulary of view names; views are stored as indices into it.
+        num_studies: Number of studies.
+        num_views: Number of views of all studies together.
+        num_rejected: Number of refused files.
+        rejected_by_reason: Number of refused files by reason.
+        salt: The user's own part of the salt of patient hashes; empty by default.
+        shards: The files of views, in the order of the studies.
+        tables: The two Parquet tables.
+        content_hash: Hash over the hashes of all files, hexadecimal.
+        format_version: Version of the format.
+    """
+
+    cohort: str
+    cohort_version: str
+    simulated: bool
+    modality: str
+    preprocessing: Mapping[str, Any]
+    rate_hz: float
+    view_names: tuple[str, ...]
+    num_studies: int = 0
+    num_views: int = 0
+    num_rejected: int = 0
+    rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
+    salt: str = ""
+    shards: tuple[ShardInfo, ...] = ()
+    tables: tuple[FileInfo, ...] = ()
+    content_hash: str = ""
+    format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        if not 0 < len(self.view_names) <= MAX_VIEW_NAMES:
+            raise DataError(
+                f"a pack names 1 to {MAX_VIEW_NAMES} views, found {len(self.view_names)}", reason="wrong-view-names"
+            )
+
+
+def shard_file(number: int) -> str:
+    """Return the path of a shard relative to the pack."""
+    return f"{VIEWS_FOLDER}/{number:05d}.arrow"
+
+
+def content_hash(files: Iterable[FileInfo]) -> str:
+    """Return one hash over the names and hashes of all files of a pack."""
+    digest = hashlib.sha256()
+    for info in files:
+        digest.update(f"{info.file} {info.sha256}\n".encode())
+    return digest.hexdigest()
+
+
+def write_info(path: Path, info: PackInfo) -> None:
+    """Write ``pack.json``; its presence says that the pack is finished."""
+    text = json.dumps({"format": FORMAT} | asdict(info), indent=1, ensure_ascii=False)
+    write_atomically(path / INFO_FILE, text.encode())
+
+
+def read_info(path: Path) -> PackInfo:
+    """Read ``pack.json``.
+
+    Raises:
+        FormatError: The folder holds no finished pack, or one of an unknown version or with missing entries.
+    """
+    file = path / INFO_FILE
+    if not file.is_file():
+        raise _no_pack(path)
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise FormatError(f"{file}: not readable as JSON ({error})", reason="damaged-pack") from error
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise FormatError(f'{file}: expected "format": "{FORMAT}", found none; this is no pack', reason="not-a-pack")
+    found = content.get("format_version")
+    if found != FORMAT_VERSION:
+        raise FormatError(
+            f"{file}: pack format version {found}, but this version of lamae reads {FORMAT_VERSION}: "
+            "prepare the pack again, or install the version of lamae that wrote it",
+            reason="unknown-pack-version",
+        )
+    return _parse(file, content)
+
+
+def _parse(file: Path, content: dict[str, Any]) -> PackInfo:
+    try:
+        content["view_names"] = tuple(content["view_names"])
+        content["shards"] = tuple(ShardInfo(**shard) for shard in content["shards"])
+        content["tables"] = tuple(FileInfo(**table) for table in content["tables"])
+        return PackInfo(**content)
+    except (KeyError, TypeError) as error:
+        raise FormatError(f"{file}: entries are missing or unknown ({error})", reason="damaged-pack") from error
+
+
+def _no_pack(path: Path) -> FormatError:
+    if not path.exists():
+        return FormatError(f"{path}: no such folder; give the folder that `prepare` wrote", reason="not-a-pack")
+    if (path / UNFINISHED_FILE).exists():
+        return FormatError(
+            f"{path}: this pack is not finished; run the same `prepare` again and it goes on where it was",
+            reason="unfinished-pack",
+        )
+    return FormatError(f"{path}: no {INFO_FILE} in it, so this is no pack", reason="not-a-pack")
