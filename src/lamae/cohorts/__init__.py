@@ -1,0 +1,59 @@
+"""Cohorts: one reader for the layout of each data set, from a folder on disk to a table of studies."""
+
+from collections.abc import Callable
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from lamae.cohorts.cohort import Cohort
+from lamae.cohorts.folder import Folder
+from lamae.cohorts.mimic_iv_ecg import MimicIvEcg
+from lamae.cohorts.ptb_xl import PtbXl
+from lamae.cohorts.tables import notes
+from lamae.config import from_dict
+from lamae.errors import ConfigError, DataError
+
+__all__ = ["COHORTS", "Cohort", "names", "notes", "open_cohort"]
+
+COHORTS: dict[str, Callable[..., Cohort]] = {
+    "mimic-iv-ecg": MimicIvEcg,
+    "ptb-xl": PtbXl,
+    "folder": Folder,
+}
+"""The known data sets: a dataclass each, whose fields are ``root`` and the options."""
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of the known cohorts."""
+    return tuple(COHORTS)
+
+
+def open_cohort(
+    name: str, root: str | Path, *, hosp: str | Path | None = None, labels: str | Path | None = None, **options: Any
+) -> Cohort:
+    """Open a data set in its own layout.
+
+    Args:
+        name: One of ``names()``.
+        root: Folder that holds the data set as it was downloaded.
+        hosp: MIMIC-IV's ``hosp`` folder, from which ``mimic-iv-ecg`` can take diagnoses.
+        labels: A table of labels: Ext-ICD's for ``mimic-iv-ecg``, your own for ``folder``.
+        options: Options of this cohort, see its class; text is converted to the option's type.
+
+    Raises:
+        ConfigError: The name, or an option, is unknown (the message names the nearest right one).
+        DataError: There is no such folder or file.
+    """
+    if name not in COHORTS:
+        near = get_close_matches(name, list(COHORTS), n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(f"unknown cohort {name!r}: {hint}Known are {', '.join(COHORTS)}")
+    root = Path(root)
+    if not root.is_dir():
+        raise DataError(f"{root}: no such folder; give the one that holds the data set", reason="missing-file")
+    tables = {key: str(path) for key, path in (("hosp", hosp), ("labels", labels)) if path is not None}
+    for path in tables.values():
+        if not Path(path).exists():
+            raise DataError(f"{path}: no such file or folder", reason="missing-file")
+    settings = {"root": str(root.absolute())} | tables | options
+    return from_dict(COHORTS[name], settings, source=f"cohort {name}")  # pyright: ignore[reportArgumentType]

@@ -1,0 +1,111 @@
+"""A folder of ECG files in any mix of the supported formats, with a table of labels where there is one."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import pyarrow as pa
+
+from lamae.cohorts.folder_files import ARRAY_SUFFIXES, find_recordings
+from lamae.cohorts.folder_labels import LabelColumns, label_columns
+from lamae.cohorts.tables import studies_table
+from lamae.errors import DataError
+from lamae.splits import assign_splits
+from lamae.studies import Study
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folder:
+    """Every ECG file below a folder; the study id is the path below the folder without its ending.
+
+    The table of labels is a CSV or Parquet file with one row a study. Its column of study ids holds those ids, or
+    bare file names where they are unique. Columns in a pack's own naming (``label_*``, ``measure_*``, ``age_years``,
+    ``sex``, ``acquired_at``, in Parquet also ``codes_*``) are taken as they are; any other column of numbers becomes
+    a label, other texts stay out of the pack.
+
+    Attributes:
+        root: The folder.
+        labels: The table.
+        source: Put in front of patient ids, so that patients of two archives are not taken for each other.
+        study_column: Name of the table's column of study ids.
+        patient_column: Of patient ids; without it each study counts as a patient of its own.
+        split_column: Of ``train``, ``validation``, ``test``; without it a split by patient is drawn.
+        label_columns: The columns that are labels, instead of all that hold numbers.
+        unknown_studies: What to do about rows whose study has no file: refuse the table, or count and ignore them.
+        split_seed: Seed of the split, where it is drawn.
+        keep_suffix: Keep the file's ending in the study id, for recordings that differ in it alone.
+        lead_names: Other names of leads, by the name in the file.
+        extra_channels: What to do about channels that are no ECG lead.
+        array_leads: For arrays (``.npy``, CSV, ...): their leads in order.
+        array_rate_hz: For arrays: samples a second.
+        array_units: For arrays: ``"mV"``, ``"uV"`` or ``"V"``.
+    """
+
+    root: Path
+    labels: Path | None = None
+    source: str = "folder"
+    study_column: str = "study_id"
+    patient_column: str = "patient_id"
+    split_column: str = "split"
+    label_columns: tuple[str, ...] | None = None
+    unknown_studies: Literal["error", "ignore"] = "error"
+    split_seed: int = 0
+    keep_suffix: bool = False
+    lead_names: dict[str, str] | None = None
+    extra_channels: Literal["error", "ignore"] = "error"
+    array_leads: tuple[str, ...] | None = None
+    array_rate_hz: float | None = None
+    array_units: str | None = None
+
+    name: ClassVar[str] = "folder"
+    version: ClassVar[str] = "unknown"
+    simulated: ClassVar[bool] = False
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options as they were chosen, without paths."""
+        return {name: value for name, value in vars(self).items() if name not in ("root", "labels")}
+
+    def table(self) -> pa.Table:
+        """Return one row a file, or a WFDB record.
+
+        Raises:
+            DataError: Nothing to read is there, two recordings have one id, or the table of labels does not fit.
+        """
+        found = find_recordings(self.root, except_for=self.labels, keep_suffix=self.keep_suffix)
+        if not found.paths:
+            raise DataError(
+                f"{self.root}: no recording found below it; supported are WFDB, DICOM, HL7 aECG and arrays "
+                "(npy, npz, HDF5, MATLAB, CSV)",
+                reason="no-files",
+            )
+        columns: dict[str, Any] = {"study_id": pa.array(found.study_ids), "path": pa.array(found.paths)}
+        notes = {"num_ignored_files": found.num_ignored}
+        if self.labels is not None:
+            naming = LabelColumns(self.study_column, self.patient_column, self.split_column, self.label_columns)
+            more, counted = label_columns(found.study_ids, self.labels, naming, unknown_studies=self.unknown_studies)
+            columns |= more
+            notes |= counted
+        patient_ids = columns.pop("patient_id", None)
+        columns["patient_key"] = _patient_keys(self.source, patient_ids, found.study_ids)
+        if "split" not in columns:
+            columns["split"] = assign_splits(columns["patient_key"], seed=self.split_seed)
+        return studies_table(columns, where=self.root, notes=notes)
+
+    def read(self, path: str, record: str | None = None) -> Study:
+        """Read one file."""
+        from lamae.readers import read
+
+        settings: dict[str, Any] = {"lead_names": self.lead_names, "extra_channels": self.extra_channels}
+        if Path(path).suffix.lower() in ARRAY_SUFFIXES:
+            arrays = {"leads": self.array_leads, "rate_hz": self.array_rate_hz, "units": self.array_units}
+            settings |= {name: value for name, value in arrays.items() if value is not None}
+        return read(self.root / path, **settings)
+
+
+def _patient_keys(source: str, patient_ids: pa.Array | None, study_ids: list[str]) -> list[str]:
+    known = [None] * len(study_ids) if patient_ids is None else patient_ids.to_pylist()
+    return [
+        f"{source}:study:{study}" if patient is None else f"{source}:{patient}"
+        for patient, study in zip(known, study_ids, strict=True)
+    ]

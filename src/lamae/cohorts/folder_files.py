@@ -1,0 +1,76 @@
+"""Which files below a folder are recordings, and which belong to another file."""
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+ARRAY_SUFFIXES = frozenset({".npy", ".npz", ".h5", ".hdf5", ".mat", ".csv"})
+_SUFFIXES = ARRAY_SUFFIXES | {".hea", ".dat", ".dcm", ".dicom", ".xml"}
+_DICOM_MAGIC = slice(128, 132)
+
+
+@dataclass(frozen=True)
+class Recordings:
+    """What was found below a folder.
+
+    Attributes:
+        study_ids: One a recording.
+        paths: Where it is, relative to the folder, with forward slashes.
+        num_ignored: Number of files that are no recording by their name.
+    """
+
+    study_ids: list[str] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    num_ignored: int = 0
+
+
+def find_recordings(root: Path, *, except_for: Path | None = None, keep_suffix: bool = False) -> Recordings:
+    """Find every recording below a folder, in alphabetical order of paths.
+
+    A WFDB header stands for its record: its signal files, and the segments of a multi-segment record, are no
+    recordings of their own. A signal file without a header is one, so that it is refused by the reader and not lost.
+    Hidden files are passed over; files without any ending are looked into for DICOM's mark.
+
+    Args:
+        root: The folder.
+        except_for: A table that may lie in it.
+        keep_suffix: Keep the ending in the study ids.
+    """
+    files = _files_below(root, except_for)
+    headers = [path for path in files if path.endswith(".hea")]
+    parts = {part for header in headers for part in _parts_of_record(root, header)}
+    parts |= {f"{path}.json" for path in files}
+    paths = [path for path in files if path not in parts and _is_recording(root, path)]
+    num_parts = sum(path in parts for path in files)
+    study_ids = [path if keep_suffix else str(PurePosixPath(path).with_suffix("")) for path in paths]
+    return Recordings(study_ids, paths, num_ignored=len(files) - num_parts - len(paths))
+
+
+def _files_below(root: Path, except_for: Path | None) -> list[str]:
+    skipped = except_for.resolve() if except_for else None
+    found = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in names:
+            path = Path(folder, name)
+            if not name.startswith(".") and path.resolve() != skipped:
+                found.append(path.relative_to(root).as_posix())
+    return sorted(found)
+
+
+def _parts_of_record(root: Path, header: str) -> set[str]:
+    """Return the signal files, or the segments' headers, that a WFDB header names (header(5): first word a line)."""
+    lines = (root / header).read_text(encoding="latin-1").splitlines()
+    lines = [line.split() for line in lines if line.strip() and not line.startswith("#")]
+    if not lines:
+        return set()
+    suffix = ".hea" if "/" in lines[0][0] else ""
+    return {str(PurePosixPath(header).with_name(words[0] + suffix)) for words in lines[1:] if "/" not in words[0]}
+
+
+def _is_recording(root: Path, path: str) -> bool:
+    suffix = PurePosixPath(path).suffix.lower()
+    if suffix:
+        return suffix in _SUFFIXES
+    with open(root / path, "rb") as stream:
+        return stream.read(_DICOM_MAGIC.stop)[_DICOM_MAGIC] == b"DICM"

@@ -1,0 +1,243 @@
+# pyright: reportAttributeAccessIssue=false
+# (pyarrow.compute makes its functions when it is imported.)
+"""What the cohorts share: reading tables fast, finding which files are there, and the finished table of studies."""
+
+import csv
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+
+from lamae.errors import DataError
+from lamae.splits import check_disjoint
+
+TEXT, NUMBER, WHOLE, TIME, TRUTH = pa.string(), pa.float32(), pa.int32(), pa.timestamp("us"), pa.bool_()
+CODES = pa.list_(pa.string())
+
+_TYPES = {
+    "study_id": TEXT,
+    "patient_key": TEXT,
+    "path": TEXT,
+    "record": TEXT,
+    "split": TEXT,
+    "acquired_at": TIME,
+    "fold": WHOLE,
+    "age_years": NUMBER,
+    "sex": TEXT,
+    "record_key": TEXT,
+    "source": TEXT,
+    "codes_scp_likelihood": pa.list_(NUMBER),
+}
+"""The columns of a table of studies in their order; ``codes_*``, ``measure_*`` and ``label_*`` follow."""
+
+_TYPE_BY_PREFIX = {"codes_": CODES, "measure_": NUMBER, "label_": NUMBER}
+_NOTES = b"lamae_notes"
+_NULLS = ["", "NaN", "nan", "NA", "N/A", "null", "None"]
+
+
+def read_csv(
+    path: Path, required: Mapping[str, pa.DataType], optional: Mapping[str, pa.DataType] | None = None
+) -> pa.Table:
+    """Read some columns of a CSV file (``.csv`` or ``.csv.gz``); the others are not even converted.
+
+    Args:
+        path: The file; its first line names the columns.
+        required: Types of the columns that must be there.
+        optional: Types of columns that are read where they are there.
+
+    Raises:
+        DataError: The file is absent, lacks a column, or holds something that is not of the column's type.
+    """
+    found = csv_columns(path)
+    check_columns(path, found, required)
+    types = dict(required) | {name: kind for name, kind in (optional or {}).items() if name in found}
+    convert = pa_csv.ConvertOptions(
+        include_columns=list(types), column_types=types, strings_can_be_null=True, null_values=_NULLS
+    )
+    try:
+        return pa_csv.read_csv(
+            path, convert_options=convert, parse_options=pa_csv.ParseOptions(newlines_in_values=True)
+        )
+    except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
+        raise unreadable_table(path, error) from error
+
+
+def unreadable_table(path: Path, error: Exception) -> DataError:
+    """Return the error for a table that Arrow refused, without the row that Arrow quotes: it may name a patient."""
+    cause = re.sub(r"(Expected \d+ columns, got \d+).*", r"\1", str(error), flags=re.DOTALL)
+    return DataError(f"{path}: cannot read this table: {cause}", reason="unreadable-table")
+
+
+def csv_columns(path: Path) -> list[str]:
+    """Return the names in the first line of a CSV file.
+
+    Raises:
+        DataError: There is no such file, it is empty, or it is no text.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file, but this data set needs it", reason="missing-file")
+    try:
+        with pa.input_stream(str(path), compression="detect") as stream:
+            line = stream.read(1 << 16).split(b"\n", 1)[0].decode("utf-8-sig")
+    except (UnicodeDecodeError, OSError) as error:
+        raise DataError(f"{path}: not readable as a CSV file: {error}", reason="unreadable-table") from error
+    if not line.strip():
+        raise DataError(f"{path}: the table is empty; expected a first line with column names", reason="empty-table")
+    return next(csv.reader([line]))
+
+
+def check_columns(path: Path, found: Sequence[str], needed: Iterable[str]) -> None:
+    """Check that a table has the columns that are needed.
+
+    Raises:
+        DataError: A column is missing; the message names the nearest one that is there.
+    """
+    for name in needed:
+        if name not in found:
+            near = get_close_matches(name, list(found), n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise DataError(
+                f"{path}: expected a column {name!r}, found {', '.join(found)}{hint}", reason="missing-column"
+            )
+
+
+def parse_code_lists(column: pa.ChunkedArray | pa.Array) -> pa.ListArray:
+    """Turn texts such as ``"['I480', 'E119']"`` (a Python list, as pandas writes it) into lists of codes.
+
+    Empty lists stay empty, a missing text gives an empty list.
+    """
+    texts = pc.fill_null(_one_array(column), "")
+    return non_empty_strings(pc.split_pattern(pc.replace_substring_regex(texts, r"[\[\](){}'\"\s]", ""), ","))
+
+
+def non_empty_strings(lists: pa.ListArray) -> pa.ListArray:
+    """Return lists of strings without their empty strings."""
+    values = lists.flatten()
+    filled = pc.not_equal(values, "").to_numpy(zero_copy_only=False).astype(bool)
+    before = np.concatenate([[0], np.cumsum(filled)])
+    ends = np.concatenate([[0], np.cumsum(pc.list_value_length(lists).to_numpy(zero_copy_only=False))])
+    return pa.ListArray.from_arrays(pa.array(before[ends], pa.int32()), values.filter(pa.array(filled)))
+
+
+def present_files(root: Path, paths: Iterable[str]) -> np.ndarray:
+    """Tell which files (or folders) are there, by listing each folder once instead of asking for each file.
+
+    Args:
+        root: Folder to which the paths are relative.
+        paths: Relative paths with forward slashes.
+
+    Returns:
+        ``[paths]`` bool.
+    """
+    listings: dict[str, frozenset[str]] = {}
+    present = []
+    for path in paths:
+        folder, _, name = path.rpartition("/")
+        if folder not in listings:
+            listings[folder] = _names_in(root / folder)
+        present.append(name in listings[folder])
+    return np.array(present, dtype=bool)
+
+
+def studies_table(columns: Mapping[str, Any], *, where: Path, notes: Mapping[str, int] | None = None) -> pa.Table:
+    """Return the finished table of a cohort, columns in their order and of their types.
+
+    Args:
+        columns: Arrays (or lists) by name.
+        where: The cohort's folder, for messages.
+        notes: What to tell at the end of the preparation, such as ``num_absent``; kept with the table.
+
+    Raises:
+        DataError: A study id occurs twice, or a patient is in two splits.
+    """
+    ordered = [name for name in _TYPES if name in columns and name != "codes_scp_likelihood"]
+    ordered += [name for name in columns if name not in ordered]
+    table = pa.table({name: _typed(columns[name], _type_of(name)) for name in ordered})
+    _check_unique(table["study_id"], where)
+    if "split" in table.column_names:
+        check_disjoint(table)
+    return with_notes(table, notes or {})
+
+
+def keep_present(table: pa.Table, present: np.ndarray, *, where: Path) -> pa.Table:
+    """Drop the studies whose files are absent, and count them in the notes.
+
+    Raises:
+        DataError: Not one file is there.
+    """
+    if len(table) and not present.any():
+        raise DataError(
+            f"{where}: none of the {len(table)} recordings that the data set lists is there: check that this is the "
+            "folder that holds them",
+            reason="no-files",
+        )
+    counted = notes(table) | {"num_absent": int((~present).sum())}
+    return with_notes(table.filter(pa.array(present)), counted)
+
+
+def with_notes(table: pa.Table, content: Mapping[str, int]) -> pa.Table:
+    """Return the table with notes in its metadata."""
+    return table.replace_schema_metadata({_NOTES: json.dumps(dict(content))})
+
+
+def notes(table: pa.Table) -> dict[str, int]:
+    """Return what a cohort counted while it made its table, such as ``{"num_absent": 566}``."""
+    metadata = table.schema.metadata or {}
+    return json.loads(metadata.get(_NOTES, b"{}"))
+
+
+def nan_to_null(values: np.ndarray) -> pa.Array:
+    """Return numbers as an Arrow array whose NaN are nulls."""
+    return pa.array(values, from_pandas=True)
+
+
+def version_from_folder(root: Path) -> str:
+    """Return the version at the end of a folder's name as archives unpack it (``…-1.0.3``), else ``"unknown"``."""
+    found = re.search(r"(?:^|[-_])(\d+\.\d+(?:\.\d+)?)$", root.resolve().name)
+    return found.group(1) if found else "unknown"
+
+
+def _names_in(folder: Path) -> frozenset[str]:
+    try:
+        return frozenset(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return frozenset()
+
+
+def _one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _type_of(name: str) -> pa.DataType:
+    if name in _TYPES:
+        return _TYPES[name]
+    for prefix, kind in _TYPE_BY_PREFIX.items():
+        if name.startswith(prefix):
+            return kind
+    raise AssertionError(f"no type is known for the column {name!r}")
+
+
+def _typed(values: Any, kind: pa.DataType) -> Any:
+    if isinstance(values, pa.Array | pa.ChunkedArray):
+        return values.cast(kind)
+    return pa.array(values, kind, from_pandas=True)
+
+
+def _check_unique(study_ids: pa.ChunkedArray, where: Path) -> None:
+    num_repeated = len(study_ids) - pc.count_distinct(study_ids).as_py()
+    if num_repeated:
+        counts = pc.value_counts(study_ids)
+        examples = [entry["values"].as_py() for entry in counts if entry["counts"].as_py() > 1][:3]
+        raise DataError(
+            f"{where}: {num_repeated} study ids occur more than once (such as {', '.join(map(repr, examples))}); "
+            "each study needs an id of its own",
+            reason="duplicated-study-id",
+        )
