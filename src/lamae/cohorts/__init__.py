@@ -5,6 +5,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from lamae.cohorts.challenge_2011 import Challenge2011
+from lamae.cohorts.challenge_2021 import Challenge2021
+from lamae.cohorts.code_15 import Code15
 from lamae.cohorts.cohort import Cohort
 from lamae.cohorts.folder import Folder
 from lamae.cohorts.mimic_iv_ecg import MimicIvEcg
@@ -18,6 +21,9 @@ __all__ = ["COHORTS", "Cohort", "names", "notes", "open_cohort"]
 COHORTS: dict[str, Callable[..., Cohort]] = {
     "mimic-iv-ecg": MimicIvEcg,
     "ptb-xl": PtbXl,
+    "challenge-2021": Challenge2021,
+    "challenge-2011": Challenge2011,
+    "code-15": Code15,
     "folder": Folder,
 }
 """The known data sets: a dataclass each, whose fields are ``root`` and the options."""

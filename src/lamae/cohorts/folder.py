@@ -1,8 +1,8 @@
 """A folder of ECG files in any mix of the supported formats, with a table of labels where there is one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -57,14 +57,15 @@ class Folder:
     array_rate_hz: float | None = None
     array_units: str | None = None
 
-    name: ClassVar[str] = "folder"
-    version: ClassVar[str] = "unknown"
-    simulated: ClassVar[bool] = False
+    name: str = field(default="folder", init=False)
+    version: str = field(default="unknown", init=False)
+    simulated: bool = field(default=False, init=False)
 
     @property
     def options(self) -> dict[str, Any]:
         """Options as they were chosen, without paths."""
-        return {name: value for name, value in vars(self).items() if name not in ("root", "labels")}
+        chosen = [one.name for one in fields(self) if one.init and one.name not in ("root", "labels")]
+        return {name: getattr(self, name) for name in chosen}
 
     def table(self) -> pa.Table:
         """Return one row a file, or a WFDB record.

@@ -6,9 +6,9 @@ Source: Wagner et al., PTB-XL, a large publicly available electrocardiography da
 doi 10.13026/kfzx-aw45), and the description of ``ptbxl_database.csv`` there.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -52,8 +52,8 @@ class PtbXl:
     rate_hz: Literal[100, 500] = 100
     partial: bool = True
 
-    name: ClassVar[str] = "ptb-xl"
-    simulated: ClassVar[bool] = False
+    name: str = field(default="ptb-xl", init=False)
+    simulated: bool = field(default=False, init=False)
 
     @property
     def version(self) -> str:

@@ -1,0 +1,110 @@
+"""The PhysioNet/CinC Challenges 2020 and 2021: eight archives of 12-lead ECGs with SNOMED CT codes in the headers.
+
+Source: Reyna et al., Will Two Do? Varying Dimensions in Electrocardiography: the PhysioNet/Computing in Cardiology
+Challenge 2021 (PhysioNet, doi 10.13026/34va-7q14).
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lamae.cohorts.ptb_xl import age_years
+from lamae.cohorts.tables import nan_to_null, studies_table, version_from_folder
+from lamae.errors import DataError
+from lamae.splits import assign_splits
+from lamae.studies import Study
+
+_COMMENT = re.compile(r"^#\s*(Age|Sex|Dx)\s*:[ \t]*(.*?)\s*$", re.MULTILINE | re.IGNORECASE)
+_PTB_XL_RECORD = re.compile(r"HR(\d{5})")
+_SEXES = {"male": "male", "m": "male", "female": "female", "f": "female"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Challenge2021:
+    """Any folder of the Challenge's records; they are found by their headers, wherever they lie below it.
+
+    There are no patient ids, so each recording counts as a patient of its own and the split is drawn by recording.
+    Records ``HRxxxxx`` are PTB-XL's: their ``record_key`` is that of PTB-XL, so that overlaps are seen.
+
+    Attributes:
+        root: The folder.
+        split_seed: Seed of the split.
+    """
+
+    root: Path
+    split_seed: int = 0
+
+    name: str = field(default="challenge-2021", init=False)
+    simulated: bool = field(default=False, init=False)
+
+    @property
+    def version(self) -> str:
+        """Version of the data set, from the folder's name."""
+        return version_from_folder(self.root)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options as they were chosen."""
+        return {"split_seed": self.split_seed}
+
+    def table(self) -> pa.Table:
+        """Return one row a header.
+
+        Raises:
+            DataError: There are no headers, or two of the same name.
+        """
+        paths = sorted(_headers_below(self.root))
+        if not paths:
+            raise DataError(f"{self.root}: no header (.hea) found below it", reason="no-files")
+        study_ids = [path.rpartition("/")[2] for path in paths]
+        comments = [read_comments(self.root / f"{path}.hea") for path in paths]
+        ages = np.array([_number(comment.get("age", "")) for comment in comments], dtype=np.float32)
+        patient_keys = [f"{self.name}:study:{study}" for study in study_ids]
+        columns = {
+            "study_id": study_ids,
+            "patient_key": patient_keys,
+            "path": paths,
+            "split": assign_splits(patient_keys, seed=self.split_seed),
+            "age_years": nan_to_null(age_years(ages)),
+            "sex": [_SEXES.get(comment.get("sex", "").lower()) for comment in comments],
+            "record_key": [record_key(study) for study in study_ids],
+            "codes_snomed": [re.findall(r"\d+", comment.get("dx", "")) for comment in comments],
+        }
+        return studies_table(columns, where=self.root)
+
+    def read(self, path: str, record: str | None = None) -> Study:
+        """Read one recording."""
+        from lamae.readers import read
+
+        return read(self.root / path)
+
+
+def read_comments(header: Path) -> dict[str, str]:
+    """Read age, sex and diagnoses from a header's comments (``#Age: 74`` in 2020, ``# Age: 74`` in 2021)."""
+    text = header.read_text(encoding="latin-1")
+    return {name.lower(): value for name, value in _COMMENT.findall(text)}
+
+
+def record_key(study_id: str) -> str:
+    """Return the key by which the same recording is known in other data sets."""
+    found = _PTB_XL_RECORD.fullmatch(study_id)
+    return f"ptb-xl:{int(found.group(1))}" if found else f"challenge-2021:{study_id}"
+
+
+def _headers_below(root: Path) -> Iterator[str]:
+    for folder, _, names in os.walk(root):
+        below = Path(folder).relative_to(root)
+        yield from ((below / name).as_posix()[:-4] for name in names if name.endswith(".hea"))
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return np.nan
