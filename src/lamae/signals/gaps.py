@@ -1,0 +1,53 @@
+"""Samples that were not recorded: finding the gaps, bridging them, carrying them through resampling."""
+
+import numpy as np
+
+
+def bridge(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """Fill gaps by straight lines, and gaps at an end by the nearest sample.
+
+    Filters need a value everywhere; which of the filled samples count as missing is another question.
+
+    Args:
+        values: ``[leads, samples]`` with NaN where ``missing``.
+        missing: ``[leads, samples]`` bool; leads that miss everything are filled with 0.
+
+    Returns:
+        A copy without NaN.
+    """
+    filled = values.copy()
+    positions = np.arange(values.shape[1])
+    for lead in np.flatnonzero(missing.any(axis=1)):
+        gone = missing[lead]
+        filled[lead, gone] = 0.0 if gone.all() else np.interp(positions[gone], positions[~gone], values[lead, ~gone])
+    return filled
+
+
+def longer_than(missing: np.ndarray, num_samples: int) -> np.ndarray:
+    """Keep of a mask ``[leads, samples]`` only the gaps of more than ``num_samples`` samples."""
+    edges = np.diff(np.pad(missing, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    lead, first = np.nonzero(edges == 1)
+    _, end = np.nonzero(edges == -1)
+    kept = np.zeros_like(missing)
+    for gap in np.flatnonzero(end - first > num_samples):
+        kept[lead[gap], first[gap] : end[gap]] = True
+    return kept
+
+
+def resample_mask(missing: np.ndarray, up: int, down: int, num_samples: int) -> np.ndarray:
+    """Carry a mask through resampling by ``up / down``: a sample is missing when a neighbour in time was.
+
+    Args:
+        missing: ``[leads, samples]`` bool at the old rate.
+        up: Numerator of new rate over old rate.
+        down: Its denominator.
+        num_samples: Samples at the new rate.
+
+    Returns:
+        ``[leads, num_samples]`` bool.
+    """
+    last = missing.shape[1] - 1
+    times = np.arange(num_samples) * down
+    before = np.minimum(times // up, last)
+    after = np.minimum(-(-times // up), last)
+    return missing[:, before] | missing[:, after]
