@@ -1,0 +1,154 @@
+"""The batch: the only thing that passes between the data side and the models.
+
+Integers travel to the device; they become normalised floats there (`lamae.nn.normalise`). A view that a study does not
+have is absent, so nothing is computed for it. The table of fields with units is in ``docs/batch.md``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Self
+
+import torch
+from jaxtyping import Bool, Float32, Int64, Shaped
+from torch import Tensor
+
+VALUE_DTYPES = (torch.int16, torch.uint8, torch.float32, torch.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instances:
+    """All instances of one kind in a batch: what one shared encoder sees, one at a time.
+
+    Attributes:
+        values: Samples or grey levels; ``values * scale`` is in physical units (mV, grey level). For an ECG there is
+            one channel and ``grid`` is ``(samples,)``; for an echo frame ``(height, width)``.
+        scale: Physical units for one integer step, above 0.
+        valid: Which places were recorded; None when all were. What stands in ``values`` elsewhere is never read.
+        study_of: Study of each instance, ``0 .. num_studies - 1``, non-decreasing.
+        view_of: View of each instance, as an index into ``view_names``.
+        time_of: Start of the instance within its study in seconds; 0 where all views are simultaneous.
+        view_names: Names that ``view_of`` points to.
+
+    Raises:
+        ValueError: A shape, a dtype or a value does not fit; values are looked at on the CPU only.
+    """
+
+    values: Shaped[Tensor, "instances channel *grid"]
+    scale: Float32[Tensor, " instances"]
+    valid: Bool[Tensor, "instances *grid"] | None
+    study_of: Int64[Tensor, " instances"]
+    view_of: Int64[Tensor, " instances"]
+    time_of: Float32[Tensor, " instances"]
+    view_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.values.ndim < 3 or self.values.dtype not in VALUE_DTYPES:
+            raise ValueError(
+                "values must be [instances, channel, *grid] of int16, uint8 or float, "
+                f"found {tuple(self.values.shape)} {self.values.dtype}"
+            )
+        num_instances = len(self.values)
+        for name, dtype in (
+            ("scale", torch.float32),
+            ("study_of", torch.int64),
+            ("view_of", torch.int64),
+            ("time_of", torch.float32),
+        ):
+            _check_tensor(name, getattr(self, name), (num_instances,), dtype)
+        if self.valid is not None:
+            _check_tensor("valid", self.valid, (num_instances, *self.grid), torch.bool)
+        if not self.view_names or len(set(self.view_names)) != len(self.view_names):
+            raise ValueError(f"view_names must be one or more distinct names, found {self.view_names}")
+        if self.values.device.type == "cpu":
+            self._check_values()
+
+    def _check_values(self) -> None:
+        if len(self) == 0:
+            return
+        if not bool((self.scale > 0).all()) or not bool(self.scale.isfinite().all()):
+            raise ValueError(f"scale must be finite and above 0, found a minimum of {self.scale.min().item()}")
+        if int(self.study_of[0]) < 0 or bool((self.study_of.diff() < 0).any()):
+            raise ValueError("study_of must be non-decreasing from 0 on: sort the instances by study")
+        if int(self.view_of.min()) < 0 or int(self.view_of.max()) >= len(self.view_names):
+            raise ValueError(
+                f"view_of must lie in 0 .. {len(self.view_names) - 1} (view_names has {len(self.view_names)}), "
+                f"found {int(self.view_of.min())} .. {int(self.view_of.max())}"
+            )
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Extent of one instance without its channels, such as ``(samples,)``."""
+        return tuple(self.values.shape[2:])
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
+        """Return the same instances on ``device``."""
+        return replace(self, **_moved(self, device, non_blocking))
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyBatch:
+    """Some of the studies of one global batch, as streams of instances.
+
+    Attributes:
+        streams: Instances by name of the stream, such as ``{"ecg": ...}``.
+        num_studies: Number of studies in this batch; each has an instance in at least one stream.
+        positions: Position of each study within the global batch (all ranks, all micro-batches), each one once. Masks
+            depend on it, so that they do not depend on how the global batch was cut.
+        global_size: Number of studies in the global batch; losses are divided by it.
+        index: Row of each study in its data set, for error reports.
+        targets: Labels or other targets a study, None in pretraining.
+
+    Raises:
+        ValueError: A shape, a dtype or a value does not fit.
+    """
+
+    streams: Mapping[str, Instances]
+    num_studies: int
+    positions: Int64[Tensor, " studies"]
+    global_size: int
+    index: Int64[Tensor, " studies"]
+    targets: Shaped[Tensor, "studies ..."] | None = None
+
+    def __post_init__(self) -> None:
+        if self.num_studies < 1 or not self.streams:
+            raise ValueError(f"a batch needs a study and a stream, found {self.num_studies} and {len(self.streams)}")
+        _check_tensor("positions", self.positions, (self.num_studies,), torch.int64)
+        _check_tensor("index", self.index, (self.num_studies,), torch.int64)
+        if self.targets is not None and len(self.targets) != self.num_studies:
+            raise ValueError(f"targets must have one row a study ({self.num_studies}), found {len(self.targets)}")
+        if self.positions.device.type == "cpu":
+            self._check_values()
+
+    def _check_values(self) -> None:
+        low, high = int(self.positions.min()), int(self.positions.max())
+        if low < 0 or high >= self.global_size or len(self.positions.unique()) != self.num_studies:
+            raise ValueError(
+                f"positions must be distinct and lie in 0 .. {self.global_size - 1} (global_size {self.global_size}), "
+                f"found {low} .. {high}, {len(self.positions.unique())} distinct of {self.num_studies}"
+            )
+        present = torch.cat([instances.study_of for instances in self.streams.values()]).unique()
+        if len(present) != self.num_studies or int(present[-1]) != self.num_studies - 1:
+            raise ValueError(
+                f"each of the {self.num_studies} studies needs an instance in some stream, "
+                f"found instances of {len(present)} studies, the highest {int(present[-1]) if len(present) else None}"
+            )
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
+        """Return the same batch on ``device``."""
+        streams = {name: instances.to(device, non_blocking=non_blocking) for name, instances in self.streams.items()}
+        return replace(self, streams=streams, **_moved(self, device, non_blocking))
+
+
+def _moved(holder: Instances | StudyBatch, device: torch.device | str, non_blocking: bool) -> dict[str, Tensor]:
+    values = {field.name: getattr(holder, field.name) for field in fields(holder)}
+    return {k: v.to(device, non_blocking=non_blocking) for k, v in values.items() if isinstance(v, Tensor)}
+
+
+def _check_tensor(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    if tuple(tensor.shape) != shape or tensor.dtype != dtype:
+        raise ValueError(
+            f"{name} must have shape {shape} and dtype {dtype}, found {tuple(tensor.shape)} and {tensor.dtype}"
+        )

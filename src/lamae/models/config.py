@@ -1,0 +1,128 @@
+"""The configuration of a masked autoencoder; it is stored with its checkpoint."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lamae.errors import ConfigError
+from lamae.nn.attention import AttentionKernel
+from lamae.nn.masks import MaskConfig
+from lamae.nn.normalise import Normalisation
+from lamae.nn.patches import patch_grid
+from lamae.nn.transformer import TransformerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class StreamConfig:
+    """The instances of one stream and how they are cut and normalised.
+
+    Attributes:
+        patch: Extent of a patch along each axis, in samples, pixels or frames.
+        grid: Extent of an instance along each axis, such as ``(1000,)`` for 10 s at 100 Hz.
+        view_names: Views that the model knows, in the order of its identity table.
+        channels: Channels of an instance.
+        normalise: z-score by ``"study"`` or ``"view"``, or ``"fixed"`` division.
+        fixed_scale: Physical units (mV, grey level) that become 1 with ``normalise="fixed"``.
+        std_floor: Least standard deviation by which z-scores divide, in physical units.
+    """
+
+    patch: tuple[int, ...]
+    grid: tuple[int, ...]
+    view_names: tuple[str, ...]
+    channels: int = 1
+    normalise: Normalisation = "study"
+    fixed_scale: float = 1.0
+    std_floor: float = 0.01
+
+    def __post_init__(self) -> None:
+        patch_grid(self.grid, self.patch)
+        if self.channels < 1 or self.fixed_scale <= 0 or self.std_floor <= 0:
+            raise ConfigError(f"channels, fixed_scale and std_floor must be above 0, found {self}")
+        if not self.view_names or len(set(self.view_names)) != len(self.view_names):
+            raise ConfigError(f"view_names must be one or more distinct names, found {self.view_names}")
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """Number of patches along each axis."""
+        return patch_grid(self.grid, self.patch)
+
+    @property
+    def num_patches(self) -> int:
+        """Number of patches of an instance."""
+        return math.prod(self.counts)
+
+    @property
+    def num_elements(self) -> int:
+        """Number of values in a patch, channels included."""
+        return math.prod(self.patch) * self.channels
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskedAutoencoderConfig:
+    """Everything that `lamae.models.MaskedAutoencoder` is built from.
+
+    Attributes:
+        streams: Instances by name of the stream; each stream has its own encoder and decoder of the same size.
+        encoder: Size of the encoder.
+        latent: Size of latent attention; depth 0 makes the views independent (MAE). Its width is the encoder's.
+        decoder: Size of the decoder.
+        view_identity: ``"learned"``: an embedding of the view's name is added in encoder and decoder.
+        instance_cls: Each instance has a CLS token of its own as in ViTMAE; for latent depth 0.
+        decoder_context: What the decoder of an instance sees of the rest of its study: nothing (the papers), its CLS
+            token, or its CLS token and the mean token of each view.
+        target: ``"patch-normalised"``: each patch by its own mean and standard deviation; ``"raw"``: as normalised.
+        attention_kernel: See `lamae.nn.attention.choose_kernel`.
+        mask: What is hidden in pretraining.
+
+    Raises:
+        ConfigError: Settings contradict each other.
+    """
+
+    streams: Mapping[str, StreamConfig]
+    encoder: TransformerConfig
+    latent: TransformerConfig
+    decoder: TransformerConfig
+    view_identity: Literal["none", "learned"] = "learned"
+    instance_cls: bool = False
+    decoder_context: Literal["none", "cls", "summaries"] = "none"
+    target: Literal["raw", "patch-normalised"] = "patch-normalised"
+    attention_kernel: AttentionKernel = "auto"
+    mask: MaskConfig = field(default_factory=MaskConfig)
+
+    def __post_init__(self) -> None:
+        if not self.streams:
+            raise ConfigError("streams is empty: a model needs at least one stream")
+        if any("." in name or not name for name in self.streams):
+            raise ConfigError(f"names of streams must be non-empty and without dots, found {list(self.streams)}")
+        if self.encoder.depth < 1:
+            raise ConfigError(f"encoder.depth must be at least 1, found {self.encoder.depth}")
+        if self.latent.depth > 0 and self.latent.dim != self.encoder.dim:
+            raise ConfigError(
+                f"latent.dim must equal encoder.dim, found {self.latent.dim} and {self.encoder.dim}: "
+                "latent attention works on the encoder's tokens"
+            )
+        if self.latent.depth > 0 and self.instance_cls:
+            raise ConfigError("instance_cls is for latent depth 0: with latent attention the study has the CLS token")
+        if self.latent.depth == 0:
+            self._check_independent()
+        if self.mask.hidden_views > 0 and self.decoder_context == "none":
+            raise ConfigError(
+                "mask.hidden_views needs decoder_context 'cls' or 'summaries': "
+                "without it nothing leads from the other views to the decoder of a hidden one"
+            )
+        for name, stream in self.streams.items():
+            self.mask.num_visible(stream.num_patches)
+            if self.mask.strategy == "block" and len(stream.grid) > 1:
+                raise ConfigError(f"mask.strategy 'block' is for one axis, but stream {name!r} has {len(stream.grid)}")
+
+    def _check_independent(self) -> None:
+        if self.decoder_context != "none":
+            raise ConfigError(f"decoder_context {self.decoder_context!r} needs latent attention, but latent.depth is 0")
+        if self.mask.latent_ratio > 0:
+            raise ConfigError(f"mask.latent_ratio {self.mask.latent_ratio} needs latent attention: latent.depth is 0")
+
+    @property
+    def patch_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Extent of a patch by stream, as `lamae.nn.masks.draw_masks` takes it."""
+        return {name: stream.patch for name, stream in self.streams.items()}

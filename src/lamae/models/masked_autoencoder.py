@@ -1,0 +1,245 @@
+"""The latent attention masked autoencoder (LAMAE) and its relatives with independent views (MAE)."""
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lamae.batch import Instances, StudyBatch
+from lamae.errors import ConfigError
+from lamae.models.config import MaskedAutoencoderConfig, StreamConfig
+from lamae.models.decoder import InstanceDecoder
+from lamae.models.encoder import InstanceEncoder, known_views
+from lamae.models.latent_attention import LatentAttention, gather_studies, scatter_instances
+from lamae.models.readout import Features
+from lamae.models.study_context import study_context
+from lamae.nn.masks import patches_with_data
+from lamae.nn.normalise import Normalised, normalise
+from lamae.nn.output import MaskedOutput, MaskedPrediction
+from lamae.nn.patches import patchify
+from lamae.nn.plan import LatentPlan, MaskPlan, StreamMask, full_plan
+from lamae.nn.targets import element_validity, make_targets
+from lamae.nn.transformer import initialise, initialise_tokens
+
+
+class MaskedAutoencoder(nn.Module):
+    """Predicts the hidden patches of each view of a study from what is visible in all of them.
+
+    1. Integers become normalised values, and each instance is cut into patches.
+    2. The encoder of the stream sees the visible patches of each instance, and nothing else.
+    3. Latent attention mixes the visible tokens of all instances of a study (none at depth 0: MAE).
+    4. The decoder of the stream decodes each instance from its mixed tokens, with a mask token where it has none.
+    5. The hidden patches are predicted and stand beside their true values.
+
+    Sources: He et al. 2022 (MAE); the LAMAE papers on ECG (section 2) and on echocardiography (section 2).
+
+    Args:
+        config: Everything about the model.
+        generator: Source of the initial weights; None is torch's default generator.
+    """
+
+    def __init__(self, config: MaskedAutoencoderConfig, *, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        kernel = config.attention_kernel
+        self.encoders = nn.ModuleDict({name: InstanceEncoder(config, s) for name, s in config.streams.items()})
+        self.latent = LatentAttention(config.latent, kernel=kernel) if config.latent.depth > 0 else None
+        self.decoders = nn.ModuleDict({name: InstanceDecoder(config, s) for name, s in config.streams.items()})
+        initialise(self, generator=generator)
+        tokens = [p for name, p in self.named_parameters() if name.endswith(("cls", "identity", "mask_token"))]
+        initialise_tokens(*tokens, generator=generator)
+
+    def forward(self, batch: StudyBatch, plan: MaskPlan) -> MaskedOutput:
+        """Predict the target patches of each mask of the plan.
+
+        Args:
+            batch: Studies, on the model's device.
+            plan: Masks drawn for this batch by `lamae.nn.masks.draw_masks`, on the model's device.
+
+        Raises:
+            ConfigError: The batch has a stream, a grid or a view that the model is not made for.
+        """
+        patches = {name: patchify(self.normalised(batch, name).values, s.patch) for name, s in self._streams(batch)}
+        predictions: dict[str, list[MaskedPrediction]] = {name: [] for name in patches}
+        summaries = []
+        for index in range(plan.num_masks):
+            masks = {name: plan.streams[name][index] for name in patches}
+            latent = plan.latent[index]
+            hidden = {name: self.encode(name, batch, patches[name], masks[name]) for name in patches}
+            cls, mixed, own_cls = self.mix(hidden, latent, batch.num_studies)
+            summaries.append(_mean_token(mixed.detach(), latent))
+            slots = self.decode(batch, masks, latent, cls=cls, mixed=mixed, own_cls=own_cls)
+            for name, mask in masks.items():
+                targets = slots[name][:, mask.context.shape[1] :]
+                prediction = self._predict(name, batch.streams[name], patches[name], mask, targets)
+                predictions[name].append(prediction)
+        return MaskedOutput(
+            predictions={name: tuple(found) for name, found in predictions.items()},
+            num_studies=batch.num_studies,
+            summary=summaries[0],
+        )
+
+    def features(self, batch: StudyBatch, *, stream: str | None = None) -> Features:
+        """Encode all recorded patches, nothing hidden.
+
+        Args:
+            batch: Studies, on the model's device.
+            stream: Whose tokens to return; None: the only stream. Latent attention sees all streams of the batch.
+
+        Raises:
+            ConfigError: The batch does not fit the model, or there are several streams and none was named.
+        """
+        name = self._chosen_stream(stream)
+        plan = self.full_plan(batch).to(batch.positions.device)
+        patches = {n: patchify(self.normalised(batch, n).values, s.patch) for n, s in self._streams(batch)}
+        hidden = {n: self.encode(n, batch, patches[n], plan.streams[n][0]) for n in patches}
+        cls, mixed, _ = self.mix(hidden, plan.latent[0], batch.num_studies)
+        instances, mask = batch.streams[name], plan.streams[name][0]
+        put = None if plan.latent[0].put is None else plan.latent[0].put[name]
+        shape = (len(instances), mask.context.shape[1])
+        tokens = scatter_instances(mixed, put, absent=mixed.new_zeros(mixed.shape[-1]), shape=shape)
+        valid = torch.ones(shape, dtype=torch.bool, device=tokens.device)
+        return Features(
+            tokens=tokens,
+            token_valid=valid if mask.slot_valid is None else mask.slot_valid,
+            cls=cls,
+            study_of=instances.study_of,
+            view_of=instances.view_of,
+            time_of=instances.time_of,
+            view_names=instances.view_names,
+            num_studies=batch.num_studies,
+        )
+
+    def normalised(self, batch: StudyBatch, name: str) -> Normalised:
+        """Sentence 1 for one stream, before the cut: normalised values and the way back to physical units."""
+        stream = self.config.streams[name]
+        return normalise(
+            batch.streams[name],
+            how=stream.normalise,
+            fixed_scale=stream.fixed_scale,
+            std_floor=stream.std_floor,
+            num_studies=batch.num_studies,
+        )
+
+    def full_plan(self, batch: StudyBatch) -> MaskPlan:
+        """The plan, on the CPU, in which everything recorded is visible."""
+        valid = {name: patches_with_data(batch.streams[name], s.patch) for name, s in self._streams(batch)}
+        return full_plan(batch, valid, {name: s.num_patches for name, s in self._streams(batch)})
+
+    def encode(self, name: str, batch: StudyBatch, patches: Tensor, mask: StreamMask) -> Tensor:
+        """Sentence 2 for one stream: ``[encoded instances, tokens, dim]``."""
+        stream = self.config.streams[name]
+        view_of = known_views(batch.streams[name], stream, needed=self.config.view_identity == "learned")
+        context = mask.context
+        if mask.encoded is not None:
+            patches, context, view_of = patches[mask.encoded], context[mask.encoded], view_of[mask.encoded]
+        return self.encoders[name](take_patches(patches, context), context, view_of, mask.context_valid)
+
+    def mix(
+        self, hidden: Mapping[str, Tensor], plan: LatentPlan, num_studies: int
+    ) -> tuple[Tensor | None, Float[Tensor, "studies kept dim"], dict[str, Tensor]]:
+        """Sentence 3: CLS token of each study (None at depth 0), mixed tokens, and CLS tokens of the instances."""
+        own_cls = {name: tokens[:, :1] for name, tokens in hidden.items()} if self.config.instance_cls else {}
+        tokens = [tokens[:, 1:] if self.config.instance_cls else tokens for tokens in hidden.values()]
+        studies = gather_studies(tokens, plan, num_studies)
+        if self.latent is None:
+            return None, studies, own_cls
+        cls, mixed = self.latent(studies, plan.take_valid)
+        return cls, mixed, own_cls
+
+    def decode(
+        self,
+        batch: StudyBatch,
+        masks: Mapping[str, StreamMask],
+        plan: LatentPlan,
+        *,
+        cls: Tensor | None,
+        mixed: Tensor,
+        own_cls: Mapping[str, Tensor],
+    ) -> dict[str, Float[Tensor, "instances slots dim"]]:
+        """Sentence 4: decoded slots (context, then target) of each instance by stream."""
+        tokens = {}
+        for name, mask in masks.items():
+            decoder = self.decoder(name)
+            put = None if plan.put is None else plan.put[name]
+            embedded = decoder.embed(mixed)
+            tokens[name] = scatter_instances(
+                embedded, put, absent=decoder.mask_token, shape=(mask.context.shape[0], mask.context.shape[1])
+            )
+        slots = {}
+        for name, mask in masks.items():
+            instances, decoder = batch.streams[name], self.decoder(name)
+            view_of = known_views(instances, self.config.streams[name], needed=decoder.identity is not None)
+            front, front_valid = study_context(
+                self.config.decoder_context, decoder, instances, masks, plan, cls=cls, tokens=tokens
+            )
+            if self.config.instance_cls:
+                front = _of_all_instances(decoder, own_cls[name], mask)
+            slots[name] = decoder(tokens[name], mask, view_of, front, front_valid)
+        return slots
+
+    def decoder(self, name: str) -> InstanceDecoder:
+        """The decoder of a stream."""
+        decoder = self.decoders[name]
+        assert isinstance(decoder, InstanceDecoder)
+        return decoder
+
+    def _predict(
+        self, name: str, instances: Instances, patches: Tensor, mask: StreamMask, slots: Tensor
+    ) -> MaskedPrediction:
+        """Sentence 5 for one stream."""
+        valid = element_validity(instances, self.config.streams[name].patch, mask.target)
+        return MaskedPrediction(
+            predicted=self.decoder(name).predict(slots),
+            target=make_targets(take_patches(patches, mask.target), valid, how=self.config.target).values,
+            valid=valid,
+            study_of=instances.study_of,
+        )
+
+    def _streams(self, batch: StudyBatch) -> list[tuple[str, StreamConfig]]:
+        """The streams of the batch with their configuration, in the model's order."""
+        unknown = set(batch.streams) - set(self.config.streams)
+        if unknown:
+            raise ConfigError(
+                f"the batch has streams {sorted(unknown)}, the model was made for {list(self.config.streams)}"
+            )
+        for name, instances in batch.streams.items():
+            stream = self.config.streams[name]
+            if instances.grid != stream.grid or instances.values.shape[1] != stream.channels:
+                raise ConfigError(
+                    f"stream {name!r}: the model was made for {stream.channels} channels of {stream.grid}, "
+                    f"found {instances.values.shape[1]} of {instances.grid}: prepare the data as for pretraining"
+                )
+        return [(name, self.config.streams[name]) for name in batch.streams]
+
+    def _chosen_stream(self, stream: str | None) -> str:
+        names = list(self.config.streams)
+        if stream is None and len(names) == 1:
+            return names[0]
+        if stream not in names:
+            raise ConfigError(f"name the stream whose tokens you want: one of {names}, found {stream!r}")
+        return stream
+
+
+def take_patches(
+    patches: Float[Tensor, "instances patches elements"], places: Tensor
+) -> Float[Tensor, "instances some elements"]:
+    """The patches of each instance at the given places."""
+    return patches[torch.arange(len(patches), device=patches.device).unsqueeze(1), places]
+
+
+def _mean_token(mixed: Float[Tensor, "studies kept dim"], plan: LatentPlan) -> Float[Tensor, "studies dim"]:
+    if plan.take_valid is None:
+        return mixed.float().mean(dim=1)
+    weight = plan.take_valid.unsqueeze(-1).float()
+    return (mixed.float() * weight).sum(1) / weight.sum(1).clamp_min(1)
+
+
+def _of_all_instances(decoder: InstanceDecoder, own_cls: Tensor, mask: StreamMask) -> Tensor:
+    """The instances' own CLS tokens for the decoder; the mask token for instances that were not encoded."""
+    embedded = decoder.embed(own_cls)
+    if mask.encoded is None:
+        return embedded
+    absent = decoder.mask_token.to(embedded.dtype).expand(len(mask.context), 1, -1)
+    return absent.index_copy(0, mask.encoded, embedded)

@@ -1,0 +1,89 @@
+"""Features of a batch, and one vector a study from them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Float32, Int64
+from torch import Tensor
+
+from lamae.errors import ConfigError
+
+Readout = Literal["cls", "mean", "view-concat"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """What a model knows of the studies of a batch when nothing is hidden.
+
+    Attributes:
+        tokens: One token a patch after latent attention (after the encoder at depth 0).
+        token_valid: Which patches hold anything recorded; the tokens of others carry no meaning.
+        cls: CLS token of each study; None for models without latent attention.
+        study_of: Study of each instance.
+        view_of: View of each instance, as an index into ``view_names``.
+        time_of: Start of each instance within its study in seconds.
+        view_names: Names of the views.
+        num_studies: Number of studies.
+    """
+
+    tokens: Float[Tensor, "instances patches dim"]
+    token_valid: Bool[Tensor, "instances patches"]
+    cls: Float[Tensor, "studies dim"] | None
+    study_of: Int64[Tensor, " instances"]
+    view_of: Int64[Tensor, " instances"]
+    time_of: Float32[Tensor, " instances"]
+    view_names: tuple[str, ...]
+    num_studies: int
+
+
+def read_out(features: Features, how: Readout, view_names: Sequence[str]) -> Float[Tensor, "studies width"]:
+    """Return one float32 vector a study; gradients pass through.
+
+    Args:
+        features: Features of a batch.
+        how: ``"cls"``: the CLS token of latent attention (ECG paper). ``"mean"``: the mean of the tokens of each
+            instance, averaged over the instances of the study (echo paper, eq. 3). ``"view-concat"``: the mean token of
+            each view, in the order of ``view_names``; zeros for a view that the study does not have.
+        view_names: Names and order of the views for ``"view-concat"``; others do not read it.
+
+    Raises:
+        ConfigError: The model has no CLS token.
+    """
+    if how == "cls":
+        if features.cls is None:
+            raise ConfigError(
+                "the read-out 'cls' needs latent attention, but this model's latent depth is 0: "
+                "use 'mean' or 'view-concat'"
+            )
+        return features.cls.float()
+    if how == "view-concat" and not view_names:
+        raise ConfigError("the read-out 'view-concat' needs the names of the views, found none")
+    means, weight = _mean_by_instance(features)
+    if how == "mean":
+        return _mean_by_group(means, weight, features.study_of, features.num_studies)
+    groups = []
+    for name in view_names:
+        of_view = weight * (features.view_of == _index(features, name))
+        groups.append(_mean_by_group(means, of_view, features.study_of, features.num_studies))
+    return torch.cat(groups, dim=1)
+
+
+def _index(features: Features, name: str) -> int:
+    return features.view_names.index(name) if name in features.view_names else -1
+
+
+def _mean_by_instance(features: Features) -> tuple[Float[Tensor, "instances dim"], Float[Tensor, " instances"]]:
+    """Mean token of each instance, and 1 where it has any recorded patch."""
+    valid = features.token_valid.unsqueeze(-1).float()
+    means = (features.tokens.float() * valid).sum(dim=1) / valid.sum(dim=1).clamp_min(1)
+    return means, features.token_valid.any(dim=1).float()
+
+
+def _mean_by_group(
+    values: Float[Tensor, "instances dim"], weight: Float[Tensor, " instances"], groups: Tensor, num_groups: int
+) -> Float[Tensor, "groups dim"]:
+    total = values.new_zeros(num_groups, values.shape[1]).index_add(0, groups, values * weight.unsqueeze(1))
+    count = weight.new_zeros(num_groups).index_add(0, groups, weight)
+    return total / count.clamp_min(1).unsqueeze(1)

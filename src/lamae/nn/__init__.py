@@ -1,0 +1,1 @@
+"""Building blocks of the models: patches, normalisation, masks, attention, transformers, positions."""

@@ -1,0 +1,82 @@
+"""From integers to normalised floats, on the device."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Shaped
+from torch import Tensor
+
+from lamae.batch import Instances
+
+Normalisation = Literal["study", "view", "fixed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Normalised:
+    """Normalised values and the way back: ``values * gain + shift`` is in physical units (mV, grey level).
+
+    Attributes:
+        values: Normalised values, 0 where nothing was recorded.
+        gain: Physical units for one normalised unit, by instance.
+        shift: Physical value of a normalised 0, by instance.
+    """
+
+    values: Float[Tensor, "instances channel *grid"]
+    gain: Float[Tensor, " instances"]
+    shift: Float[Tensor, " instances"]
+
+
+def normalise(
+    instances: Instances, *, how: Normalisation, fixed_scale: float, std_floor: float, num_studies: int
+) -> Normalised:
+    """Scale integers to physical units and normalise them; places that were not recorded become 0.
+
+    Args:
+        instances: Values as integers (or floats) with their scale.
+        how: ``"fixed"``: physical value / ``fixed_scale``. ``"view"``: z-score of each instance by its own mean and
+            standard deviation. ``"study"``: z-score by those of all instances of the study, which keeps the ratios of
+            amplitudes between leads (voltage criteria, electrical axis).
+        fixed_scale: Physical units that become 1 when ``how`` is ``"fixed"``.
+        std_floor: Least standard deviation in physical units by which values are divided, so that the noise of a flat
+            lead is not blown up.
+        num_studies: Number of studies in the batch.
+    """
+    valid = instances.valid
+    physical = instances.values.float() * _by_instance(instances.scale, instances.values)
+    if valid is not None:
+        physical = torch.where(valid.unsqueeze(1), physical, 0.0)
+    if how == "fixed":
+        gain = torch.full_like(instances.scale, fixed_scale)
+        return Normalised(values=physical / fixed_scale, gain=gain, shift=torch.zeros_like(gain))
+    counts = _counts(physical, valid)
+    groups, num_groups = (instances.study_of, num_studies) if how == "study" else (None, len(instances))
+    mean = _group_mean(physical.flatten(1).sum(1), counts, groups, num_groups)
+    centred = physical - _by_instance(mean, physical)
+    if valid is not None:
+        centred = torch.where(valid.unsqueeze(1), centred, 0.0)
+    flat = centred.flatten(1)
+    variance = _group_mean((flat * flat).sum(1), counts, groups, num_groups)
+    gain = variance.sqrt().clamp_min(std_floor)
+    return Normalised(values=centred / _by_instance(gain, centred), gain=gain, shift=mean)
+
+
+def _counts(values: Float[Tensor, "n c *grid"], valid: Bool[Tensor, "n *grid"] | None) -> Float[Tensor, " n"]:
+    if valid is None:
+        return values.new_full((len(values),), float(values[0].numel()) if len(values) else 0.0)
+    return valid.flatten(1).sum(1).float() * values.shape[1]
+
+
+def _group_mean(
+    sums: Float[Tensor, " n"], counts: Float[Tensor, " n"], groups: Tensor | None, num_groups: int
+) -> Float[Tensor, " n"]:
+    """Mean by group (None: each instance is its own), one value for each instance."""
+    if groups is None:
+        return sums / counts.clamp_min(1)
+    total = sums.new_zeros(num_groups).index_add(0, groups, sums)
+    count = counts.new_zeros(num_groups).index_add(0, groups, counts)
+    return (total / count.clamp_min(1))[groups]
+
+
+def _by_instance(numbers: Float[Tensor, " n"], like: Shaped[Tensor, "n ..."]) -> Tensor:
+    return numbers.view(-1, *[1] * (like.ndim - 1))

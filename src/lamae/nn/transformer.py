@@ -1,0 +1,107 @@
+"""The pre-norm transformer block of ViT, the stack of them, and their initialisation."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from lamae.errors import ConfigError
+from lamae.nn.attention import AttentionKernel, SelfAttention
+
+NORM_EPS = 1e-6
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransformerConfig:
+    """Size of a stack of blocks.
+
+    Attributes:
+        dim: Width of the tokens.
+        depth: Number of blocks; 0 is allowed.
+        num_heads: Heads of each attention; divides ``dim``.
+        mlp_ratio: Hidden width of the MLP in units of ``dim``.
+    """
+
+    dim: int
+    depth: int
+    num_heads: int
+    mlp_ratio: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.dim < 1 or self.depth < 0 or self.num_heads < 1 or self.mlp_ratio <= 0:
+            raise ConfigError(f"dim, num_heads and mlp_ratio must be above 0 and depth not below 0, found {self}")
+        if self.dim % self.num_heads:
+            raise ConfigError(f"num_heads must divide dim, found dim {self.dim} and num_heads {self.num_heads}")
+
+
+class Block(nn.Module):
+    """Pre-norm block: (1) tokens plus attention of the normed tokens, (2) plus an MLP (GELU) of the normed sum.
+
+    Args:
+        config: Width, heads and MLP.
+        kernel: Attention kernel, see `lamae.nn.attention.choose_kernel`.
+    """
+
+    def __init__(self, config: TransformerConfig, *, kernel: AttentionKernel) -> None:
+        super().__init__()
+        hidden = int(config.dim * config.mlp_ratio)
+        self.attention_norm = nn.LayerNorm(config.dim, eps=NORM_EPS)
+        self.attention = SelfAttention(dim=config.dim, num_heads=config.num_heads, kernel=kernel)
+        self.mlp_norm = nn.LayerNorm(config.dim, eps=NORM_EPS)
+        self.mlp = nn.Sequential(nn.Linear(config.dim, hidden), nn.GELU(), nn.Linear(hidden, config.dim))
+
+    def forward(
+        self, tokens: Float[Tensor, "b n dim"], key_mask: Bool[Tensor, "b n"] | None = None
+    ) -> Float[Tensor, "b n dim"]:
+        """Apply the block; tokens that ``key_mask`` excludes are seen by none."""
+        tokens = tokens + self.attention(self.attention_norm(tokens), key_mask)
+        return tokens + self.mlp(self.mlp_norm(tokens))
+
+
+class Transformer(nn.Module):
+    """A stack of blocks; the norm after the last one is its caller's.
+
+    Args:
+        config: Size.
+        kernel: Attention kernel.
+    """
+
+    def __init__(self, config: TransformerConfig, *, kernel: AttentionKernel) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(config, kernel=kernel) for _ in range(config.depth))
+
+    def forward(
+        self, tokens: Float[Tensor, "b n dim"], key_mask: Bool[Tensor, "b n"] | None = None
+    ) -> Float[Tensor, "b n dim"]:
+        """Apply the blocks in order."""
+        for block in self.blocks:
+            tokens = block(tokens, key_mask)
+        return tokens
+
+
+def initialise(module: nn.Module, *, generator: torch.Generator | None = None) -> None:
+    """Initialise as MAE does: Xavier-uniform linear layers with zero bias, norms at identity.
+
+    Args:
+        module: Its `nn.Linear` and `nn.LayerNorm` layers are initialised, in the order of ``modules()``.
+        generator: Source of randomness; None is torch's default generator.
+    """
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight, generator=generator)
+            nn.init.zeros_(layer.bias)
+        elif isinstance(layer, nn.LayerNorm):
+            nn.init.ones_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+
+def token_parameter(*shape: int) -> nn.Parameter:
+    """A learned token or table of tokens (CLS, mask token, identities), drawn by `initialise_tokens`."""
+    return nn.Parameter(torch.zeros(*shape))
+
+
+def initialise_tokens(*tokens: nn.Parameter, generator: torch.Generator | None = None) -> None:
+    """Draw learned tokens from a normal distribution with standard deviation 0.02, cut at two of them."""
+    for token in tokens:
+        nn.init.trunc_normal_(token, std=0.02, a=-0.04, b=0.04, generator=generator)
