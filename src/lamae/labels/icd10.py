@@ -1,0 +1,121 @@
+"""ICD-10-CM: the hierarchy (chapter, block, 3 and 4 characters) and the label sets that are made with it.
+
+Sources: ICD-10-CM as in the package ``simple_icd_10_cm`` (release of April 2026); Strodthoff et al., Prospects for
+artificial intelligence-enhanced electrocardiogram as a unified screening tool for cardiac and non-cardiac conditions
+(2024), for ``strodthoff_labels``.
+"""
+
+import re
+import warnings
+from functools import cache
+from types import ModuleType
+
+_TENS = ("", "X", "XX")
+_ONES = ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")
+_ROMAN = [tens + ones for tens in _TENS for ones in _ONES][1:23]
+"""The numbers of the 22 chapters."""
+
+_NODE_LENGTH = 4
+"""Codes of more characters count as their 4-character ancestor."""
+
+
+def hierarchy_labels(code: str, *, chapter: str) -> tuple[str, ...]:
+    """Return a code's chapter, blocks, and 3- and 4-character codes, if it lies in the chapter.
+
+    Args:
+        code: Undotted code such as ``"I4811"``. A retired or over-long code counts as its longest known beginning.
+        chapter: Roman number, such as ``"IX"``.
+
+    Returns:
+        For example ``("IX", "I30-I5A", "I48", "I481")``; nothing for codes of other chapters and unknown codes.
+    """
+    path = path_of(code)
+    if not path or path[0] != chapter:
+        return ()
+    return tuple(node for node in path if "-" in node or node == chapter or len(node) <= _NODE_LENGTH)
+
+
+def category_labels(code: str) -> tuple[str, ...]:
+    """Return the 3-character category of a code, or nothing for an unknown code."""
+    known = resolve(code)
+    return (known[:3],) if known else ()
+
+
+def strodthoff_labels(code: str, *, chapter_letter: str = "", num_characters: int = 5) -> tuple[str, ...]:
+    """Return the labels of the MIMIC-IV-ECG benchmark: the shortened code and all its beginnings.
+
+    The steps and their order: cut to 5 characters; take off ``X`` at the end; keep the codes of one letter, if asked;
+    add all beginnings of at least 3 characters. Codes are not looked up, so retired ones are labels as well.
+
+    Args:
+        code: Undotted code, stripped.
+        chapter_letter: First letter of the codes to keep (``"I"``); all by default.
+        num_characters: Length to which codes are cut.
+    """
+    shortened = code[:num_characters].rstrip("X")
+    if len(shortened) < 3 or not shortened.startswith(chapter_letter):
+        return ()
+    return tuple(shortened[:length] for length in range(3, len(shortened) + 1))
+
+
+def path_of(code: str) -> tuple[str, ...]:
+    """Return all nodes from the chapter down to a code, undotted: ``("IX", "I30-I5A", "I48", "I481", "I4811")``."""
+    known = resolve(code)
+    if not known:
+        return ()
+    icd = _icd()
+    ancestors = [_name_of_node(node) for node in reversed(icd.get_ancestors(known))]
+    return (*ancestors, known)
+
+
+def resolve(code: str) -> str:
+    """Return a code, or its longest beginning that ICD-10-CM knows, or ``""``.
+
+    Codes are retired from release to release, mostly by giving them subcodes or merging them into their parent.
+    """
+    icd = _icd()
+    for length in range(len(code), 2, -1):
+        beginning = code[:length]
+        if icd.is_valid_item(beginning) and icd.is_category_or_subcategory(beginning):
+            return beginning
+    return ""
+
+
+def title(node: str) -> str:
+    """Return what a chapter, block or code is called.
+
+    Raises:
+        ValueError: ICD-10-CM has no such node.
+    """
+    name = str(_ROMAN.index(node) + 1) if node in _ROMAN else node
+    icd = _icd()
+    if not icd.is_valid_item(name):
+        raise ValueError(f"ICD-10-CM has no chapter, block or code {node!r}")
+    return re.sub(r"\s*\([A-Z0-9]{3}-[A-Z0-9]{3}\)$", "", icd.get_description(name))
+
+
+def level(node: str) -> int:
+    """Return 0 for a chapter, 1 for a block, else the number of characters of the code."""
+    if node in _ROMAN:
+        return 0
+    return 1 if "-" in node else len(node)
+
+
+def is_chapter(name: str) -> bool:
+    """Tell whether this is the Roman number of a chapter."""
+    return name in _ROMAN
+
+
+def _name_of_node(node: str) -> str:
+    if node.isdigit():
+        return _ROMAN[int(node) - 1]
+    return node if "-" in node else node.replace(".", "")
+
+
+@cache
+def _icd() -> ModuleType:
+    """Import the hierarchy when it is first needed: that takes two seconds."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        import simple_icd_10_cm
+    return simple_icd_10_cm

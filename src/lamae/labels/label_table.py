@@ -1,0 +1,39 @@
+"""Labels of studies, whatever they were made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal
+
+import numpy as np
+
+Statements = Literal["any", "in-set", "not-needed"]
+"""Which studies take part: those with any code, those with a code of the label set, or all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelTable:
+    """Labels of ``studies`` studies.
+
+    Attributes:
+        names: Names of the labels.
+        values: ``[studies, labels]`` float32: 1, 0, or the value of a regression; NaN where unknown.
+        keep: ``[studies]`` bool: the studies that say anything about these labels; the others are no negatives.
+        kind: ``"multilabel"``, ``"binary"`` (one label) or ``"regression"``.
+        description: What the labels are, for people.
+        notes: What to tell about how they were made: counts, dropped labels, unknown codes.
+    """
+
+    names: tuple[str, ...]
+    values: np.ndarray
+    keep: np.ndarray
+    kind: Literal["multilabel", "regression", "binary"]
+    description: str
+    notes: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+
+    def __post_init__(self) -> None:
+        expected = (len(self.keep), len(self.names))
+        if self.values.shape != expected or self.values.dtype != np.float32:
+            raise ValueError(
+                f"values must be float32 of shape {expected}, found {self.values.dtype} {self.values.shape}"
+            )

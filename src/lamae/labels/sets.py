@@ -1,0 +1,153 @@
+"""From the name of a label set to the labels of every study."""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from lamae.errors import ConfigError, DataError
+from lamae.labels import icd10
+from lamae.labels.code_sets import CODE_SETS, CodeSet, code_set
+from lamae.labels.columns import column_labels, label_columns_of
+from lamae.labels.custom import custom_labels, read_custom_set
+from lamae.labels.icd9 import read_icd9_map, translate
+from lamae.labels.label_table import LabelTable, Statements
+from lamae.labels.multi_hot import CodeLists, code_lists, multi_hot, positives, vocabulary
+
+
+class PackLike(Protocol):
+    """What is asked of a pack here: where its studies come from."""
+
+    @property
+    def cohort(self) -> str:
+        """Name of the cohort."""
+        ...
+
+
+def label_sets() -> tuple[str, ...]:
+    """Return the names of the label sets; columns and YAML files are label sets as well."""
+    return (*CODE_SETS, "signal-quality")
+
+
+def make_labels(
+    pack_info: PackLike | None,
+    studies: pa.Table,
+    label_set: str,
+    *,
+    train_rows: np.ndarray,
+    min_count: int | None = None,
+    max_labels: int | None = None,
+    statements: Statements | None = None,
+    icd9: Literal["drop", "map"] = "drop",
+    icd9_map: str | Path | None = None,
+) -> LabelTable:
+    """Make the labels of a set for every study of a pack.
+
+    Args:
+        pack_info: The pack's description, for messages.
+        studies: The pack's table of studies.
+        label_set: One of ``label_sets()``, ``icd10-chapter-<Roman number>``, ``icd10-strodthoff:<letter>``,
+            ``column:<name>`` or the bare name of a column, or the path of a YAML file.
+        train_rows: Indices (or a mask) of the training studies: which labels there are is decided by them alone.
+        min_count: Least number of positive training studies of a label (10 for ICD-10 and SNOMED sets; 1 for SCP sets,
+            which are closed); not applied to columns and YAML files.
+        max_labels: Keep the most frequent labels only.
+        statements: Which studies take part: with any code (ICD-10, SNOMED: without one, nothing was linked, which is
+            not healthy), with a code of the set (SCP, as in its benchmark), or all.
+        icd9: Leave ICD-9-CM codes out, or translate them by ``icd9_map``.
+        icd9_map: A general equivalence map, ``icd_9,icd_10,flags``.
+
+    Raises:
+        ConfigError: There is no such label set.
+        DataError: The studies lack the column that the set is made from, or no label is frequent enough.
+    """
+    where = f"cohort {pack_info.cohort}" if pack_info is not None else "these studies"
+    if label_set.endswith((".yaml", ".yml")):
+        return custom_labels(studies, read_custom_set(Path(label_set)), where=where)
+    rule = code_set(label_set)
+    if rule is None:
+        return column_labels(studies, _columns_of_set(label_set, studies), where=where)
+    column, notes = _codes(studies, rule.column, icd9, icd9_map, where)
+    codes = code_lists(column)
+    found = positives(codes, rule.labels_of)
+    least = rule.min_count if min_count is None else min_count
+    names, dropped = vocabulary(found, train_rows, min_count=least, max_labels=max_labels or rule.max_labels)
+    if not names:
+        raise DataError(
+            f"{where}: no label of {label_set!r} has {least} positive studies in the training split; ask for a lower "
+            "min_count, or prepare more studies",
+            reason="no-labels",
+        )
+    names = tuple(sorted(names, key=rule.order))
+    return LabelTable(
+        names=names,
+        values=multi_hot(found, names),
+        keep=_kept(statements or rule.statements, codes, found.has_any),
+        kind="multilabel",
+        description=rule.description,
+        notes=notes | {"min_count": least, "dropped_labels": dropped} | _unknown_codes(codes, rule),
+    )
+
+
+def _codes(
+    studies: pa.Table, name: str, icd9: str, icd9_map: str | Path | None, where: str
+) -> tuple[pa.Array, dict[str, Any]]:
+    """Return the column of codes, with translated ICD-9-CM codes added if asked."""
+    if name not in studies.column_names:
+        raise DataError(
+            f"{where}: the label set needs the column {name!r}, which this pack does not have", reason="missing-column"
+        )
+    column = studies[name].combine_chunks()
+    if name != "codes_icd10cm" or "codes_icd9cm" not in studies.column_names:
+        return column, {}
+    old = code_lists(studies["codes_icd9cm"])
+    if icd9 == "drop":
+        return column, {"num_icd9_dropped": len(old.code)}
+    if icd9_map is None:
+        raise ConfigError("icd9='map' needs icd9_map, a CSV file with the columns icd_9, icd_10 and flags")
+    translated, lost = translate(old, read_icd9_map(Path(icd9_map)))
+    pairs = zip(column.to_pylist(), translated.to_pylist(), strict=True)
+    joined = pa.array([(ours or []) + theirs for ours, theirs in pairs], pa.list_(pa.string()))
+    return joined, {"num_icd9_translated": len(old.code) - sum(lost.values()), "icd9_without_target": lost}
+
+
+def _kept(statements: Statements, codes: CodeLists, in_set: np.ndarray) -> np.ndarray:
+    if statements == "any":
+        return codes.has_any
+    return in_set if statements == "in-set" else np.ones(codes.num_studies, dtype=bool)
+
+
+def _unknown_codes(codes: CodeLists, rule: CodeSet) -> dict[str, Any]:
+    """List the codes that ICD-10-CM does not know, and those it knows only by their beginning (retired ones)."""
+    if not rule.looks_up_icd10:
+        return {}
+    resolved = {code: icd10.resolve(code) for code in codes.distinct}
+    counts = dict(zip(codes.distinct, codes.count.tolist(), strict=True))
+    return {
+        "unknown_codes": {code: counts[code] for code, known in resolved.items() if not known},
+        "retired_codes": {code: known for code, known in resolved.items() if known and known != code},
+    }
+
+
+def _columns_of_set(label_set: str, studies: pa.Table) -> str:
+    """Return the columns that a label set names.
+
+    Raises:
+        ConfigError: It is no label set at all.
+    """
+    if label_set == "signal-quality":
+        return "label_acceptable"
+    if label_set.startswith("column:"):
+        return label_set.removeprefix("column:")
+    columns = label_columns_of(studies)
+    short = [name.removeprefix("label_") for name in columns]
+    if {name.strip() for name in label_set.split(",")} <= {*columns, *short}:
+        return label_set
+    near = get_close_matches(label_set, [*label_sets(), *short], n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    raise ConfigError(
+        f"unknown label set {label_set!r}: {hint}Known are {', '.join(label_sets())}, a column "
+        f"({', '.join(short) or 'none here'}), or a YAML file"
+    )
