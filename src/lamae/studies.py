@@ -1,5 +1,6 @@
 """What a study is before it is packed: physical units, views found by name, no torch."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -81,7 +82,7 @@ class View:
                 f"view {self.name!r}: values must be float32 (mV) or uint8 (grey), found {self.values.dtype}",
                 reason="wrong-dtype",
             )
-        if not np.isfinite(self.rate_hz) or self.rate_hz <= 0:
+        if not 0 < self.rate_hz < math.inf:
             raise DataError(
                 f"view {self.name!r}: the rate must be above 0 Hz, found {self.rate_hz}", reason="wrong-rate"
             )

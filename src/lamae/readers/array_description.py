@@ -1,0 +1,164 @@
+"""What an array file does not say itself: leads, rate, unit, layout. From arguments, a sidecar, or the container."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from typing import Any, Literal
+
+import numpy as np
+
+from lamae.errors import DataError, FormatError
+
+Layout = Literal["leads-first", "samples-first"]
+"""Whether an array is ``[leads, samples]`` or ``[samples, leads]``."""
+
+_LAYOUTS = ("leads-first", "samples-first")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArrayDescription:
+    """How to understand an array. The fields are also the keys of a sidecar ``<file>.json``.
+
+    Attributes:
+        leads: Name of each lead, in the array's order.
+        rate_hz: Samples a second.
+        units: One unit for all leads, or one for each: V, mV, uV or nV.
+        layout: ``"leads-first"`` or ``"samples-first"``; not needed where the shape tells it.
+        key: Which array of a file that holds several (npz, HDF5, MATLAB).
+    """
+
+    leads: tuple[str, ...] | None = None
+    rate_hz: float | None = None
+    units: str | tuple[str, ...] | None = None
+    layout: Layout | None = None
+    key: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.layout not in (None, *_LAYOUTS):
+            raise DataError(f"unknown layout {self.layout!r}: expected {' or '.join(_LAYOUTS)}", reason="wrong-layout")
+
+
+DESCRIPTION_KEYS = tuple(field.name for field in fields(ArrayDescription))
+
+
+def describe_array(mapping: Mapping[str, Any], *, origin: str) -> ArrayDescription:
+    """Make a description of plain values, as a sidecar, a container's attributes or a call gives them.
+
+    Raises:
+        FormatError: A key is unknown (named with the nearest right one) or a value has the wrong type
+            (``malformed-sidecar``).
+    """
+    for key in mapping:
+        if key not in DESCRIPTION_KEYS:
+            near = get_close_matches(str(key), DESCRIPTION_KEYS, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise FormatError(
+                f"{origin}: unknown key {key!r}, expected {', '.join(DESCRIPTION_KEYS)}.{hint}",
+                reason="malformed-sidecar",
+            )
+    known = {key: value for key, value in mapping.items() if value is not None}
+    try:
+        return ArrayDescription(
+            leads=_strings(known["leads"]) if "leads" in known else None,
+            rate_hz=float(np.asarray(known["rate_hz"]).item()) if "rate_hz" in known else None,
+            units=_unit(known["units"]) if "units" in known else None,
+            layout=known.get("layout"),
+            key=known.get("key"),
+        )
+    except (TypeError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise FormatError(f"{origin}: malformed value: {error}", reason="malformed-sidecar") from error
+
+
+def _strings(values: Any) -> tuple[str, ...]:
+    """Accept lists and arrays of text, of bytes too, as HDF5 and MATLAB hold them; MATLAB pads names with blanks."""
+    if isinstance(values, str):
+        return tuple(name.strip() for name in values.split(","))
+    texts = [value.decode() if isinstance(value, bytes) else value for value in np.ravel(values).tolist()]
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError(f"expected names, found {texts[:3]}")
+    return tuple(text.strip() for text in texts)
+
+
+def _unit(value: Any) -> str | tuple[str, ...]:
+    units = _strings(value)
+    return units[0] if len(units) == 1 else units
+
+
+def read_sidecar(path: str) -> ArrayDescription:
+    """Read ``<path>.json`` where there is one.
+
+    Raises:
+        FormatError: It is no JSON object, or has an unknown key (``malformed-sidecar``).
+    """
+    sidecar = f"{path}.json"
+    if not os.path.exists(sidecar):
+        return ArrayDescription()
+    with open(sidecar, encoding="utf-8") as file:
+        try:
+            content = json.load(file)
+        except ValueError as error:
+            raise FormatError(f"the sidecar {sidecar} is no JSON: {error}", reason="malformed-sidecar") from error
+    if not isinstance(content, dict):
+        raise FormatError(f"the sidecar {sidecar} must hold a JSON object", reason="malformed-sidecar")
+    return describe_array(content, origin=os.path.basename(sidecar))
+
+
+def combine(first: ArrayDescription, second: ArrayDescription, *, names: tuple[str, str]) -> ArrayDescription:
+    """Complete one description by another.
+
+    Raises:
+        DataError: Both say something, and not the same (``contradiction``).
+    """
+    merged = {}
+    for key in DESCRIPTION_KEYS:
+        one, other = getattr(first, key), getattr(second, key)
+        if one is not None and other is not None and one != other:
+            raise DataError(
+                f"{names[0]} and {names[1]} contradict each other: {key} is {one!r} and {other!r}",
+                reason="contradiction",
+            )
+        merged[key] = one if one is not None else other
+    return replace(first, **merged)
+
+
+def orient(array: np.ndarray, num_leads: int, layout: Layout | None) -> np.ndarray:
+    """Return the array as ``[leads, samples]``.
+
+    Args:
+        array: One- or two-dimensional.
+        num_leads: How many leads it should hold.
+        layout: As the user or the sidecar says, or ``None`` to tell it by the shape.
+
+    Raises:
+        DataError: The shape does not fit the leads (``wrong-shape``) or fits both ways (``ambiguous-layout``).
+    """
+    array = array[None, :] if array.ndim == 1 and num_leads == 1 else array
+    if array.ndim != 2 or num_leads not in array.shape:
+        raise DataError(
+            f"an array of shape {list(array.shape)} does not hold {num_leads} leads: expected "
+            f"[{num_leads}, samples] or [samples, {num_leads}]",
+            reason="wrong-shape",
+        )
+    if layout is None:
+        if array.shape[0] == array.shape[1]:
+            raise DataError(
+                f"an array of shape {list(array.shape)} may be leads-first or samples-first: give its layout",
+                reason="ambiguous-layout",
+            )
+        layout = "leads-first" if array.shape[0] == num_leads else "samples-first"
+    oriented = array if layout == "leads-first" else array.T
+    if oriented.shape[0] != num_leads:
+        raise DataError(
+            f"an array of shape {list(array.shape)} is not {layout} with {num_leads} leads", reason="wrong-shape"
+        )
+    return oriented
+
+
+def list_of(values: Sequence[str]) -> str:
+    """Return names for a message, not too many of them."""
+    shown = ", ".join(values[:12])
+    return f"{shown}, … ({len(values)})" if len(values) > 12 else shown or "none"
