@@ -19,8 +19,8 @@ INFO_FILE = "pack.json"
 STUDIES_FILE = "studies.parquet"
 REJECTED_FILE = "rejected.parquet"
 VIEWS_FOLDER = "views"
-UNFINISHED_FILE = "prepare.json"
-"""Stands in the folder from the start of a preparation until the pack is finished."""
+SETTINGS_FILE = "prepare.json"
+"""What `prepare` was asked to do; it stands in the folder from the start of the preparation."""
 
 MAX_VIEW_NAMES = 256
 """Views are stored as one byte each: an index into the vocabulary of names."""
@@ -173,7 +173,7 @@ def _parse(file: Path, content: dict[str, Any]) -> PackInfo:
 def _no_pack(path: Path) -> FormatError:
     if not path.exists():
         return FormatError(f"{path}: no such folder; give the folder that `prepare` wrote", reason="not-a-pack")
-    if (path / UNFINISHED_FILE).exists():
+    if (path / SETTINGS_FILE).exists():
         return FormatError(
             f"{path}: this pack is not finished; run the same `prepare` again and it goes on where it was",
             reason="unfinished-pack",

@@ -1,0 +1,140 @@
+"""From the notes of all shards to the tables of the pack."""
+
+import json
+import shutil
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lamae.cohorts import Cohort
+from lamae.config import to_dict
+from lamae.pack import PackInfo, ShardInfo
+from lamae.pack.layout import REJECTED_SCHEMA
+from lamae.pack.writer import QUALITY_SCHEMA, finish_pack, join_quality
+from lamae.prepare.shard_task import PARTS_FOLDER, part_file
+from lamae.signals import EcgPreprocessing
+from lamae.splits import assign_splits, check_disjoint
+
+_KEPT_SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        *QUALITY_SCHEMA,
+        ("patient_id", pa.string()),
+        ("acquired_at", pa.timestamp("us")),
+        ("age_years", pa.float32()),
+        ("sex", pa.string()),
+        ("codes", pa.map_(pa.string(), pa.list_(pa.string()))),
+    ]
+)
+_FROM_FILES = ("acquired_at", "age_years", "sex")
+
+
+def finish(
+    cohort: Cohort, table: pa.Table, pack: Path, config: EcgPreprocessing, *, num_shards: int, salt: str
+) -> PackInfo:
+    """Write the tables and ``pack.json`` of a pack whose shards are all there, and remove the notes.
+
+    Raises:
+        DataError: A patient is in two splits.
+        OSError: Writing failed; the same command goes on here.
+    """
+    shards, kept, rejected = _read_notes(pack, num_shards)
+    studies = table.take(kept.column("row"))
+    studies = _fill_from_files(studies, kept, cohort.name)
+    studies = _with_splits(studies.drop_columns([name for name in ("path", "record") if name in table.column_names]))
+    info = PackInfo(
+        cohort=cohort.name,
+        cohort_version=cohort.version,
+        simulated=cohort.simulated,
+        modality="ecg",
+        preprocessing=to_dict(config),
+        rate_hz=config.rate_hz,
+        view_names=config.leads,
+        salt=salt,
+    )
+    info = finish_pack(pack, info, shards, join_quality(studies, kept.select(QUALITY_SCHEMA.names)), rejected)
+    shutil.rmtree(pack / PARTS_FOLDER)
+    return info
+
+
+def _read_notes(pack: Path, num_shards: int) -> tuple[list[ShardInfo], pa.Table, pa.Table]:
+    shards: list[ShardInfo] = []
+    kept = [_KEPT_SCHEMA.empty_table()]
+    rejected = [REJECTED_SCHEMA.empty_table()]
+    for number in range(num_shards):
+        note = json.loads(part_file(pack, number).read_text(encoding="utf-8"))
+        if note["shard"]:
+            shards.append(ShardInfo(**note["shard"]))
+        kept.append(pa.Table.from_pylist([_with_types(row) for row in note["kept"]], _KEPT_SCHEMA))
+        rejected.append(pa.Table.from_pylist(note["rejected"], REJECTED_SCHEMA))
+    return shards, pa.concat_tables(kept), pa.concat_tables(rejected)
+
+
+def _with_types(row: dict[str, Any]) -> dict[str, Any]:
+    acquired_at = datetime.fromisoformat(row["acquired_at"]) if row["acquired_at"] else None
+    return row | {"acquired_at": acquired_at, "codes": list(row["codes"].items())}
+
+
+def _fill_from_files(studies: pa.Table, kept: pa.Table, source: str) -> pa.Table:
+    """Take from the files what the cohort's table does not tell: time, age, sex, codes, and who the patient is."""
+    for name in _FROM_FILES:
+        told = kept.column(name)
+        if name in studies.column_names:
+            told = _first_known(studies.column(name), told)
+        if told.null_count < len(told):
+            studies = _set(studies, name, told)
+    codes = [dict(entries) for entries in kept.column("codes").to_pylist()]
+    for system in sorted({system for entry in codes for system in entry}):
+        if (name := f"codes_{system}") not in studies.column_names:
+            listed = pa.array([entry.get(system, []) for entry in codes], pa.list_(pa.string()))
+            studies = _set(studies, name, listed)
+    return _set(studies, "patient_key", _patient_keys(studies, kept.column("patient_id").to_pylist(), source))
+
+
+def _first_known(told: pa.ChunkedArray, found: pa.ChunkedArray) -> pa.ChunkedArray:
+    if not told.null_count:
+        return told
+    values = [a if a is not None else b for a, b in zip(told.to_pylist(), found.to_pylist(), strict=True)]
+    return pa.chunked_array([pa.array(values, told.type)])
+
+
+def _patient_keys(studies: pa.Table, from_files: Sequence[str | None], cohort: str) -> pa.Array:
+    """Return the keys, with patients that only the files know in place of the stand-ins ``source:study:id``."""
+    study_ids = studies.column("study_id").to_pylist()
+    known = studies.column("patient_key").to_pylist() if "patient_key" in studies.column_names else []
+    keys = []
+    for study_id, key, found in zip(study_ids, known or [None] * len(study_ids), from_files, strict=True):
+        source = key.partition(":")[0] if key else cohort
+        if key and not (found and key == f"{source}:study:{study_id}"):
+            keys.append(key)
+        else:
+            keys.append(f"{source}:{found}" if found else f"{source}:study:{study_id}")
+    return pa.array(keys, pa.string())
+
+
+def _with_splits(studies: pa.Table) -> pa.Table:
+    """Draw splits where the cohort gave none, and one for patients that only the files showed to be one person."""
+    keys = studies.column("patient_key")
+    if "split" not in studies.column_names or studies.column("split").null_count == len(studies):
+        return _set(studies, "split", pa.array(assign_splits(keys), pa.string()))
+    splits = np.array(studies.column("split").to_pylist(), dtype=object)
+    by_patient: dict[str, set[str]] = {}
+    for key, split in zip(keys.to_pylist(), splits, strict=True):
+        if split is not None:
+            by_patient.setdefault(key, set()).add(split)
+    torn = np.array([len(by_patient.get(key, ())) > 1 for key in keys.to_pylist()])
+    if torn.any():
+        splits[torn] = assign_splits(keys)[torn]
+        studies = _set(studies, "split", pa.array(splits.tolist(), pa.string()))
+    check_disjoint(studies)
+    return studies
+
+
+def _set(table: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Table:
+    if name in table.column_names:
+        return table.set_column(table.column_names.index(name), name, column)
+    return table.append_column(name, column)

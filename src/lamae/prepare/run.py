@@ -1,0 +1,171 @@
+"""The preparation as a whole: plan the shards, do those that are not done, finish the pack."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lamae.cohorts import Cohort
+from lamae.errors import DataError
+from lamae.pack import Pack
+from lamae.pack.layout import INFO_FILE
+from lamae.prepare.finish import finish
+from lamae.prepare.progress import show_progress
+from lamae.prepare.settings import begin_or_resume, describe
+from lamae.prepare.shard_task import ShardOutcome, ShardTask, outcome_of, part_file, run_shard
+from lamae.prepare.summary import PrepareSummary, summarise
+from lamae.signals import EcgPreprocessing
+from lamae.splits import check_disjoint
+
+_TASKS_AHEAD = 2
+"""Tasks handed out for each worker at a time: one in work, one waiting, however many studies there are."""
+
+_PLAIN_CLUSTER: dict[str, Any] = {"dashboard_address": None, "memory_limit": 0}
+"""No web page, and no killing of workers by Dask's own idea of the machine's memory: theirs does not grow."""
+
+
+def prepare(
+    cohort: Cohort,
+    pack_path: str | Path,
+    *,
+    preprocessing: EcgPreprocessing | None = None,
+    workers: int = 2,
+    scheduler: str | None = None,
+    shard_size: int = 256,
+    salt: str = "",
+    progress: bool = True,
+) -> PrepareSummary:
+    """Prepare every study of a cohort into a pack.
+
+    Each shard is a task of its own and is written whole or not at all. Stopped at any point, even by ``kill -9``, the
+    same call goes on and redoes only the shards that were not finished. A file that cannot be used becomes a row of
+    ``rejected.parquet`` and does not stop the run.
+
+    Args:
+        cohort: Where the studies come from; it is sent to the workers.
+        pack_path: Folder of the pack. All workers must see it under this path.
+        preprocessing: Every parameter of the preprocessing; defaults if None.
+        workers: Processes on this machine; 0 works in this process.
+        scheduler: Address of a running Dask scheduler (``"tcp://host:8786"``) to use instead of own processes.
+        shard_size: Studies in one file of views.
+        salt: The user's own part of the salt of patient hashes.
+        progress: Whether to show how far it is.
+
+    Returns:
+        What is in the pack and how it went; ``already_finished`` when there was nothing left to do.
+
+    Raises:
+        ConfigError: The folder holds something else, or a pack begun with other settings.
+        DataError: The cohort's table cannot be used: a study twice, or a patient in two splits.
+        OSError: Writing failed (a full disk, for instance); nothing half-written counts as done.
+    """
+    started = time.monotonic()
+    pack = Path(pack_path).absolute()
+    config = preprocessing or EcgPreprocessing()
+    table = cohort.table()
+    _check_table(table, cohort.name)
+    begin_or_resume(pack, describe(cohort, table, config, shard_size=shard_size, salt=salt))
+    if (pack / INFO_FILE).exists():
+        return summarise(Pack.open(pack), seconds=0.0, num_resumed=table.num_rows, already_finished=True)
+    tasks, num_resumed = _plan(table, pack, shard_size)
+    with (
+        show_progress(table.num_rows, num_resumed, show=progress) as shown,
+        _outcomes(cohort, pack, config, tasks, workers=workers, scheduler=scheduler) as outcomes,
+    ):
+        for outcome in outcomes:
+            shown.advance(outcome.num_studies, outcome.rejected_by_reason)
+    finish(cohort, table, pack, config, num_shards=-(-table.num_rows // shard_size), salt=salt)
+    seconds = time.monotonic() - started
+    return summarise(Pack.open(pack), seconds=seconds, num_resumed=num_resumed, already_finished=False)
+
+
+def _check_table(table: pa.Table, cohort: str) -> None:
+    absent = [name for name in ("study_id", "path") if name not in table.column_names]
+    if absent:
+        raise DataError(f"cohort {cohort}: its table lacks the column {', '.join(absent)}", reason="missing-column")
+    num_repeated = table.num_rows - len(table.column("study_id").unique())
+    if num_repeated:
+        raise DataError(
+            f"cohort {cohort}: {num_repeated} study ids occur more than once in its table", reason="duplicated-study"
+        )
+    if {"patient_key", "split"} <= set(table.column_names):
+        check_disjoint(table)
+
+
+def _plan(table: pa.Table, pack: Path, shard_size: int) -> tuple[Iterable[ShardTask], int]:
+    """Return the tasks that are left, made one at a time, and the number of studies that are done."""
+    firsts = range(0, table.num_rows, shard_size)
+    left = [number for number in range(len(firsts)) if not part_file(pack, number).exists()]
+    done = set(range(len(firsts))) - set(left)
+    num_done = sum(_noted_outcome(pack, number).num_studies for number in done)
+    return (_task(table, number, shard_size) for number in left), num_done
+
+
+def _noted_outcome(pack: Path, number: int) -> ShardOutcome:
+    return outcome_of(number, json.loads(part_file(pack, number).read_text(encoding="utf-8")))
+
+
+def _task(table: pa.Table, number: int, shard_size: int) -> ShardTask:
+    rows = table.slice(number * shard_size, shard_size)
+    records = rows.column("record").to_pylist() if "record" in rows.column_names else [None] * rows.num_rows
+    return ShardTask(
+        number=number,
+        first_row=number * shard_size,
+        study_ids=tuple(rows.column("study_id").to_pylist()),
+        paths=tuple(rows.column("path").to_pylist()),
+        records=tuple(records),
+    )
+
+
+@contextmanager
+def _outcomes(
+    cohort: Cohort,
+    pack: Path,
+    config: EcgPreprocessing,
+    tasks: Iterable[ShardTask],
+    *,
+    workers: int,
+    scheduler: str | None,
+) -> Iterator[Iterable[ShardOutcome]]:
+    if workers == 0 and scheduler is None:
+        yield (run_shard(cohort, str(pack), config, task) for task in tasks)
+        return
+    with _client(workers, scheduler) as client:
+        yield _distribute(client, cohort, str(pack), config, tasks)
+
+
+@contextmanager
+def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
+    from distributed import Client, LocalCluster
+
+    if scheduler is not None:
+        with Client(scheduler) as client:
+            yield client
+        return
+    settings: dict[str, Any] = {"n_workers": workers, "threads_per_worker": 1, "processes": True} | _PLAIN_CLUSTER
+    with LocalCluster(**settings) as cluster, Client(cluster) as client:
+        yield client
+
+
+def _distribute(
+    client: Any, cohort: Cohort, pack: str, config: EcgPreprocessing, tasks: Iterable[ShardTask]
+) -> Iterator[ShardOutcome]:
+    """Hand out tasks as workers become free; Dask gives the task of a killed worker to another one."""
+    from distributed import as_completed
+
+    waiting = iter(tasks)
+    running = as_completed()
+
+    def hand_out() -> None:
+        most = _TASKS_AHEAD * max(sum(client.nthreads().values()), 1)
+        while running.count() < most and (task := next(waiting, None)) is not None:
+            running.add(client.submit(run_shard, cohort, pack, config, task, pure=False))
+
+    hand_out()
+    for future in running:
+        yield future.result()
+        hand_out()

@@ -1,0 +1,137 @@
+"""The work of one shard: read, preprocess, write, and note down what came of each study."""
+
+import json
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lamae.cohorts import Cohort
+from lamae.errors import DataError
+from lamae.pack.files import write_atomically
+from lamae.pack.shards import write_shard
+from lamae.signals import EcgPreprocessing, preprocess
+from lamae.studies import PreparedStudy, Study
+
+PARTS_FOLDER = "parts"
+"""Holds one note for each finished shard until the pack is finished."""
+
+_FAULT_OF_THE_FILE = (ValueError, LookupError, ArithmeticError, EOFError, ImportError)
+_REASONS_OF_THE_SYSTEM: dict[type[OSError], str] = {
+    FileNotFoundError: "missing-file",
+    NotADirectoryError: "missing-file",
+    IsADirectoryError: "unreadable-file",
+    PermissionError: "no-permission",
+}
+"""What the system says about one file alone; anything else (a full disk, a lost network drive) stops the run."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardTask:
+    """The studies of one shard.
+
+    Attributes:
+        number: Number of the shard.
+        first_row: Row of the cohort's table at which it starts.
+        study_ids: Study ids.
+        paths: Paths relative to the cohort's root.
+        records: For each file, which of several recordings in it; None for a file with one.
+    """
+
+    number: int
+    first_row: int
+    study_ids: tuple[str, ...]
+    paths: tuple[str, ...]
+    records: tuple[str | None, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardOutcome:
+    """The little that travels back from a worker.
+
+    Attributes:
+        number: Number of the shard.
+        num_kept: Studies written.
+        rejected_by_reason: Refused files by reason.
+    """
+
+    number: int
+    num_kept: int
+    rejected_by_reason: dict[str, int]
+
+    @property
+    def num_studies(self) -> int:
+        """Studies looked at."""
+        return self.num_kept + sum(self.rejected_by_reason.values())
+
+
+def part_file(pack: Path, number: int) -> Path:
+    """Return the file that says that a shard is finished, and what came of its studies."""
+    return pack / PARTS_FOLDER / f"{number:05d}.json"
+
+
+def run_shard(cohort: Cohort, pack: str, config: EcgPreprocessing, task: ShardTask) -> ShardOutcome:
+    """Prepare the studies of one shard and write it; its note is written last and makes it count as finished.
+
+    Raises:
+        OSError: Writing failed, or the system could not read for a reason that lies not in one file.
+    """
+    kept: list[dict[str, Any]] = []
+    studies: list[PreparedStudy] = []
+    rejected: list[dict[str, str]] = []
+    for offset, (study_id, path, record) in enumerate(zip(task.study_ids, task.paths, task.records, strict=True)):
+        found = _prepare_one(cohort, path, record, config)
+        if isinstance(found, _Refusal):
+            rejected.append({"study_id": study_id, "path": path, "reason": found.reason, "message": found.message})
+        else:
+            study, prepared = found
+            studies.append(prepared)
+            kept.append({"row": task.first_row + offset, "study_id": study_id} | _described(study, prepared))
+    ids = [row["study_id"] for row in kept]
+    shard = write_shard(Path(pack), task.number, ids, studies, config.leads) if kept else None
+    note = {"shard": asdict(shard) if shard else None, "kept": kept, "rejected": rejected}
+    write_atomically(part_file(Path(pack), task.number), json.dumps(note, ensure_ascii=False).encode())
+    return outcome_of(task.number, note)
+
+
+def outcome_of(number: int, note: dict[str, Any]) -> ShardOutcome:
+    """Return the outcome of a shard from its note."""
+    reasons = Counter(row["reason"] for row in note["rejected"])
+    return ShardOutcome(number=number, num_kept=len(note["kept"]), rejected_by_reason=dict(reasons))
+
+
+@dataclass(frozen=True)
+class _Refusal:
+    reason: str
+    message: str
+
+
+def _prepare_one(
+    cohort: Cohort, path: str, record: str | None, config: EcgPreprocessing
+) -> tuple[Study, PreparedStudy] | _Refusal:
+    try:
+        study = cohort.read(path, record)
+        return study, preprocess(study, config)
+    except DataError as error:
+        return _Refusal(error.reason, str(error))
+    except tuple(_REASONS_OF_THE_SYSTEM) as error:
+        reason = next(reason for kind, reason in _REASONS_OF_THE_SYSTEM.items() if isinstance(error, kind))
+        return _Refusal(reason, str(error))
+    except _FAULT_OF_THE_FILE as error:
+        reason = "missing-package" if isinstance(error, ImportError) else "unreadable-file"
+        return _Refusal(reason, f"{type(error).__name__}: {error}")
+
+
+def _described(study: Study, prepared: PreparedStudy) -> dict[str, Any]:
+    """Return quality, and what the file itself tells about the patient, which fills gaps of the cohort's table."""
+    acquired_at = study.acquired_at.replace(tzinfo=None).isoformat() if study.acquired_at else None
+    return {
+        "leads": prepared.view_names,
+        "lead_flags": [f"{name}:{flag}" for name, found in prepared.flags.items() for flag in found],
+        "study_flags": prepared.study_flags,
+        "patient_id": study.patient_id,
+        "acquired_at": acquired_at,
+        "age_years": study.metadata.get("age_years"),
+        "sex": study.metadata.get("sex"),
+        "codes": {system: list(codes) for system, codes in study.metadata.get("codes", {}).items()},
+    }

@@ -1,0 +1,274 @@
+import errno
+import json
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lamae.errors import ConfigError, DataError, FormatError
+from lamae.pack import Pack, verify
+from lamae.pack import shards as shards_module
+from lamae.prepare import prepare
+from lamae.signals import EcgPreprocessing, preprocess
+from lamae.studies import LEADS, Study, View, Views
+
+CONFIG = EcgPreprocessing(duration_s=3.0, rate_hz=50.0, bandpass_hz=None, min_duration_s=1.0)
+
+
+def make_study(seed: int) -> Study:
+    values = np.random.default_rng(seed).standard_normal((3, 389)).astype(np.float32)
+    return Study(
+        study_id="in the file",
+        views=Views(View(name=name, values=row, rate_hz=100.0) for name, row in zip(LEADS[:3], values, strict=True)),
+    )
+
+
+@dataclass(frozen=True)
+class Recipes:
+    """A cohort whose paths say what reading them does: a seed makes a study, a word makes a fault."""
+
+    paths: tuple[str, ...]
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+    name: str = "recipes"
+    version: str = "7"
+    simulated: bool = True
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def table(self) -> pa.Table:
+        ids = [f"s{i}" for i in range(len(self.paths))]
+        return pa.table({"study_id": ids, "path": list(self.paths), **self.columns})
+
+    def read(self, path: str, record: str | None = None) -> Study:
+        if path.isdecimal():
+            return make_study(int(path))
+        if path.startswith("file:"):
+            study = make_study(0)
+            known = {"age_years": 61.0, "sex": "female", "codes": {"snomed": ("426783006",)}}
+            return replace(study, patient_id=path[5:], acquired_at=datetime(2011, 2, 3), metadata=known)
+        raise {
+            "broken": DataError("cut off", reason="truncated-file"),
+            "absent": FileNotFoundError(2, "No such file", path),
+            "forbidden": PermissionError(13, "Permission denied", path),
+            "nonsense": KeyError("a field"),
+            "no package": ImportError("wfdb"),
+            "network": OSError(errno.ESTALE, "Stale file handle"),
+        }[path]
+
+
+def run(cohort: Recipes, path, **settings):
+    return prepare(
+        cohort, path, **{"preprocessing": CONFIG, "workers": 0, "shard_size": 3, "progress": False} | settings
+    )
+
+
+def test_every_study_is_prepared_as_preprocess_does_it(tmp_path):
+    cohort = Recipes(tuple(str(seed) for seed in range(11)))
+    summary = run(cohort, tmp_path / "pack")
+    pack = Pack.open(tmp_path / "pack")
+    assert summary.num_studies == len(pack) == 11
+    assert summary.num_views == 33
+    assert summary.num_rejected == summary.num_resumed == 0
+    assert not summary.already_finished
+    for index in range(11):
+        expected = preprocess(make_study(index), CONFIG)
+        np.testing.assert_array_equal(pack.study(index).values, expected.values)
+        assert pack.study(index).view_names == expected.view_names
+        assert pack.study_id(index) == f"s{index}"
+    assert verify(pack.path) == []
+    assert not (pack.path / "parts").exists()
+
+
+def test_the_pack_says_what_it_was_made_from(tmp_path):
+    run(Recipes(("1",)), tmp_path / "pack", salt="ours")
+    info = Pack.open(tmp_path / "pack").info
+    assert (info.cohort, info.cohort_version, info.simulated, info.modality) == ("recipes", "7", True, "ecg")
+    assert info.preprocessing["rate_hz"] == info.rate_hz == 50.0
+    assert info.preprocessing["leads"] == list(LEADS)
+    assert info.salt == "ours"
+    assert EcgPreprocessing(**info.preprocessing | {"leads": tuple(info.preprocessing["leads"])}) == CONFIG
+
+
+def test_bad_files_are_listed_with_their_reasons_and_the_run_goes_on(tmp_path):
+    paths = ("0", "broken", "absent", "forbidden", "nonsense", "no package", "1")
+    summary = run(Recipes(paths), tmp_path / "pack")
+    assert summary.num_studies == 2
+    assert summary.rejected_by_reason == {
+        "missing-file": 1,
+        "missing-package": 1,
+        "no-permission": 1,
+        "truncated-file": 1,
+        "unreadable-file": 1,
+    }
+    rejected = pq.read_table(tmp_path / "pack" / "rejected.parquet").to_pylist()
+    assert [(row["study_id"], row["path"], row["reason"]) for row in rejected[:2]] == [
+        ("s1", "broken", "truncated-file"),
+        ("s2", "absent", "missing-file"),
+    ]
+    assert rejected[0]["message"] == "cut off"
+    assert Pack.open(tmp_path / "pack").studies.column("study_id").to_pylist() == ["s0", "s6"]
+
+
+def test_a_cohort_of_which_nothing_can_be_used(tmp_path):
+    summary = run(Recipes(("broken",) * 5), tmp_path / "pack")
+    assert (summary.num_studies, summary.num_rejected) == (0, 5)
+    assert verify(tmp_path / "pack") == []
+
+
+def test_a_fault_of_the_system_stops_the_run_instead_of_refusing_every_file(tmp_path):
+    with pytest.raises(OSError, match="Stale file handle"):
+        run(Recipes(("0", "network")), tmp_path / "pack")
+
+
+def test_the_same_command_again_finds_the_finished_pack(tmp_path):
+    cohort = Recipes(("1", "2", "broken"))
+    first = run(cohort, tmp_path / "pack")
+    again = run(cohort, tmp_path / "pack")
+    assert again.already_finished
+    assert (again.num_studies, again.rejected_by_reason) == (first.num_studies, first.rejected_by_reason)
+
+
+def test_a_stopped_run_goes_on_without_redoing_finished_shards(tmp_path):
+    paths = tuple(str(seed) for seed in range(11))
+    whole = run(Recipes(paths), tmp_path / "whole")
+
+    class Stopped(Recipes):
+        def read(self, path, record=None):
+            if path == "7":
+                raise KeyboardInterrupt
+            return super().read(path, record)
+
+    class Counted(Recipes):
+        def read(self, path, record=None):
+            read.append(path)
+            return super().read(path, record)
+
+    read: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        run(Stopped(paths), tmp_path / "pack")
+    with pytest.raises(FormatError, match="not finished; run the same `prepare` again"):
+        Pack.open(tmp_path / "pack")
+    (tmp_path / "pack" / "views" / "00002.arrow.writing-123").write_bytes(b"half")
+    summary = run(Counted(paths), tmp_path / "pack")
+    assert summary.num_resumed == 6
+    assert read == ["6", "7", "8", "9", "10"]
+    assert list((tmp_path / "pack" / "views").glob("*writing*")) == []
+    assert Pack.open(tmp_path / "pack").info.content_hash == Pack.open(whole.path).info.content_hash
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"preprocessing": replace(CONFIG, rate_hz=70.0)}, r"preprocessing\.rate_hz: 50\.0 != 70\.0"),
+        ({"shard_size": 5}, "shard_size: 3 != 5"),
+        ({"salt": "other"}, "salt: '' != 'other'"),
+    ],
+)
+def test_going_on_with_other_settings_is_refused_with_the_difference(tmp_path, change, expected):
+    cohort = Recipes(("1",))
+    run(cohort, tmp_path / "pack")
+    with pytest.raises(ConfigError, match=expected):
+        run(cohort, tmp_path / "pack", **change)
+
+
+def test_going_on_with_another_cohort_is_refused(tmp_path):
+    run(Recipes(("1", "2")), tmp_path / "pack")
+    with pytest.raises(ConfigError, match="studies_hash"):
+        run(Recipes(("1", "3")), tmp_path / "pack")
+    with pytest.raises(ConfigError, match=r"cohort\.version: '7' != '8'"):
+        run(Recipes(("1", "2"), version="8"), tmp_path / "pack")
+
+
+def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    with pytest.raises(ConfigError, match="is not empty and holds no pack"):
+        run(Recipes(("1",)), tmp_path)
+
+
+def test_a_full_disk_is_told_and_nothing_half_written_counts(tmp_path, monkeypatch):
+    cohort = Recipes(tuple(str(seed) for seed in range(7)))
+    real_write = shards_module.write_atomically
+
+    def full_after_first(path, content):
+        if path.name == "00001.arrow":
+            raise OSError(errno.ENOSPC, "the disk is full; nothing half-written is kept", str(path))
+        real_write(path, content)
+
+    monkeypatch.setattr(shards_module, "write_atomically", full_after_first)
+    with pytest.raises(OSError, match="the disk is full"):
+        run(cohort, tmp_path / "pack")
+    assert [file.name for file in (tmp_path / "pack" / "parts").iterdir()] == ["00000.json"]
+    assert [file.name for file in (tmp_path / "pack" / "views").iterdir()] == ["00000.arrow"]
+    monkeypatch.undo()
+    assert run(cohort, tmp_path / "pack").num_resumed == 3
+    assert verify(tmp_path / "pack") == []
+
+
+def test_a_study_twice_in_the_table(tmp_path):
+    cohort = Recipes(("1", "2"), columns={"study_id": ["same", "same"]})
+    with pytest.raises(DataError, match="1 study ids occur more than once"):
+        run(cohort, tmp_path / "pack")
+
+
+def test_a_patient_in_two_splits_stops_before_the_work(tmp_path):
+    columns = {"patient_key": ["a:1", "a:1"], "split": ["train", "test"]}
+    with pytest.raises(DataError, match="several splits"):
+        run(Recipes(("1", "2"), columns), tmp_path / "pack")
+    assert not (tmp_path / "pack").exists()
+
+
+def test_columns_of_the_cohort_are_kept_and_paths_are_not(tmp_path):
+    columns = {"label_x": [0.5, 1.5, 2.5], "patient_key": ["a:1", "a:2", "a:1"], "split": ["train", "test", "train"]}
+    run(Recipes(("1", "broken", "2"), columns), tmp_path / "pack")
+    studies = Pack.open(tmp_path / "pack").studies
+    assert studies.column("label_x").to_pylist() == [0.5, 2.5]
+    assert studies.column("split").to_pylist() == ["train", "train"]
+    assert studies.column("leads").to_pylist() == [["I", "II", "III"]] * 2
+    assert "path" not in studies.column_names
+
+
+def test_without_a_split_one_is_drawn_by_patient(tmp_path):
+    columns = {"patient_key": [f"a:{i // 2}" for i in range(40)]}
+    run(Recipes(tuple(map(str, range(40))), columns), tmp_path / "pack")
+    splits = Pack.open(tmp_path / "pack").studies.column("split").to_pylist()
+    assert splits[::2] == splits[1::2]
+    assert len(set(splits)) > 1
+
+
+def test_what_only_the_files_know_fills_the_table(tmp_path):
+    columns = {"sex": [None, "male"], "split": ["train", "test"]}
+    run(Recipes(("file:p1", "file:p2"), columns), tmp_path / "pack")
+    studies = Pack.open(tmp_path / "pack").studies.to_pylist()
+    assert [row["sex"] for row in studies] == ["female", "male"]
+    assert studies[0]["age_years"] == 61.0
+    assert studies[0]["acquired_at"] == datetime(2011, 2, 3)
+    assert studies[0]["codes_snomed"] == ["426783006"]
+    assert [row["patient_key"] for row in studies] == ["recipes:p1", "recipes:p2"]
+
+
+def test_files_that_show_one_patient_bring_the_studies_into_one_split(tmp_path):
+    keys = [f"folder:study:s{i}" for i in range(5)]
+    columns = {"patient_key": keys, "split": ["train", "test", "train", "test", "train"]}
+    run(Recipes(("file:p", "file:p", "file:p", "1", "2"), columns), tmp_path / "pack")
+    studies = Pack.open(tmp_path / "pack").studies
+    assert studies.column("patient_key").to_pylist() == ["folder:p"] * 3 + keys[3:]
+    splits = studies.column("split").to_pylist()
+    assert len(set(splits[:3])) == 1
+    assert splits[3:] == ["test", "train"]
+
+
+def test_progress_is_told_in_the_log_when_there_is_no_terminal(tmp_path, caplog):
+    with caplog.at_level("INFO", logger="lamae.prepare"):
+        run(Recipes(("1", "broken", "2", "3")), tmp_path / "pack", progress=True)
+    assert "4 of 4 studies" in caplog.messages[-1]
+    assert "1 refused" in caplog.messages[-1]
+
+
+def test_settings_stand_in_the_pack(tmp_path):
+    run(Recipes(("1",)), tmp_path / "pack")
+    settings = json.loads((tmp_path / "pack" / "prepare.json").read_text())
+    assert settings["cohort"] == {"name": "recipes", "version": "7", "simulated": True}
+    assert settings["preprocessing"]["duration_s"] == 3.0
