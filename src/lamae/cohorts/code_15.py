@@ -88,7 +88,7 @@ class Code15:
 
         if record is None:
             raise ValueError(f"{path} holds many exams: give the exam's id as record")
-        return read_code15_row(self.root / path, int(record))
+        return read_code15_row(self.root / path, record)
 
     def _covariates_and_labels(self, source: pa.Table) -> dict[str, Any]:
         names = {diagnosis: f"label_{diagnosis}" for diagnosis in DIAGNOSES} | {"normal_ecg": "label_normal_ecg"}

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from lamae.cohorts.folder_files import ARRAY_SUFFIXES, find_recordings
+from lamae.cohorts.folder_files import find_recordings
 from lamae.cohorts.folder_labels import LabelColumns, label_columns
 from lamae.cohorts.tables import studies_table
 from lamae.errors import DataError
@@ -39,6 +39,8 @@ class Folder:
         array_leads: For arrays (``.npy``, CSV, ...): their leads in order.
         array_rate_hz: For arrays: samples a second.
         array_units: For arrays: ``"mV"``, ``"uV"`` or ``"V"``.
+        array_layout: For arrays: ``"leads-first"`` or ``"samples-first"``, where the shape does not tell it.
+        array_key: For files of several arrays: which one.
     """
 
     root: Path
@@ -56,6 +58,8 @@ class Folder:
     array_leads: tuple[str, ...] | None = None
     array_rate_hz: float | None = None
     array_units: str | None = None
+    array_layout: Literal["leads-first", "samples-first"] | None = None
+    array_key: str | None = None
 
     name: str = field(default="folder", init=False)
     version: str = field(default="unknown", init=False)
@@ -97,11 +101,16 @@ class Folder:
         """Read one file."""
         from lamae.readers import read
 
-        settings: dict[str, Any] = {"lead_names": self.lead_names, "extra_channels": self.extra_channels}
-        if Path(path).suffix.lower() in ARRAY_SUFFIXES:
-            arrays = {"leads": self.array_leads, "rate_hz": self.array_rate_hz, "units": self.array_units}
-            settings |= {name: value for name, value in arrays.items() if value is not None}
-        return read(self.root / path, **settings)
+        return read(
+            self.root / path,
+            lead_names=self.lead_names,
+            extra_channels=self.extra_channels,
+            leads=self.array_leads,
+            rate_hz=self.array_rate_hz,
+            units=self.array_units,
+            layout=self.array_layout,
+            key=self.array_key,
+        )
 
 
 def _patient_keys(source: str, patient_ids: pa.Array | None, study_ids: list[str]) -> list[str]:

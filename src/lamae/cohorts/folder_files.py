@@ -4,8 +4,9 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-ARRAY_SUFFIXES = frozenset({".npy", ".npz", ".h5", ".hdf5", ".mat", ".csv"})
-_SUFFIXES = ARRAY_SUFFIXES | {".hea", ".dat", ".dcm", ".dicom", ".xml"}
+_SUFFIXES = frozenset(
+    {".hea", ".dat", ".dcm", ".dicom", ".xml", ".npy", ".npz", ".h5", ".hdf5", ".mat", ".csv"}
+)  # fmt: skip
 _DICOM_MAGIC = slice(128, 132)
 
 
@@ -39,7 +40,7 @@ def find_recordings(root: Path, *, except_for: Path | None = None, keep_suffix: 
     files = _files_below(root, except_for)
     headers = [path for path in files if path.endswith(".hea")]
     parts = {part for header in headers for part in _parts_of_record(root, header)}
-    parts |= {f"{path}.json" for path in files}
+    parts |= {f"{path}.json" for path in files}  # what an array file does not say itself
     paths = [path for path in files if path not in parts and _is_recording(root, path)]
     num_parts = sum(path in parts for path in files)
     study_ids = [path if keep_suffix else str(PurePosixPath(path).with_suffix("")) for path in paths]

@@ -115,7 +115,7 @@ def parse_code_lists(column: pa.ChunkedArray | pa.Array) -> pa.ListArray:
     Empty lists stay empty, a missing text gives an empty list.
     """
     texts = pc.fill_null(_one_array(column), "")
-    return non_empty_strings(pc.split_pattern(pc.replace_substring_regex(texts, r"[\[\](){}'\"\s]", ""), ","))
+    return non_empty_strings(pc.split_pattern(pc.replace_substring_regex(texts, r"[\[\]{}'\"\s]", ""), ","))
 
 
 def non_empty_strings(lists: pa.ListArray) -> pa.ListArray:

@@ -1,0 +1,94 @@
+"""Splits by patient, and the guards."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lamae.errors import DataError
+from lamae.splits import SPLITS, assign_splits, check_disjoint, check_leak, patient_hashes
+
+NUM_PATIENTS = 4999
+
+
+def keys(num_patients=NUM_PATIENTS, num_each=1):
+    return [f"here:{patient}" for patient in range(num_patients) for _ in range(num_each)]
+
+
+def test_all_studies_of_a_patient_are_in_one_split():
+    splits = assign_splits(keys(101, num_each=7), seed=3)
+    assert all(len(set(splits[start : start + 7])) == 1 for start in range(0, 707, 7))
+
+
+def test_fractions_are_met_on_average():
+    splits = assign_splits(keys(), fractions=(0.6, 0.15, 0.25), seed=1)
+    shares = [np.mean(splits == name) for name in SPLITS]
+    np.testing.assert_allclose(shares, (0.6, 0.15, 0.25), atol=0.02)
+
+
+def test_splits_stay_when_patients_are_added_or_reordered():
+    before = dict(zip(keys(97), assign_splits(keys(97), seed=5), strict=True))
+    more = keys(211)[::-1]
+    after = dict(zip(more, assign_splits(more, seed=5), strict=True))
+    assert all(after[key] == split for key, split in before.items())
+
+
+def test_split_by_hand():
+    # printf '0:here:0' | sha256sum: its first 8 bytes are 0.30576 of 2**64.
+    assert assign_splits(["here:0"], fractions=(0.31, 0.01, 0.68), seed=0).tolist() == ["train"]
+    assert assign_splits(["here:0"], fractions=(0.30, 0.01, 0.69), seed=0).tolist() == ["validation"]
+    assert assign_splits(["here:0"], fractions=(0.20, 0.10, 0.70), seed=0).tolist() == ["test"]
+
+
+def test_another_seed_draws_another_split():
+    assert (assign_splits(keys(), seed=1) != assign_splits(keys(), seed=2)).mean() > 0.2
+
+
+def test_a_split_without_test_patients():
+    assert set(assign_splits(keys(503), fractions=(0.8, 0.2, 0.0))) == {"train", "validation"}
+
+
+def test_fractions_must_add_up():
+    with pytest.raises(ValueError, match="add up to 1"):
+        assign_splits(keys(3), fractions=(0.7, 0.1, 0.1))
+
+
+def test_missing_keys_are_refused():
+    with pytest.raises(DataError, match="1 of 3 studies have no key"):
+        assign_splits(pa.array(["a", None, "b"]))
+
+
+def test_disjoint_splits_pass_and_studies_without_a_split_do_not_count():
+    check_disjoint(pa.table({"patient_key": ["a", "a", "b", "b"], "split": ["train", None, "test", "test"]}))
+
+
+def test_a_patient_in_two_splits_is_refused_without_being_named():
+    table = pa.table(
+        {"patient_key": ["x:secret", "x:secret", "x:b", "x:c"], "split": ["train", "test", "test", "train"]}
+    )
+    with pytest.raises(DataError, match="1 of 3 patients have studies in several splits") as caught:
+        check_disjoint(table)
+    assert "secret" not in str(caught.value)
+    assert caught.value.reason == "patient-in-two-splits"
+
+
+def test_hashes_are_salted_and_can_be_compared():
+    hashes = patient_hashes(["a:1", "a:2", "a:1"])
+    assert hashes[0] == hashes[2] != hashes[1]
+    assert all(len(one) == 16 and int(one, 16) >= 0 for one in hashes)
+    assert patient_hashes(pa.chunked_array([["a:1"], ["a:2"]])).tolist() == hashes[:2].tolist()
+    assert patient_hashes(["a:1"], salt="ours")[0] != hashes[0]
+
+
+def test_hash_by_hand():
+    # printf 'lamae-patient-hash-1\n\nptb-xl:7' | sha256sum | cut -c1-16
+    assert patient_hashes(["ptb-xl:7"]).tolist() == ["2a0b92467751e0eb"]
+
+
+def test_leak_is_refused_without_naming_anyone():
+    train, test = patient_hashes(["p:1", "p:2", "p:3"]), patient_hashes(["p:3", "p:4"])
+    check_leak(train[:2], test)
+    with pytest.raises(DataError, match="1 of 2 patients to be tested on were in the training data") as caught:
+        check_leak(train, test)
+    assert caught.value.reason == "training-test-overlap"
+    with pytest.raises(DataError, match="2 of 2 records"):
+        check_leak(["a", "b"], ["a", "b", "b"], what="records")
