@@ -1,0 +1,93 @@
+"""Put the page together and write it as one file without any link to the outside."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from lamae._version import __version__
+from lamae.report.folders import read_folders
+from lamae.report.pretraining import cards_of, make_curves, make_sections
+from lamae.report.results import Task, make_tasks
+from lamae.report.style import MARK_PATHS, css_variables
+from lamae.report.wording import NOTHING, count, heading, key_name, metric_name
+
+_HERE = Path(__file__).parent
+
+
+def write_report(inputs: Sequence[Path], out: Path, *, title: str | None = None) -> Path:
+    """Write one self-contained HTML page from RUN and RESULT folders.
+
+    Args:
+        inputs: Folders of runs and results, in the order in which they shall appear. The first result that rests on a
+            pretraining run is the one that the headline speaks of: order, not score, chooses it.
+        out: The HTML file to write; it replaces an older one as a whole or not at all.
+        title: Title of the page.
+
+    Returns:
+        The path that was written.
+
+    Raises:
+        DataError: There is no input, or a folder is neither a RUN nor a RESULT.
+        FormatError: A file is damaged, lacks what it must hold, or has an unknown format version.
+    """
+    out = Path(out)
+    page = render(inputs, title=title)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.with_name(f".{out.name}.partial")
+    partial.write_text(page, encoding="utf-8")
+    os.replace(partial, out)
+    return out
+
+
+def render(inputs: Sequence[Path], *, title: str | None = None) -> str:
+    """Return the page as text. Arguments and errors as in `write_report`."""
+    runs, results = read_folders(inputs)
+    sections, tasks = make_sections(runs), make_tasks(results)
+    simulated = [card.simulated for section in sections for card in section.data] + [task.simulated for task in tasks]
+    return (
+        _environment()
+        .get_template("report.html")
+        .render(
+            title=title or _title([section.name for section in sections], tasks),
+            runs=sections,
+            curves=make_curves(runs),
+            data=cards_of(sections),
+            tasks=tasks,
+            all_simulated=bool(simulated) and all(simulated),
+            any_simulated=any(simulated),
+            version=__version__,
+            styles=Markup(_styles()),
+        )
+    )
+
+
+def _title(names: Sequence[str], tasks: Sequence[Task]) -> str:
+    about = list(names) or [str(task.name) for task in tasks]
+    return f"LAMAE report: {', '.join(dict.fromkeys(about))}"
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(count=count, heading=heading, metric_name=metric_name, key_name=key_name, drawing=Markup)
+    environment.globals.update(mark_paths=MARK_PATHS, nothing=NOTHING)
+    return environment
+
+
+def _styles() -> str:
+    """Return the style sheet with the theme's colours for light and dark pages; paper is always light."""
+    return "\n".join(
+        [
+            f":root {{ color-scheme: light dark; {css_variables('light')} }}",
+            f"@media screen and (prefers-color-scheme: dark) {{ :root {{ {css_variables('dark')} }} }}",
+            (_HERE / "report.css").read_text(encoding="utf-8"),
+        ]
+    )

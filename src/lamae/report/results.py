@@ -1,0 +1,212 @@
+"""Results as the page shows them: one table and one chart by label for each task, systems side by side."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from lamae.errors import DataError
+from lamae.report.axis import Mark, Scale, is_known, make_mark, make_scale
+from lamae.report.folders import Result
+from lamae.report.pairing import is_random_control, paired_difference, task_of
+from lamae.report.style import MARK_PATHS, NUM_SERIES
+from lamae.report.wording import key_name, metric_name, number, signed, with_interval
+
+LABELS_IN_CHART = 30
+"""A chart shows the labels with the most positives up to this number; the table below it holds all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class System:
+    """One RESULT as a row of the table."""
+
+    result: Result
+    colour: str
+    shape: str
+    metrics: Mapping[str, str]
+    mark: Mark | None
+    difference: str
+    difference_note: str
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What ``result.json`` says."""
+        return self.result.info
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelRow:
+    """One label: how often it is there, and what each system reaches (None where a system has no figure)."""
+
+    name: str
+    positives: int
+    studies: int
+    marks: Sequence[Mark]
+    cells: Sequence[Mapping[str, str]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """All results on one label set of one cohort.
+
+    Attributes:
+        main: The system that the page speaks of first: the first pretrained one in the order of the inputs.
+        metrics: Names of the macro metrics in the order of the columns.
+        scale: Axis of the macro chart, None where the results hold no AUROC.
+        label_scale: Axis of the chart by label.
+    """
+
+    name: str
+    cohort: str
+    cohort_version: str
+    simulated: bool
+    main: System
+    control: System | None
+    systems: Sequence[System]
+    metrics: Sequence[str]
+    scale: Scale | None
+    label_scale: Scale | None
+    labels: Sequence[LabelRow]
+    skipped: Sequence[str]
+    facts: Sequence[str]
+    notes: Sequence[str] = field(default_factory=list)
+
+    @property
+    def charted(self) -> Sequence[LabelRow]:
+        """The labels of the chart, best first."""
+        common = sorted(self.labels, key=lambda row: -row.positives)[:LABELS_IN_CHART]
+        return [row for row in self.labels if row in common and row.marks]
+
+
+def make_tasks(results: Sequence[Result]) -> list[Task]:
+    """Group results by task, in the order of the inputs."""
+    groups: dict[tuple[str, ...], list[Result]] = {}
+    for result in results:
+        groups.setdefault(task_of(result), []).append(result)
+    return [_make_task(group) for group in groups.values()]
+
+
+def _make_task(results: Sequence[Result]) -> Task:
+    scale = make_scale([result.info["metrics"].get("macro_auroc") for result in results])
+    control = next((result for result in results if is_random_control(result)), None)
+    styles = _styles(results)
+    systems = [_make_system(result, control, style, scale) for result, style in zip(results, styles, strict=True)]
+    main = next((one for one in systems if is_pretrained(one.result)), systems[0])
+    every_label = [row for result in results for row in result.info["per_label"]]
+    label_scale = make_scale([row.get("auroc") for row in every_label])
+    data, labels = main.info["data"], main.info["labels"]
+    return Task(
+        name=labels["set"],
+        cohort=data["cohort"],
+        cohort_version=str(data["cohort_version"]),
+        simulated=bool(data["simulated"]),
+        main=main,
+        control=next((one for one in systems if one.result is control), None),
+        systems=systems,
+        metrics=list(dict.fromkeys(name for result in results for name in result.info["metrics"])),
+        scale=scale,
+        label_scale=label_scale,
+        labels=_label_rows(systems, main, label_scale),
+        skipped=list(dict.fromkeys(str(name) for result in results for name in result.info.get("skipped_labels", ()))),
+        facts=_facts(main.info),
+        notes=list(dict.fromkeys(one.difference_note for one in systems if one.difference_note)),
+    )
+
+
+def is_pretrained(result: Result) -> bool:
+    """Whether a result rests on a pretraining run."""
+    return result.info.get("run") is not None and not is_random_control(result)
+
+
+def _styles(results: Sequence[Result]) -> list[tuple[str, str]]:
+    """Return a colour and a shape for each result; the random control is grey."""
+    shapes = [shape for shape in MARK_PATHS if shape != "ring"]
+    styles, count = [], 0
+    for result in results:
+        if is_random_control(result):
+            styles.append(("control", "ring"))
+        else:
+            styles.append((f"series-{count % NUM_SERIES}", shapes[count % len(shapes)]))
+            count += 1
+    return styles
+
+
+def _make_system(result: Result, control: Result | None, style: tuple[str, str], scale: Scale | None) -> System:
+    difference, note = "", ""
+    if control is not None and result is not control:
+        try:
+            pairing = paired_difference(result, control)
+        except DataError as error:
+            note = f"{result.system}: no paired difference to {control.system}, because {error}."
+        else:
+            difference = with_interval(vars(pairing.difference), signed)
+    macro = result.info["metrics"].get("macro_auroc")
+    return System(
+        result=result,
+        colour=style[0],
+        shape=style[1],
+        metrics={name: with_interval(value, number) for name, value in result.info["metrics"].items()},
+        mark=make_mark(macro, scale, style, result.system),
+        difference=difference,
+        difference_note=note,
+    )
+
+
+def _label_rows(systems: Sequence[System], main: System, scale: Scale | None) -> list[LabelRow]:
+    """Return a row a label, sorted by what the main system reaches, unknown ones last."""
+    by_system = [{str(row["label"]): row for row in system.info["per_label"]} for system in systems]
+    names = list(dict.fromkeys(name for rows in by_system for name in rows))
+    reached = {str(row["label"]): row.get("auroc") for row in main.info["per_label"]}
+
+    def order(name: str) -> tuple[float, str]:
+        interval = reached.get(name)
+        return (-interval["value"] if interval is not None and is_known(interval) else math.inf, name)
+
+    return [_label_row(name, systems, by_system, scale) for name in sorted(names, key=order)]
+
+
+def _label_row(
+    name: str, systems: Sequence[System], by_system: Sequence[Mapping[str, Any]], scale: Scale | None
+) -> LabelRow:
+    present = next(rows[name] for rows in by_system if name in rows)
+    found = [rows.get(name, {}) for rows in by_system]
+    marks = [
+        make_mark(row.get("auroc"), scale, (system.colour, system.shape), system.result.system)
+        for system, row in zip(systems, found, strict=True)
+    ]
+    return LabelRow(
+        name=name,
+        positives=int(present.get("positives") or 0),
+        studies=int(present.get("studies") or 0),
+        marks=[mark for mark in marks if mark is not None],
+        cells=[
+            {metric: with_interval(value, number) for metric, value in row.items() if isinstance(value, Mapping)}
+            for row in found
+        ],
+    )
+
+
+def _facts(info: Mapping[str, Any]) -> list[str]:
+    """Say how the main result was made: split, unit of the bootstrap, selection, labels left out."""
+    facts = []
+    if folds := info["split"].get("cross_validated_folds"):
+        facts.append(
+            f"Cross-validated over {folds} folds by patient: "
+            "each study is scored by a probe that has not seen its patient."
+        )
+    if bootstrap := info.get("bootstrap"):
+        facts.append(
+            f"Intervals: {100 * bootstrap['level']:g} % percentile bootstrap, {bootstrap['draws']:,} draws of "
+            f"{bootstrap['unit']}s with all their studies (seed {bootstrap['seed']})."
+        )
+    if selection := info.get("selection"):
+        words = ", ".join(f"{key_name(key)} {_plain(value)}" for key, value in selection.items() if value is not None)
+        facts.append(f"Selection: {words}. The test studies played no part in it.")
+    facts.append(f"A label without positives or without negatives: policy “{info.get('absent_policy', 'skip')}”.")
+    return facts
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return metric_name(value) if isinstance(value, str) else str(value)
