@@ -1,7 +1,7 @@
 """One shard: an Arrow IPC file with one record batch, one row a study; written whole, read through a memory map."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +91,7 @@ def _to_batch(study_ids: Sequence[str], studies: Sequence[PreparedStudy], index:
     return pa.record_batch(columns, schema=SHARD_SCHEMA)
 
 
-def _starts(sizes) -> np.ndarray:
+def _starts(sizes: Iterable[int]) -> np.ndarray:
     return np.cumsum([0, *sizes])
 
 
@@ -108,6 +108,8 @@ def _check(study_id: str, study: PreparedStudy, index: dict[str, int]) -> None:
             f"found {study.values.dtype} and {study.scale.dtype}",
             reason="wrong-dtype",
         )
+    if not study.values.size:
+        raise DataError(f"study {study_id}: a pack needs at least one view and one sample", reason="wrong-shape")
     if study.values.ndim != 2 or study.values.shape[0] != num_views or study.scale.shape != (num_views,):
         raise DataError(
             f"study {study_id}: {num_views} views need values [{num_views}, samples] and scale [{num_views}], "
