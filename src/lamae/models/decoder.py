@@ -16,8 +16,9 @@ class InstanceDecoder(nn.Module):
     1. The instance's tokens (`embed` has brought them to the decoder's width) are followed by a mask token for each
        target; they stay in the order of the mask, so that nothing is un-shuffled.
     2. Positions (and the identity of the view) are added, and context tokens of the study stand in front.
-    3. The blocks are applied; patches without anything recorded are seen by none.
-    4. `predict` norms the target slots only and projects them to the elements of a patch.
+    3. The blocks are applied; patches without anything recorded are seen by none. The last block computes only the
+       slots that are asked for.
+    4. `predict` norms them and projects them to the elements of a patch.
 
     Args:
         config: The whole model's configuration.
@@ -45,8 +46,10 @@ class InstanceDecoder(nn.Module):
         view_of: Int64[Tensor, " instances"],
         front: Float[Tensor, "instances front dim"] | None,
         front_valid: Bool[Tensor, "instances front"] | None,
-    ) -> Float[Tensor, "instances slots dim"]:
-        """Decode all slots.
+        *,
+        skip: int,
+    ) -> Float[Tensor, "instances some dim"]:
+        """Decode slots.
 
         Args:
             tokens: Tokens of the context slots; the mask token where a slot has none.
@@ -54,9 +57,10 @@ class InstanceDecoder(nn.Module):
             view_of: View of each instance in the order of the stream's ``view_names``.
             front: Tokens that stand in front and have no position: context of the study, CLS of the instance.
             front_valid: Which of them exist; None: all.
+            skip: How many slots from the first are not asked for: the context slots, or 0.
 
         Returns:
-            The context slots, then the target slots, before the norm.
+            The other slots (context, then target), before the norm.
         """
         N, _, D = tokens.shape
         hidden = self.mask_token.to(tokens.dtype).expand(N, mask.target.shape[1], D)
@@ -65,10 +69,10 @@ class InstanceDecoder(nn.Module):
         if self.identity is not None:
             slots = slots + self.identity[view_of].unsqueeze(1)
         if front is None:
-            return self.transformer(slots, mask.slot_valid)
+            return self.transformer(slots, mask.slot_valid, skip=skip)
         key_mask = _join_masks(front, front_valid, slots, mask.slot_valid)
         slots = torch.cat([front.to(slots.dtype), slots], dim=1)
-        return self.transformer(slots, key_mask)[:, front.shape[1] :]
+        return self.transformer(slots, key_mask, skip=skip + front.shape[1])
 
     def predict(self, slots: Float[Tensor, "instances some dim"]) -> Float[Tensor, "instances some elements"]:
         """Project decoded slots to the elements of their patches."""

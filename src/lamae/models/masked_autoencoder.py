@@ -8,11 +8,13 @@ from torch import Tensor, nn
 
 from lamae.batch import Instances, StudyBatch
 from lamae.errors import ConfigError
+from lamae.models.attention_maps import LatentAttentionMaps, summarise_attention
 from lamae.models.config import MaskedAutoencoderConfig, StreamConfig
 from lamae.models.decoder import InstanceDecoder
 from lamae.models.encoder import InstanceEncoder, known_views
 from lamae.models.latent_attention import LatentAttention, gather_studies, scatter_instances
 from lamae.models.readout import Features
+from lamae.models.reconstruction import Reconstruction, fill_in
 from lamae.models.study_context import study_context
 from lamae.nn.masks import patches_with_data
 from lamae.nn.normalise import Normalised, normalise
@@ -71,8 +73,7 @@ class MaskedAutoencoder(nn.Module):
             summaries.append(_mean_token(mixed.detach(), latent))
             slots = self.decode(batch, masks, latent, cls=cls, mixed=mixed, own_cls=own_cls)
             for name, mask in masks.items():
-                targets = slots[name][:, mask.context.shape[1] :]
-                prediction = self._predict(name, batch.streams[name], patches[name], mask, targets)
+                prediction = self._predict(name, batch.streams[name], patches[name], mask, slots[name])
                 predictions[name].append(prediction)
         return MaskedOutput(
             predictions={name: tuple(found) for name, found in predictions.items()},
@@ -92,8 +93,7 @@ class MaskedAutoencoder(nn.Module):
         """
         name = self._chosen_stream(stream)
         plan = self.full_plan(batch).to(batch.positions.device)
-        patches = {n: patchify(self.normalised(batch, n).values, s.patch) for n, s in self._streams(batch)}
-        hidden = {n: self.encode(n, batch, patches[n], plan.streams[n][0]) for n in patches}
+        hidden = self._encode_all(batch, plan)
         cls, mixed, _ = self.mix(hidden, plan.latent[0], batch.num_studies)
         instances, mask = batch.streams[name], plan.streams[name][0]
         put = None if plan.latent[0].put is None else plan.latent[0].put[name]
@@ -110,6 +110,58 @@ class MaskedAutoencoder(nn.Module):
             view_names=instances.view_names,
             num_studies=batch.num_studies,
         )
+
+    @torch.no_grad()
+    def reconstruct(self, batch: StudyBatch, plan: MaskPlan, *, stream: str | None = None) -> Reconstruction:
+        """Predict what the first mask of the plan hides and return it in physical units (mV, grey level).
+
+        A device for looking at, no measure of quality: with patch-normalised targets the model predicts only the shape
+        of a patch, and the mean and deviation that it is drawn with are the true ones.
+
+        Args:
+            batch: Studies, on the model's device.
+            plan: Masks of this batch, on the model's device.
+            stream: Which stream; None: the only one.
+        """
+        name = self._chosen_stream(stream)
+        masks = {n: plan.streams[n][0] for n, _ in self._streams(batch)}
+        cls, mixed, own_cls = self.mix(self._encode_all(batch, plan), plan.latent[0], batch.num_studies)
+        slots = self.decode(batch, masks, plan.latent[0], cls=cls, mixed=mixed, own_cls=own_cls, targets_only=False)
+        mask, config, normalised = masks[name], self.config.streams[name], self.normalised(batch, name)
+        places = torch.cat([mask.context, mask.target], dim=1)
+        valid = element_validity(batch.streams[name], config.patch, places)
+        patches = take_patches(patchify(normalised.values, config.patch), places)
+        targets = make_targets(patches, valid, how=self.config.target)
+        predicted = self.decoder(name).predict(slots[name])
+        return fill_in(predicted, targets, normalised, batch.streams[name], mask, config)
+
+    @torch.no_grad()
+    def latent_attention_maps(self, batch: StudyBatch, *, stream: str | None = None) -> LatentAttentionMaps:
+        """Return how much each view's tokens, and the CLS token, attend to each view; nothing hidden.
+
+        Args:
+            batch: Studies, on the model's device.
+            stream: Whose views; None: the only stream's.
+
+        Raises:
+            ConfigError: The model has no latent attention.
+        """
+        if self.latent is None:
+            raise ConfigError("this model has no latent attention (latent.depth is 0), so there are no weights to show")
+        name = self._chosen_stream(stream)
+        plan = self.full_plan(batch).to(batch.positions.device)
+        latent, hidden = plan.latent[0], self._encode_all(batch, plan)
+        views = []
+        for other, tokens in hidden.items():
+            view_of = _encoded_rows(batch.streams[other].view_of, plan.streams[other][0])
+            view_of = view_of if other == name else torch.full_like(view_of, -1)
+            views.append(view_of[:, None, None].expand(*tokens.shape[:2], 1))
+        token_view = gather_studies(views, latent, batch.num_studies).squeeze(-1)
+        if latent.take_valid is not None:
+            token_view = token_view.masked_fill(~latent.take_valid, -1)
+        studies = gather_studies(list(hidden.values()), latent, batch.num_studies)
+        weights = self.latent.weights(studies, latent.take_valid)
+        return summarise_attention(weights, token_view, batch.streams[name].view_names)
 
     def normalised(self, batch: StudyBatch, name: str) -> Normalised:
         """Sentence 1 for one stream, before the cut: normalised values and the way back to physical units."""
@@ -131,9 +183,7 @@ class MaskedAutoencoder(nn.Module):
         """Sentence 2 for one stream: ``[encoded instances, tokens, dim]``."""
         stream = self.config.streams[name]
         view_of = known_views(batch.streams[name], stream, needed=self.config.view_identity == "learned")
-        context = mask.context
-        if mask.encoded is not None:
-            patches, context, view_of = patches[mask.encoded], context[mask.encoded], view_of[mask.encoded]
+        patches, context, view_of = (_encoded_rows(rows, mask) for rows in (patches, mask.context, view_of))
         return self.encoders[name](take_patches(patches, context), context, view_of, mask.context_valid)
 
     def mix(
@@ -157,8 +207,9 @@ class MaskedAutoencoder(nn.Module):
         cls: Tensor | None,
         mixed: Tensor,
         own_cls: Mapping[str, Tensor],
+        targets_only: bool = True,
     ) -> dict[str, Float[Tensor, "instances slots dim"]]:
-        """Sentence 4: decoded slots (context, then target) of each instance by stream."""
+        """Sentence 4: decoded target slots (or context slots, then target slots) of each instance by stream."""
         tokens = {}
         for name, mask in masks.items():
             decoder = self.decoder(name)
@@ -176,7 +227,8 @@ class MaskedAutoencoder(nn.Module):
             )
             if self.config.instance_cls:
                 front = _of_all_instances(decoder, own_cls[name], mask)
-            slots[name] = decoder(tokens[name], mask, view_of, front, front_valid)
+            skip = mask.context.shape[1] if targets_only else 0
+            slots[name] = decoder(tokens[name], mask, view_of, front, front_valid, skip=skip)
         return slots
 
     def decoder(self, name: str) -> InstanceDecoder:
@@ -184,6 +236,14 @@ class MaskedAutoencoder(nn.Module):
         decoder = self.decoders[name]
         assert isinstance(decoder, InstanceDecoder)
         return decoder
+
+    def _encode_all(self, batch: StudyBatch, plan: MaskPlan) -> dict[str, Tensor]:
+        """Sentences 1 and 2 for all streams under the first mask of the plan."""
+        hidden = {}
+        for name, stream in self._streams(batch):
+            patches = patchify(self.normalised(batch, name).values, stream.patch)
+            hidden[name] = self.encode(name, batch, patches, plan.streams[name][0])
+        return hidden
 
     def _predict(
         self, name: str, instances: Instances, patches: Tensor, mask: StreamMask, slots: Tensor
@@ -227,6 +287,11 @@ def take_patches(
 ) -> Float[Tensor, "instances some elements"]:
     """The patches of each instance at the given places."""
     return patches[torch.arange(len(patches), device=patches.device).unsqueeze(1), places]
+
+
+def _encoded_rows(rows: Tensor, mask: StreamMask) -> Tensor:
+    """The rows of the instances that enter the encoder."""
+    return rows if mask.encoded is None else rows[mask.encoded]
 
 
 def _mean_token(mixed: Float[Tensor, "studies kept dim"], plan: LatentPlan) -> Float[Tensor, "studies dim"]:

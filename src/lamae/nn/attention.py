@@ -77,13 +77,13 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def forward(
-        self, tokens: Float[Tensor, "b n dim"], key_mask: Bool[Tensor, "b n"] | None = None
-    ) -> Float[Tensor, "b n dim"]:
-        """Let each token attend to all tokens that ``key_mask`` allows."""
+        self, tokens: Float[Tensor, "b n dim"], key_mask: Bool[Tensor, "b n"] | None = None, *, skip: int = 0
+    ) -> Float[Tensor, "b rest dim"]:
+        """Let each token but the first ``skip`` attend to all tokens that ``key_mask`` allows."""
         B, N, D = tokens.shape
         query, key, value = self._project(tokens)
-        mixed = attend(query, key, value, kernel=self.kernel, key_mask=key_mask)
-        return self.out(mixed.transpose(1, 2).reshape(B, N, D))
+        mixed = attend(query[:, :, skip:], key, value, kernel=self.kernel, key_mask=key_mask)
+        return self.out(mixed.transpose(1, 2).reshape(B, N - skip, D))
 
     def weights(
         self, tokens: Float[Tensor, "b n dim"], key_mask: Bool[Tensor, "b n"] | None = None

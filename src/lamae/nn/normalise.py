@@ -42,17 +42,19 @@ def normalise(
             lead is not blown up.
         num_studies: Number of studies in the batch.
     """
-    valid = instances.valid
-    physical = instances.values.float() * _by_instance(instances.scale, instances.values)
-    if valid is not None:
-        physical = torch.where(valid.unsqueeze(1), physical, 0.0)
+    valid, scale = instances.valid, instances.scale
     if how == "fixed":
-        gain = torch.full_like(instances.scale, fixed_scale)
-        return Normalised(values=physical / fixed_scale, gain=gain, shift=torch.zeros_like(gain))
-    counts = _counts(physical, valid)
+        scale = scale / fixed_scale
+    values = instances.values.float() * _by_instance(scale, instances.values)
+    if valid is not None:
+        values = torch.where(valid.unsqueeze(1), values, 0.0)
+    if how == "fixed":
+        gain = torch.full_like(scale, fixed_scale)
+        return Normalised(values=values, gain=gain, shift=torch.zeros_like(gain))
+    counts = _counts(values, valid)
     groups, num_groups = (instances.study_of, num_studies) if how == "study" else (None, len(instances))
-    mean = _group_mean(physical.flatten(1).sum(1), counts, groups, num_groups)
-    centred = physical - _by_instance(mean, physical)
+    mean = _group_mean(values.flatten(1).sum(1), counts, groups, num_groups)
+    centred = values - _by_instance(mean, values)
     if valid is not None:
         centred = torch.where(valid.unsqueeze(1), centred, 0.0)
     flat = centred.flatten(1)

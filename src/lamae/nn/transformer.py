@@ -18,7 +18,7 @@ class TransformerConfig:
 
     Attributes:
         dim: Width of the tokens.
-        depth: Number of blocks; 0 is allowed.
+        depth: Number of blocks; 0 (for latent attention) means none.
         num_heads: Heads of each attention; divides ``dim``.
         mlp_ratio: Hidden width of the MLP in units of ``dim``.
     """
@@ -52,10 +52,13 @@ class Block(nn.Module):
         self.mlp = nn.Sequential(nn.Linear(config.dim, hidden), nn.GELU(), nn.Linear(hidden, config.dim))
 
     def forward(
-        self, tokens: Float[Tensor, "b n dim"], key_mask: Bool[Tensor, "b n"] | None = None
-    ) -> Float[Tensor, "b n dim"]:
-        """Apply the block; tokens that ``key_mask`` excludes are seen by none."""
-        tokens = tokens + self.attention(self.attention_norm(tokens), key_mask)
+        self, tokens: Float[Tensor, "b n dim"], key_mask: Bool[Tensor, "b n"] | None = None, *, skip: int = 0
+    ) -> Float[Tensor, "b rest dim"]:
+        """Apply the block; tokens that ``key_mask`` excludes are seen by none.
+
+        The first ``skip`` tokens are seen but not computed.
+        """
+        tokens = tokens[:, skip:] + self.attention(self.attention_norm(tokens), key_mask, skip=skip)
         return tokens + self.mlp(self.mlp_norm(tokens))
 
 
@@ -72,11 +75,12 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config, kernel=kernel) for _ in range(config.depth))
 
     def forward(
-        self, tokens: Float[Tensor, "b n dim"], key_mask: Bool[Tensor, "b n"] | None = None
-    ) -> Float[Tensor, "b n dim"]:
-        """Apply the blocks in order."""
-        for block in self.blocks:
-            tokens = block(tokens, key_mask)
+        self, tokens: Float[Tensor, "b n dim"], key_mask: Bool[Tensor, "b n"] | None = None, *, skip: int = 0
+    ) -> Float[Tensor, "b rest dim"]:
+        """Apply the blocks in order; the last one does not compute the first ``skip`` tokens, which nobody reads."""
+        last = len(self.blocks) - 1
+        for index, block in enumerate(self.blocks):
+            tokens = block(tokens, key_mask, skip=skip if index == last else 0)
         return tokens
 
 
