@@ -164,7 +164,7 @@ def _value(kind: Any, value: object, place: _Place) -> Any:
         value = yaml.safe_load(value)
     if is_dataclass(kind):
         return value if isinstance(value, cast(type, kind)) else _build(cast(type, kind), value, place)
-    if get_origin(kind) is dict:
+    if get_origin(kind) in (dict, Mapping):
         if not isinstance(value, Mapping):
             raise place.wrong_type("a mapping", value)
         return {str(key): _value(get_args(kind)[1], item, place.below(str(key))) for key, item in value.items()}
@@ -227,7 +227,7 @@ def _known_keys(kind: Any, prefix: str = "") -> list[str]:
             for path in [f"{prefix}{field.name}"]
             for key in [path, *_known_keys(hints[field.name], f"{path}.")]
         ]
-    inner = "<name>." if get_origin(kind) is dict else ""
+    inner = "<name>." if get_origin(kind) in (dict, Mapping) else ""
     return [key for one in get_args(kind) for key in _known_keys(one, prefix + inner)]
 
 

@@ -1,3 +1,4 @@
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -24,7 +25,7 @@ class Optim:
 @dataclass(frozen=True)
 class Config:
     optim: Optim = field(default_factory=Optim)
-    streams: dict[str, Stream] = field(default_factory=lambda: {"ecg": Stream(patch=(25,))})
+    streams: Mapping[str, Stream] = field(default_factory=lambda: {"ecg": Stream(patch=(25,))})
     stages: tuple[Optim, ...] = ()
     extra: Optim | None = None
     name: str = "one"

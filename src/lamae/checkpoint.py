@@ -1,0 +1,295 @@
+"""Checkpoints: weights, configuration, preprocessing, position in the data and state of the loop, without pickle.
+
+A checkpoint is a folder ``step-00000100`` with ``meta.json`` (everything that a person may want to read),
+``weights.safetensors``, and ``train_state.safetensors`` for going on with training. It is written beside its place
+and renamed, so that it is there whole or not at all.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from lamae._version import __version__
+from lamae.config import from_dict, to_dict
+from lamae.errors import CheckpointError
+from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig
+from lamae.pack.files import TEMPORARY_MARK, write_atomically
+
+FORMAT = "lamae-checkpoint"
+FORMAT_VERSION = 1
+MASKED_AUTOENCODER = "masked-autoencoder"
+META_FILE, WEIGHTS_FILE, TRAIN_STATE_FILE = "meta.json", "weights.safetensors", "train_state.safetensors"
+
+_NAME = re.compile(r"step-(\d{8,})")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointMeta:
+    """What ``meta.json`` says.
+
+    Attributes:
+        model: Kind of the model.
+        model_config: Configuration of the model.
+        modality: Modality of the studies, which names the stream of a batch.
+        preprocessing: Every parameter of the preprocessing of the training data.
+        readout: How this model's features are read out by default: ``"cls"``, ``"mean"`` or ``"view-concat"``.
+        step: Training steps done; the next one starts at study ``step * batch_size`` of the sampler's sequence.
+        loop: State of the training loop; empty when only the weights are meant to be used.
+        files: Size and SHA-256 by file name.
+        lamae_version: Version that wrote it.
+        format_version: Version of the format.
+    """
+
+    model: str
+    model_config: dict[str, Any]
+    modality: str
+    preprocessing: dict[str, Any]
+    readout: str
+    step: int
+    loop: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)
+    lamae_version: str = __version__
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def weights_sha256(self) -> str:
+        """SHA-256 of the weights, hexadecimal."""
+        return self.files[WEIGHTS_FILE]["sha256"]
+
+
+def save_checkpoint(
+    folder: Path,
+    *,
+    model: MaskedAutoencoder,
+    modality: str,
+    preprocessing: Mapping[str, Any],
+    readout: str,
+    step: int,
+    optimiser: torch.optim.Optimizer | None = None,
+    loop: Mapping[str, Any] | None = None,
+    keep: int | None = None,
+) -> Path:
+    """Write a checkpoint and remove old ones.
+
+    Args:
+        folder: Folder of checkpoints; made if it is not there.
+        model: The model; its configuration is stored too.
+        modality: Modality of the studies.
+        preprocessing: Every parameter of the preprocessing.
+        readout: Default read-out.
+        step: Training steps done.
+        optimiser: Its state is stored, so that training can go on.
+        loop: State of the training loop, of plain JSON types.
+        keep: Newest checkpoints to keep; None for all.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        OSError: Writing failed, for instance on a full disk; the checkpoints that were there are untouched.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(folder)
+    path = folder / f"step-{step:08d}"
+    if not path.exists():
+        meta = CheckpointMeta(
+            model=MASKED_AUTOENCODER,
+            model_config=to_dict(model.config),
+            modality=modality,
+            preprocessing=dict(preprocessing),
+            readout=readout,
+            step=step,
+            loop=dict(loop or {}),
+        )
+        tensors = {WEIGHTS_FILE: dict(model.state_dict())}
+        if optimiser is not None:
+            tensors[TRAIN_STATE_FILE] = _optimiser_tensors(optimiser, model)
+        _write_folder(path, meta, tensors)
+    if keep is not None:
+        for old in checkpoints(folder)[:-keep]:
+            _remove(old)
+    return path
+
+
+def checkpoints(folder: Path) -> list[Path]:
+    """Return the checkpoints in a folder, oldest first."""
+    found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)] if folder.is_dir() else []
+    return sorted(found, key=lambda path: int(path.name.removeprefix("step-")))
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """Return the newest checkpoint of a run, of a folder of checkpoints, or the checkpoint that ``path`` itself is.
+
+    Raises:
+        CheckpointError: There is none.
+    """
+    path = Path(path)
+    if (path / META_FILE).is_file():
+        return path
+    found = checkpoints(path / "checkpoint") or checkpoints(path)
+    if not found:
+        raise CheckpointError(
+            f"{path}: no checkpoint there; give the folder of a run that `lamae pretrain` wrote, or one of its "
+            "checkpoint/step-... folders"
+        )
+    return found[-1]
+
+
+def read_meta(path: Path) -> CheckpointMeta:
+    """Read ``meta.json`` of one checkpoint.
+
+    Raises:
+        CheckpointError: It is missing, damaged, of an unknown version, or of a model that is not known here.
+    """
+    try:
+        content = json.loads((path / META_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: {META_FILE} is missing, so this is no whole checkpoint") from error
+    except ValueError as error:
+        raise CheckpointError(f"{path / META_FILE}: not readable as JSON ({error})") from error
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise CheckpointError(f'{path / META_FILE}: expected "format": "{FORMAT}", so this is no checkpoint of lamae')
+    if (version := content.get("format_version")) != FORMAT_VERSION:
+        raise CheckpointError(
+            f"{path}: checkpoint format version {version}, but this version of lamae reads {FORMAT_VERSION}: "
+            f"use the version that wrote it (lamae {content.get('lamae_version', 'unknown')})"
+        )
+    if (kind := content.get("model")) != MASKED_AUTOENCODER:
+        raise CheckpointError(f"{path}: holds a model of the kind {kind!r}; known is {MASKED_AUTOENCODER!r}")
+    try:
+        return CheckpointMeta(**content)
+    except TypeError as error:
+        raise CheckpointError(f"{path / META_FILE}: entries are missing or unknown ({error})") from error
+
+
+def load_model(path: str | Path, *, device: torch.device | str = "cpu") -> tuple[MaskedAutoencoder, CheckpointMeta]:
+    """Load the model of a checkpoint, in evaluation mode.
+
+    Args:
+        path: A run, a folder of checkpoints, or one checkpoint.
+        device: Where the weights go.
+
+    Raises:
+        CheckpointError: The checkpoint is missing, damaged, of an unknown version, or its weights are of another model.
+    """
+    path = find_checkpoint(path)
+    meta = read_meta(path)
+    config = from_dict(MaskedAutoencoderConfig, meta.model_config, source=str(path / META_FILE))
+    model = MaskedAutoencoder(config)
+    load_weights(path, meta, model)
+    return model.to(device).eval(), meta
+
+
+def load_weights(path: Path, meta: CheckpointMeta, model: nn.Module) -> None:
+    """Copy the weights of a checkpoint into a model.
+
+    Raises:
+        CheckpointError: They are damaged, or of another model.
+    """
+    found, expected = _read_tensors(path, meta, WEIGHTS_FILE), model.state_dict()
+    problems = [f"{name} is missing" for name in expected if name not in found]
+    problems += [f"{name} is unknown" for name in found if name not in expected]
+    problems += [
+        f"{name} has shape {tuple(found[name].shape)} instead of {tuple(expected[name].shape)}"
+        for name in expected
+        if name in found and found[name].shape != expected[name].shape
+    ]
+    if problems:
+        more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+        raise CheckpointError(f"{path}: the weights are of another model: {'; '.join(problems[:3])}{more}")
+    model.load_state_dict(found)
+
+
+def load_train_state(path: Path, meta: CheckpointMeta, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+    """Copy the optimiser's state of a checkpoint into an optimiser of the same model.
+
+    Raises:
+        CheckpointError: The checkpoint holds no such state, or it is damaged or of another model.
+    """
+    by_name: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in _read_tensors(path, meta, TRAIN_STATE_FILE).items():
+        kind, name = key.split("/", 1)
+        by_name.setdefault(name, {})[kind] = tensor
+    names = _parameter_names(optimiser, model)
+    if set(names) != set(by_name):
+        raise CheckpointError(f"{path / TRAIN_STATE_FILE}: the state is of another model's parameters")
+    state = {index: by_name[name] for index, name in enumerate(names)}
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def _optimiser_tensors(optimiser: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
+    states = optimiser.state_dict()["state"]
+    return {
+        f"{key}/{name}": value
+        for index, name in enumerate(_parameter_names(optimiser, model))
+        for key, value in states.get(index, {}).items()
+    }
+
+
+def _parameter_names(optimiser: torch.optim.Optimizer, model: nn.Module) -> list[str]:
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    return [names[id(parameter)] for group in optimiser.param_groups for parameter in group["params"]]
+
+
+def _write_folder(path: Path, meta: CheckpointMeta, tensors: Mapping[str, dict[str, Tensor]]) -> None:
+    temporary = path.with_name(f"{path.name}{TEMPORARY_MARK}{os.getpid()}")
+    temporary.mkdir()
+    try:
+        for name, named in tensors.items():
+            content = save({key: value.detach().cpu().contiguous() for key, value in named.items()})
+            meta.files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+            write_atomically(temporary / name, content)
+        text = json.dumps({"format": FORMAT} | asdict(meta), indent=1, ensure_ascii=False)
+        write_atomically(temporary / META_FILE, text.encode())
+        os.replace(temporary, path)
+    except OSError:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    _sync(path.parent)
+
+
+def _read_tensors(path: Path, meta: CheckpointMeta, name: str) -> dict[str, Tensor]:
+    expected = meta.files.get(name)
+    if expected is None or not (path / name).is_file():
+        raise CheckpointError(f"{path}: {name} is missing from the checkpoint")
+    content = (path / name).read_bytes()
+    if hashlib.sha256(content).hexdigest() != expected["sha256"]:
+        raise CheckpointError(
+            f"{path / name}: damaged, its content is not what was written (the hash differs); "
+            "remove this checkpoint's folder to use the one before it"
+        )
+    try:
+        return load(content)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path / name}: not readable as safetensors ({error})") from error
+
+
+def _remove(path: Path) -> None:
+    """Remove a checkpoint such that it is never seen half-removed."""
+    doomed = path.with_name(f"{path.name}{TEMPORARY_MARK}removed")
+    os.replace(path, doomed)
+    shutil.rmtree(doomed)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    for leftover in folder.glob(f"*{TEMPORARY_MARK}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,119 @@
+"""Every setting of a pretraining run."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from lamae.errors import ConfigError
+from lamae.models import MaskedAutoencoderConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """AdamW with a linear warm-up and a cosine down to zero.
+
+    Attributes:
+        steps: Training steps of the whole run.
+        batch_size: Studies in a step, all processes and micro-batches together.
+        lr: Highest learning rate.
+        warmup_steps: Steps over which the rate rises to it.
+        weight_decay: Decoupled weight decay; not on biases, norms and single tokens (parameters of one axis).
+        betas: AdamW's averages of the gradient and its square.
+        clip: Largest norm of the gradient; None for no clipping.
+        accumulation: Micro-batches that each process takes one after another in a step.
+    """
+
+    steps: int = 1000
+    batch_size: int = 64
+    lr: float = 1e-3
+    warmup_steps: int = 50
+    weight_decay: float = 0.05
+    betas: tuple[float, float] = (0.9, 0.95)
+    clip: float | None = 1.0
+    accumulation: int = 1
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "lr", "accumulation"):
+            _check(getattr(self, name) > 0, f"optim.{name} must be above 0, found {getattr(self, name)}")
+        _check(
+            0 <= self.warmup_steps <= self.steps,
+            f"optim.warmup_steps must lie between 0 and optim.steps ({self.steps}), found {self.warmup_steps}",
+        )
+        _check(self.weight_decay >= 0, f"optim.weight_decay must not be negative, found {self.weight_decay}")
+        _check(all(0 <= beta < 1 for beta in self.betas), f"optim.betas must lie in [0, 1), found {self.betas}")
+        _check(self.clip is None or self.clip > 0, f"optim.clip must be above 0 or null, found {self.clip}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """Which studies and leads a run uses.
+
+    Attributes:
+        train_splits: Splits of the packs that are trained on.
+        validation_splits: Splits whose loss is measured; none when the packs have no such studies.
+        validation_studies: Studies used for that loss, the first ones of these splits.
+        views: Leads to use; None for all of the packs.
+        min_views: Hide leads at random in training, keeping at least so many of each study; None for no hiding.
+    """
+
+    train_splits: tuple[str, ...] = ("train",)
+    validation_splits: tuple[str, ...] = ("validation",)
+    validation_studies: int = 256
+    views: tuple[str, ...] | None = None
+    min_views: int | None = None
+
+    def __post_init__(self) -> None:
+        _check(bool(self.train_splits), "data.train_splits must name a split")
+        shared = set(self.train_splits) & set(self.validation_splits)
+        _check(not shared, f"data.train_splits and data.validation_splits share {', '.join(sorted(shared))}")
+        _check(self.validation_studies > 0, f"data.validation_studies must be above 0, found {self.validation_studies}")
+        _check(self.views is None or bool(self.views), "data.views must name a lead, or be null for all")
+        _check(self.min_views is None or self.min_views > 0, f"data.min_views must be above 0, found {self.min_views}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PretrainConfig:
+    """A pretraining run, whole: with the packs it determines the weights.
+
+    Attributes:
+        model: The model and its masks.
+        optim: Optimiser and length of the run.
+        data: Studies and leads.
+        readout: Default read-out of the pretrained model: ``"cls"``, ``"mean"`` or ``"view-concat"``.
+        precision: ``"bf16"``: autocast, on CPUs too; ``"fp32"``.
+        compile: Whether to use `torch.compile` (about a minute at the start).
+        device: ``"auto"`` takes a GPU when there is one.
+        seed: Seed of weights, order of studies and masks.
+        log_every: Steps between lines of metrics.
+        eval_every: Steps between measurements of the validation loss.
+        save_every: Steps between checkpoints.
+        keep: Newest checkpoints that are kept.
+        tensorboard: Whether to write TensorBoard files as well (needs ``lamae[tracking]``).
+    """
+
+    model: MaskedAutoencoderConfig
+    optim: OptimConfig = field(default_factory=OptimConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    readout: Literal["cls", "mean", "view-concat"] = "mean"
+    precision: Literal["fp32", "bf16"] = "bf16"
+    compile: bool = False
+    device: str = "auto"
+    seed: int = 0
+    log_every: int = 20
+    eval_every: int = 100
+    save_every: int = 200
+    keep: int = 2
+    tensorboard: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("log_every", "eval_every", "save_every", "keep"):
+            _check(getattr(self, name) > 0, f"{name} must be above 0, found {getattr(self, name)}")
+        _check(self.seed >= 0, f"seed must not be negative, found {self.seed}")
+        _check(
+            self.readout != "cls" or self.model.latent.depth > 0,
+            "readout 'cls' needs latent attention, but model.latent.depth is 0: use 'mean' or 'view-concat'",
+        )
+
+
+def _check(holds: bool, message: str) -> None:
+    if not holds:
+        raise ConfigError(message)

@@ -1,0 +1,83 @@
+"""What a run was trained on: a card of each pack, and hashes by which leaks are found."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lamae.data import PackDataset
+from lamae.pack import Pack
+from lamae.pack.files import write_atomically
+from lamae.splits import patient_hashes
+
+PATIENTS_FILE = "patients.parquet"
+
+
+def data_card(pack: Pack) -> dict[str, Any]:
+    """Describe a pack without naming anybody in it."""
+    columns = pack.studies.column_names
+    splits = pack.studies.column("split").to_pylist() if "split" in columns else [None] * len(pack)
+    counts = Counter(str(split) if split is not None else "none" for split in splits)
+    patients = len(pack.studies.column("patient_key").unique()) if "patient_key" in columns else None
+    return {
+        "cohort": pack.info.cohort,
+        "version": pack.info.cohort_version,
+        "simulated": pack.info.simulated,
+        "modality": pack.info.modality,
+        "content_hash": pack.info.content_hash,
+        "studies": len(pack),
+        "patients": patients,
+        "studies_by_split": dict(sorted(counts.items())),
+        "rejected": pack.info.num_rejected,
+        "rejected_by_reason": dict(pack.info.rejected_by_reason),
+        "preprocessing": dict(pack.info.preprocessing),
+    }
+
+
+def write_patients(path: Path, dataset: PackDataset) -> int:
+    """Write salted hashes of the patients and records that are trained on, in an order that tells nothing.
+
+    The table has the columns ``patient_hash`` and ``record_hash`` (null where a pack has no record keys). It is what
+    guards need to refuse a test on the same patients; the keys themselves are in no run.
+
+    Returns:
+        Number of distinct patients; studies without a patient key count as patients of their own.
+    """
+    parts = [_hashes(pack, rows) for pack, rows in rows_by_pack(dataset)]
+    table = pa.concat_tables(parts).group_by(["patient_hash", "record_hash"]).aggregate([])
+    sink = pa.BufferOutputStream()
+    pq.write_table(table.sort_by([("patient_hash", "ascending"), ("record_hash", "ascending")]), sink)
+    write_atomically(path / PATIENTS_FILE, sink.getvalue())
+    return len(table.column("patient_hash").unique())
+
+
+def rows_by_pack(dataset: PackDataset) -> Sequence[tuple[Pack, np.ndarray]]:
+    """Return the rows of a data set within each of its packs."""
+    first, found = 0, []
+    for pack in dataset.packs:
+        inside = dataset.rows[(dataset.rows >= first) & (dataset.rows < first + len(pack))]
+        found.append((pack, inside - first))
+        first += len(pack)
+    return found
+
+
+def _hashes(pack: Pack, rows: np.ndarray) -> pa.Table:
+    studies = pack.studies.take(pa.array(rows))
+    names = studies.column_names
+    if "patient_key" in names:
+        keys = studies.column("patient_key").to_pylist()
+    else:
+        keys = [f"{pack.info.cohort}:study:{study_id}" for study_id in studies.column("study_id").to_pylist()]
+    records = studies.column("record_key").to_pylist() if "record_key" in names else [None] * len(rows)
+    known = [record for record in records if record is not None]
+    by_record = dict(zip(known, patient_hashes(known, pack.info.salt).tolist(), strict=True)) if known else {}
+    return pa.table(
+        {
+            "patient_hash": pa.array(patient_hashes(keys, pack.info.salt).tolist(), pa.string()),
+            "record_hash": pa.array([by_record.get(record) for record in records], pa.string()),
+        }
+    )

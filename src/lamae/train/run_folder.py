@@ -1,0 +1,116 @@
+"""The folder of a run: its configuration, its metrics and what it says about itself."""
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lamae.config import difference, from_dict, read_yaml, to_dict
+from lamae.errors import CheckpointError, ConfigError
+from lamae.pack.files import write_atomically
+from lamae.train.config import PretrainConfig
+
+RUN_FORMAT = "lamae-run"
+RUN_FORMAT_VERSION = 1
+CONFIG_FILE, INFO_FILE, METRICS_FILE, NONFINITE_FILE = "config.yaml", "run.json", "metrics.jsonl", "nonfinite.json"
+
+
+class RunFolder:
+    """Files of one run.
+
+    Attributes:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoint"
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """What ``run.json`` says; empty when there is none yet."""
+        file = self.path / INFO_FILE
+        if not file.exists():
+            return {}
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CheckpointError(f"{file}: not readable as JSON ({error})") from error
+        if content.get("format") != RUN_FORMAT or content.get("format_version") != RUN_FORMAT_VERSION:
+            raise CheckpointError(f"{file}: expected {RUN_FORMAT} of version {RUN_FORMAT_VERSION}")
+        return content
+
+    def claim(self, config: PretrainConfig, packs: list[dict[str, Any]]) -> None:
+        """Make the folder for a new run, or check that this is the same run again.
+
+        Args:
+            config: Configuration of the run.
+            packs: Data card of each pack, with its ``content_hash``.
+
+        Raises:
+            ConfigError: The folder holds something else, or a run of another configuration or other data; the message
+                lists where they differ.
+        """
+        if not (self.path / CONFIG_FILE).exists():
+            if self.path.exists() and any(self.path.iterdir()):
+                raise ConfigError(f"{self.path}: holds files but no run ({CONFIG_FILE}); choose another folder")
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path / CONFIG_FILE, yaml.safe_dump(to_dict(config), sort_keys=False).encode())
+            return
+        file = self.path / CONFIG_FILE
+        before = from_dict(PretrainConfig, read_yaml(file), source=str(file))
+        differing = difference(before, config)
+        if differing:
+            raise ConfigError(
+                f"{self.path}: holds a run of another configuration (that run != this command): "
+                f"{'; '.join(differing)}. Choose another folder, or give the same settings to resume"
+            )
+        old = [pack["content_hash"] for pack in self.info.get("packs", packs)]
+        if old != [pack["content_hash"] for pack in packs]:
+            raise ConfigError(f"{self.path}: holds a run on other packs; choose another folder, or give the same packs")
+
+    def write_info(self, content: Mapping[str, Any]) -> None:
+        """Write ``run.json``."""
+        full = {"format": RUN_FORMAT, "format_version": RUN_FORMAT_VERSION} | dict(content)
+        write_atomically(self.path / INFO_FILE, json.dumps(full, indent=1, ensure_ascii=False).encode())
+
+    def append_metrics(self, line: Mapping[str, Any]) -> None:
+        """Add a line to ``metrics.jsonl``."""
+        with (self.path / METRICS_FILE).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def cut_metrics(self, step: int) -> None:
+        """Remove the lines of later steps, which a resumed run does again."""
+        file = self.path / METRICS_FILE
+        if file.exists():
+            kept = [line for line in read_metrics(file) if line["step"] <= step]
+            write_atomically(file, "".join(json.dumps(line) + "\n" for line in kept).encode())
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keep other processes from working on the same run.
+
+        Raises:
+            ConfigError: Another process does.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.with_name(f".{self.path.name}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ConfigError(f"{self.path}: another process is working on this run; wait for it") from error
+            yield
+
+
+def read_metrics(file: Path) -> list[dict[str, Any]]:
+    """Read ``metrics.jsonl``; a last line that was cut off by a crash is left out."""
+    lines = file.read_text(encoding="utf-8").split("\n")
+    return [json.loads(line) for line in lines[:-1]]

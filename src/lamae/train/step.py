@@ -1,0 +1,165 @@
+"""One training step on one page."""
+
+import math
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from lamae.batch import StudyBatch
+from lamae.data import PackDataset, Share, global_batch, shares
+from lamae.models import MaskedAutoencoder
+from lamae.nn.masks import draw_masks
+from lamae.nn.plan import MaskPlan
+from lamae.objectives import masked_reconstruction
+from lamae.train.config import PretrainConfig
+from lamae.train.optim import learning_rate
+from lamae.train.workers import Workers
+
+_MASKS, _VALIDATION_MASKS = 1, 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trainer:
+    """What a step needs.
+
+    Attributes:
+        config: Settings of the run.
+        model: The model, for its weights and its configuration.
+        forward: The same model as it is called: compiled, wrapped for several processes, or itself.
+        optimiser: The optimiser of its parameters.
+        dataset: The training studies.
+        workers: The processes of the run.
+    """
+
+    config: PretrainConfig
+    model: MaskedAutoencoder
+    forward: nn.Module
+    optimiser: torch.optim.Optimizer
+    dataset: PackDataset
+    workers: Workers
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepResult:
+    """What a step did.
+
+    Attributes:
+        loss: Mean loss over the studies of the global batch.
+        grad_norm: Norm of the gradient before clipping.
+        lr: Learning rate.
+        summary: ``[studies, dim]`` what monitors look at, of this process's last micro-batch.
+    """
+
+    loss: float
+    grad_norm: float
+    lr: float
+    summary: Tensor
+
+    @property
+    def finite(self) -> bool:
+        """Whether loss and gradient were finite; if not, the step changed nothing."""
+        return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
+
+
+def train_step(trainer: Trainer, step: int) -> StepResult:
+    """Do one step: gradients of all micro-batches, the check that they are finite, then the optimiser."""
+    config, workers = trainer.config, trainer.workers
+    pieces = own_shares(trainer, step)
+    losses: list[Tensor] = []
+    summary = torch.empty(0)
+    for number, share in enumerate(pieces):
+        batch, plan = draw_batch(trainer, share, step)
+        with _synchronised(trainer.forward, last=number == len(pieces) - 1):
+            with autocast(config, workers.device):
+                output = trainer.forward(batch, plan)
+                loss = masked_reconstruction(output, global_size=share.global_size)
+            (loss * workers.world_size).backward()  # DDP averages gradients over processes; the loss is a sum
+        losses.append(loss.detach())
+        summary = output.summary
+    grad_norm = nn.utils.clip_grad_norm_(trainer.model.parameters(), config.optim.clip or math.inf)
+    own_loss, norm = torch.stack([torch.stack(losses).sum(), grad_norm]).tolist()
+    result = StepResult(
+        loss=workers.sum(own_loss)[0],
+        grad_norm=norm,
+        lr=learning_rate(config.optim, step),
+        summary=summary,
+    )
+    if result.finite:
+        for group in trainer.optimiser.param_groups:
+            group["lr"] = result.lr
+        trainer.optimiser.step()
+    trainer.optimiser.zero_grad()
+    return result
+
+
+def own_shares(trainer: Trainer, step: int) -> list[Share]:
+    """Return this process's micro-batches of a step."""
+    optim, workers = trainer.config.optim, trainer.workers
+    indices = global_batch(len(trainer.dataset), optim.batch_size, seed=trainer.config.seed, step=step)
+    cut = shares(indices, rank=workers.rank, world_size=workers.world_size, accumulation=optim.accumulation)
+    return list(cut)
+
+
+def draw_batch(trainer: Trainer, share: Share, step: int) -> tuple[StudyBatch, MaskPlan]:
+    """Read the studies of a micro-batch, draw their masks, and bring both to the device."""
+    batch = trainer.dataset.batch(share.indices, positions=share.positions, global_size=share.global_size, step=step)
+    plan = _masks(trainer.config, batch, _MASKS, step)
+    return batch.to(trainer.workers.device), plan.to(trainer.workers.device)
+
+
+@torch.no_grad()
+def find_culprits(trainer: Trainer, step: int) -> list[int]:
+    """Return the rows of this process's part of a step whose loss, each computed alone, is not finite."""
+    found = []
+    for share in own_shares(trainer, step):
+        for index, position in zip(share.indices, share.positions, strict=True):
+            alone = Share(indices=np.array([index]), positions=np.array([position]), global_size=share.global_size)
+            batch, plan = draw_batch(trainer, alone, step)
+            with autocast(trainer.config, trainer.workers.device):
+                loss = masked_reconstruction(trainer.model(batch, plan), global_size=1)
+            if not math.isfinite(loss.item()):
+                found.append(int(index))
+    return found
+
+
+@torch.no_grad()
+def validation_loss(trainer: Trainer, dataset: PackDataset) -> float:
+    """Return the mean loss of the validation studies, with the same masks each time."""
+    config = trainer.config
+    num = min(len(dataset), config.data.validation_studies)
+    total = 0.0
+    for start in range(0, num, config.optim.batch_size):
+        rows = np.arange(start, min(start + config.optim.batch_size, num))
+        batch = dataset.batch(rows, positions=rows, global_size=num)
+        plan = validation_masks(config, batch).to(trainer.workers.device)
+        with autocast(config, trainer.workers.device):
+            output = trainer.model(batch.to(trainer.workers.device), plan)
+            total += masked_reconstruction(output, global_size=num).item()
+    return total
+
+
+def autocast(config: PretrainConfig, device: torch.device) -> torch.autocast:
+    """Return the context in which the model runs in the precision of the run."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16")
+
+
+def validation_masks(config: PretrainConfig, batch: StudyBatch) -> MaskPlan:
+    """Draw the masks of a validation batch: the same ones for the same studies at any step."""
+    return _masks(config, batch, _VALIDATION_MASKS, 0)
+
+
+def _masks(config: PretrainConfig, batch: StudyBatch, purpose: int, step: int) -> MaskPlan:
+    seed = int(np.random.SeedSequence([config.seed, purpose, step]).generate_state(1, np.uint64)[0])
+    generator = torch.Generator().manual_seed(seed)
+    return draw_masks(config.model.mask, batch, config.model.patch_shapes, generator)
+
+
+def _synchronised(forward: nn.Module, *, last: bool) -> Any:
+    """Exchange gradients between processes after the last micro-batch only."""
+    wrapped = isinstance(forward, DistributedDataParallel)
+    return forward.no_sync() if wrapped and not last else nullcontext()
