@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from lamae._version import __version__
 from lamae.config import from_dict, to_dict
 from lamae.errors import CheckpointError
-from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig
+from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, Readout
 from lamae.pack.files import TEMPORARY_MARK, write_atomically
 
 FORMAT = "lamae-checkpoint"
@@ -55,7 +55,7 @@ class CheckpointMeta:
     model_config: dict[str, Any]
     modality: str
     preprocessing: dict[str, Any]
-    readout: str
+    readout: Readout
     step: int
     loop: dict[str, Any] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -74,7 +74,7 @@ def save_checkpoint(
     model: MaskedAutoencoder,
     modality: str,
     preprocessing: Mapping[str, Any],
-    readout: str,
+    readout: Readout,
     step: int,
     optimiser: torch.optim.Optimizer | None = None,
     loop: Mapping[str, Any] | None = None,
@@ -167,6 +167,8 @@ def read_meta(path: Path) -> CheckpointMeta:
         )
     if (kind := content.get("model")) != MASKED_AUTOENCODER:
         raise CheckpointError(f"{path}: holds a model of the kind {kind!r}; known is {MASKED_AUTOENCODER!r}")
+    if (readout := content.get("readout")) not in get_args(Readout):
+        raise CheckpointError(f"{path / META_FILE}: unknown read-out {readout!r}")
     try:
         return CheckpointMeta(**content)
     except TypeError as error:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lamae.errors import ConfigError
-from lamae.models import MaskedAutoencoderConfig
+from lamae.models import MaskedAutoencoderConfig, Readout
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,7 @@ class PretrainConfig:
     model: MaskedAutoencoderConfig
     optim: OptimConfig = field(default_factory=OptimConfig)
     data: DataConfig = field(default_factory=DataConfig)
-    readout: Literal["cls", "mean", "view-concat"] = "mean"
+    readout: Readout = "mean"
     precision: Literal["fp32", "bf16"] = "bf16"
     compile: bool = False
     device: str = "auto"

@@ -1,0 +1,117 @@
+"""From a file to an embedding in one call, the same way as through a pack."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+
+from lamae.batch import StudyBatch
+from lamae.checkpoint import CheckpointMeta, load_model
+from lamae.config import difference, from_dict
+from lamae.data import PackDataset, batch_of
+from lamae.errors import CheckpointError, ConfigError
+from lamae.models import MaskedAutoencoder, Readout, read_out
+from lamae.pack import Pack
+from lamae.readers import read
+from lamae.signals import EcgPreprocessing, preprocess
+from lamae.studies import PreparedStudy, Study
+
+OneStudy: TypeAlias = Study | PreparedStudy | str | os.PathLike[str]
+
+
+def load(run: str | os.PathLike[str], *, device: str = "cpu") -> "Embedder":
+    """Load a pretrained model together with the preprocessing that it was trained with.
+
+    Args:
+        run: A run's folder (its newest checkpoint is taken), or a checkpoint's folder.
+        device: Where the model computes.
+
+    Raises:
+        CheckpointError: There is no checkpoint, or it is damaged, of an unknown version, or of another model.
+    """
+    model, meta = load_model(Path(run), device=device)
+    return Embedder(model, meta, device=device)
+
+
+class Embedder:
+    """A pretrained model that turns studies into vectors.
+
+    Args:
+        model: The model.
+        meta: What its checkpoint says.
+        device: Where the model computes.
+
+    Attributes:
+        model: The model, in evaluation mode.
+        preprocessing: What is done to every study; the same as was done to the training data.
+        readout: The read-out that is used when none is asked.
+        view_names: Leads that the model knows; a study may have any of them, in any order.
+        weights: Which weights these are, in words.
+    """
+
+    def __init__(self, model: MaskedAutoencoder, meta: CheckpointMeta, *, device: str = "cpu") -> None:
+        if meta.modality != "ecg":
+            raise CheckpointError(f"holds a model of {meta.modality!r} studies; only 'ecg' can be embedded so far")
+        self.model = model
+        self.preprocessing = from_dict(EcgPreprocessing, meta.preprocessing, source="the checkpoint's preprocessing")
+        self.readout: Readout = meta.readout
+        self.view_names = model.config.streams[meta.modality].view_names
+        self.weights = f"trained weights after {meta.step} steps, SHA-256 {meta.weights_sha256[:16]}"
+        self._modality, self._device = meta.modality, device
+
+    def embed(
+        self, studies: OneStudy | Pack | Sequence[OneStudy], *, readout: Readout | None = None, batch_size: int = 64
+    ) -> np.ndarray:
+        """Embed a study, several, or a whole pack.
+
+        Args:
+            studies: A study, a path of a file that `lamae.read` reads, a list of both, or a pack.
+            readout: ``"cls"``, ``"mean"`` or ``"view-concat"``; None for the model's own.
+            batch_size: Studies at once.
+
+        Returns:
+            ``[features]`` float32 for one study, ``[studies, features]`` for a list or a pack.
+
+        Raises:
+            DataError: A file cannot be read, or its preprocessing refuses it.
+            ConfigError: The pack was prepared differently, a lead is unknown, or the model has no such read-out.
+        """
+        if isinstance(studies, Pack):
+            batches = self._pack_batches(studies, batch_size)
+        elif isinstance(studies, Study | PreparedStudy | str | os.PathLike):
+            return self.embed([studies], readout=readout)[0]
+        else:
+            batches = self._study_batches(studies, batch_size)
+        vectors = [self._vectors(batch, readout) for batch in batches]
+        if not vectors:
+            raise ConfigError("no study was given to embed: name at least one")
+        return np.concatenate(vectors)
+
+    def prepare(self, study: OneStudy) -> PreparedStudy:
+        """Read a study, when it is a path, and prepare it as the training data were prepared."""
+        if isinstance(study, PreparedStudy):
+            return study
+        return preprocess(study if isinstance(study, Study) else read(study), self.preprocessing)
+
+    def _study_batches(self, studies: Sequence[OneStudy], batch_size: int) -> Iterator[StudyBatch]:
+        for start in range(0, len(studies), batch_size):
+            prepared = [self.prepare(study) for study in studies[start : start + batch_size]]
+            yield batch_of(prepared, view_names=self.view_names, modality=self._modality)
+
+    def _pack_batches(self, pack: Pack, batch_size: int) -> Iterator[StudyBatch]:
+        theirs = from_dict(EcgPreprocessing, pack.info.preprocessing, source=f"{pack.path}: preprocessing")
+        if differing := difference(self.preprocessing, theirs):
+            raise ConfigError(
+                f"{pack.path}: prepared differently from the model's data (model != pack): {'; '.join(differing)}"
+            )
+        dataset = PackDataset([pack], view_names=self.view_names)
+        for start in range(0, len(dataset), batch_size):
+            yield dataset.batch(np.arange(start, min(start + batch_size, len(dataset))))
+
+    @torch.inference_mode()
+    def _vectors(self, batch: StudyBatch, readout: Readout | None) -> np.ndarray:
+        features = self.model.features(batch.to(self._device), stream=self._modality)
+        return read_out(features, readout or self.readout, self.view_names).cpu().numpy()

@@ -1,0 +1,35 @@
+"""A pretrained model as a step of a scikit-learn pipeline."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from lamae.embedder import OneStudy, load
+from lamae.models import Readout
+from lamae.pack import Pack
+
+
+class StudyEncoder(TransformerMixin, BaseEstimator):
+    """Turns studies into vectors with frozen weights; fitting only loads them.
+
+    Args:
+        run: Folder of a run or of a checkpoint.
+        readout: ``"cls"``, ``"mean"`` or ``"view-concat"``; None for the model's own.
+        device: Where the model computes.
+        batch_size: Studies at once.
+    """
+
+    def __init__(self, run: str, *, readout: Readout | None = None, device: str = "cpu", batch_size: int = 64) -> None:
+        self.run, self.device, self.batch_size = run, device, batch_size
+        self.readout: Readout | None = readout
+
+    def fit(self, studies: object = None, targets: object = None) -> Self:
+        """Load the model; nothing is learned."""
+        self.embedder_ = load(self.run, device=self.device)
+        return self
+
+    def transform(self, studies: Sequence[OneStudy] | Pack) -> np.ndarray:
+        """Return ``[studies, features]`` of a list of studies or paths, or of a pack."""
+        return self.embedder_.embed(studies, readout=self.readout, batch_size=self.batch_size)
