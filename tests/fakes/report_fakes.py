@@ -11,6 +11,17 @@ import yaml
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 LABELS = ("I48", "I44", "I45", "I21", "I50", "I25", "I10")
 
+_PROTOCOLS = {
+    "probe": "linear probe on frozen features: standardised, L2 logistic regression for each label",
+    "finetune": "supervised from random weights",
+    "handmade": "linear probe on hand-made features: medians for missing ones, otherwise as on frozen features",
+}
+_SELECTIONS = {
+    "probe": {"l2": 10.0, "on": "validation", "metric": "macro-auroc", "grid": [1, 10, 100], "at_edge_of_grid": 0},
+    "finetune": {"on": "validation", "early_stopping": [{"best_epoch": 7, "metric": "macro-auroc"}]},
+    "handmade": {"l2": 100.0, "on": "validation", "metric": "macro-auroc", "grid": [1, 10, 100], "at_edge_of_grid": 1},
+}
+
 # What a lead sees of a beat: P, Q, R, S, T in mV.
 _WAVES_MV = {
     "I": (0.08, -0.05, 0.7, -0.1, 0.22),
@@ -180,6 +191,7 @@ def write_result(
     simulated: bool = True,
     labels: tuple[str, ...] = LABELS,
     predictions: bool = True,
+    kind: str = "probe",
 ) -> Path:
     """Write a RESULT folder and return it. The greater the skill, the better the predictions."""
     from lamae.metrics import patient_bootstrap
@@ -193,7 +205,7 @@ def write_result(
     noise = np.random.default_rng(len(system)).normal(size=targets.shape)
     scores = skill * ease * targets + noise
     outcome = patient_bootstrap(targets, scores, patients, draws=199, seed=1)
-    info = result_info(system, recipe, labels, studies, len(np.unique(patients)), simulated=simulated)
+    info = result_info(system, recipe, labels, studies, len(np.unique(patients)), kind=kind, simulated=simulated)
     info["metrics"] = {f"macro_{name}": vars(interval) for name, interval in outcome.macro.items()}
     info["per_label"] = [
         {
@@ -212,14 +224,15 @@ def write_result(
 
 
 def result_info(
-    system: str, recipe: str | None, labels: tuple[str, ...], studies: int, patients: int, *, simulated: bool
+    system: str, recipe: str | None, labels: tuple[str, ...], studies: int, patients: int, *, kind: str, simulated: bool
 ) -> dict:
+    weights = "random, seed 1" if kind == "finetune" or "Random" in system else "pretrained"
     return {
         "format": "lamae-result",
         "format_version": 1,
-        "kind": "probe",
+        "kind": kind,
         "system": system,
-        "protocol": "linear",
+        "protocol": _PROTOCOLS[kind],
         "readout": "view-concat",
         "labels": {"set": "icd10-chapter-ix", "names": list(labels), "kind": "multilabel"},
         "data": {
@@ -233,12 +246,14 @@ def result_info(
             "validation": {"studies": 181, "patients": 113},
             "test": {"studies": studies, "patients": patients},
             "cross_validated_folds": None,
+            "label_fraction": 1.0,
         },
         "absent_policy": "skip",
-        "skipped_labels": ["I97"],
+        "skipped_labels": [{"label": "I97", "reason": "no positives among the test studies"}],
         "bootstrap": {"unit": "patient", "draws": 199, "seed": 1, "level": 0.95},
-        "selection": {"l2": 10.0, "on": "validation", "metric": "macro_auroc"},
-        "run": None if recipe is None else {"recipe": recipe, "config_hash": "a1", "checkpoint_hash": "b2"},
+        "selection": _SELECTIONS[kind],
+        "run": None if recipe is None else {"recipe": recipe, "config_hash": "a1", "weights": weights},
+        "leak": {"checked": True, "patients_pretrained_on": 0, "records_pretrained_on": 0, "allowed": False},
         "seed": 1,
         "environment": {"python": "3.12.4"},
         "quality": {},
@@ -266,6 +281,6 @@ def write_demo(folder: Path) -> list[Path]:
         write_result(folder / "r1", system="LAMAE", skill=1.7),
         write_result(folder / "r2", system="Independent leads", skill=1.6, recipe="ecg-independent-tiny"),
         write_result(folder / "r3", system="Random init (frozen)", skill=0.9),
-        write_result(folder / "r4", system="Scratch (supervised)", skill=1.3, recipe=None),
-        write_result(folder / "r5", system="Hand-made features", skill=1.9, recipe=None),
+        write_result(folder / "r4", system="Scratch (supervised)", skill=1.3, kind="finetune"),
+        write_result(folder / "r5", system="Hand-made features", skill=1.9, kind="handmade", recipe=None),
     ]

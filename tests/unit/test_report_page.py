@@ -80,9 +80,18 @@ def test_headline_says_what_was_trained_on_what_and_how_good_it_is(page):
 def test_table_names_every_system_label_and_what_was_left_out(page):
     for words in ("Independent leads", "Scratch (supervised)", "Hand-made features", *LABELS):
         assert words in page
-    assert "Left out of the mean: I97." in page
+    assert "Labels left out: I97 (no positives among the test studies)." in page
     assert "199 draws of patients" in page
-    assert "L2 10, on validation, metric macro AUROC" in page
+    assert (
+        "Selection, LAMAE and Independent leads and Random init (frozen): L2 10 by macro AUROC on the validation"
+        in page
+    )
+    assert (
+        "Selection, Scratch (supervised): early stopping by macro AUROC on the validation studies, best epoch 7."
+        in page
+    )
+    assert "Hand-made features: the chosen L2 lies at the edge of its grid (1 of the fits)." in page
+    assert "Labelled studies for training: 1,249 of 811 patients." in page
 
 
 def test_refused_files_and_flags_are_counted(page):
@@ -177,3 +186,25 @@ def test_older_page_stays_when_the_new_one_cannot_be_made(tmp_path):
         write_report([tmp_path / "nowhere"], out)
     assert out.read_text() == "older"
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_pretraining_on_test_patients_is_a_warning(tmp_path):
+    folder = write_result(tmp_path / "r", studies=53)
+    content = json.loads((folder / "result.json").read_text())
+    content["leak"] = {"checked": True, "patients_pretrained_on": 3, "records_pretrained_on": 5, "allowed": True}
+    content["split"] |= {"label_fraction": 0.1, "cross_validated_folds": 9}
+    content["selection"]["converged"] = False
+    (folder / "result.json").write_text(json.dumps(content))
+    text = render([folder])
+    assert "3 tested patients and 5 tested records were in the pretraining data, so this figure flatters." in text
+    assert "LAMAE: the probe did not converge everywhere." in text
+    assert "(10 % of the training patients)" in text
+    assert "Cross-validated over 9 folds by patient" in text
+
+
+def test_unknown_pretraining_patients_are_a_warning(tmp_path):
+    folder = write_result(tmp_path / "r", studies=53)
+    content = json.loads((folder / "result.json").read_text())
+    content["leak"] = {"checked": False, "allowed": True}
+    (folder / "result.json").write_text(json.dumps(content))
+    assert "whether tested patients were pretrained on is not known" in render([folder])

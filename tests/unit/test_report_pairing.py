@@ -81,7 +81,7 @@ def test_predictions_without_patients_are_a_reason(two):
         paired_difference(*two)
 
 
-def test_control_is_known_by_its_name(two):
+def test_control_is_known_by_its_weights(two):
     assert [is_random_control(result) for result in two] == [False, True]
 
 

@@ -41,7 +41,8 @@ def task_of(result: Result) -> tuple[str, ...]:
 
 def is_random_control(result: Result) -> bool:
     """Whether a result belongs to the frozen encoder with random weights: the floor that pretraining must beat."""
-    return result.system.casefold().startswith("random")
+    weights = str((result.info.get("run") or {}).get("weights"))
+    return result.info["kind"] == "probe" and weights.startswith("random")
 
 
 def paired_difference(result: Result, control: Result) -> Pairing:

@@ -7,10 +7,11 @@ from typing import Any
 
 from lamae.errors import DataError
 from lamae.report.axis import Mark, Scale, is_known, make_mark, make_scale
+from lamae.report.facts import facts_by_system, shared_facts, skipped_labels, warnings
 from lamae.report.folders import Result
 from lamae.report.pairing import is_random_control, paired_difference, task_of
 from lamae.report.style import MARK_PATHS, NUM_SERIES
-from lamae.report.wording import key_name, metric_name, number, signed, with_interval
+from lamae.report.wording import number, signed, with_interval
 
 LABELS_IN_CHART = 30
 """A chart shows the labels with the most positives up to this number; the table below it holds all."""
@@ -27,6 +28,13 @@ class System:
     mark: Mark | None
     difference: str
     difference_note: str
+
+    @property
+    def short_protocol(self) -> str:
+        """How it was judged, in two words; the facts below the table give the whole protocol."""
+        return {"finetune": "all weights", "handmade": "linear probe", "probe": "linear probe"}.get(
+            self.info["kind"], str(self.info["kind"])
+        )
 
     @property
     def info(self) -> Mapping[str, Any]:
@@ -68,6 +76,7 @@ class Task:
     label_scale: Scale | None
     labels: Sequence[LabelRow]
     skipped: Sequence[str]
+    warnings: Sequence[str]
     facts: Sequence[str]
     notes: Sequence[str] = field(default_factory=list)
 
@@ -107,15 +116,16 @@ def _make_task(results: Sequence[Result]) -> Task:
         scale=scale,
         label_scale=label_scale,
         labels=_label_rows(systems, main, label_scale),
-        skipped=list(dict.fromkeys(str(name) for result in results for name in result.info.get("skipped_labels", ()))),
-        facts=_facts(main.info),
+        skipped=skipped_labels(results),
+        warnings=warnings(results),
+        facts=[*shared_facts(main.info), *facts_by_system(results)],
         notes=list(dict.fromkeys(one.difference_note for one in systems if one.difference_note)),
     )
 
 
 def is_pretrained(result: Result) -> bool:
-    """Whether a result rests on a pretraining run."""
-    return result.info.get("run") is not None and not is_random_control(result)
+    """Whether a result rests on pretrained weights."""
+    return (result.info.get("run") or {}).get("weights") == "pretrained"
 
 
 def _styles(results: Sequence[Result]) -> list[tuple[str, str]]:
@@ -184,29 +194,3 @@ def _label_row(
             for row in found
         ],
     )
-
-
-def _facts(info: Mapping[str, Any]) -> list[str]:
-    """Say how the main result was made: split, unit of the bootstrap, selection, labels left out."""
-    facts = []
-    if folds := info["split"].get("cross_validated_folds"):
-        facts.append(
-            f"Cross-validated over {folds} folds by patient: "
-            "each study is scored by a probe that has not seen its patient."
-        )
-    if bootstrap := info.get("bootstrap"):
-        facts.append(
-            f"Intervals: {100 * bootstrap['level']:g} % percentile bootstrap, {bootstrap['draws']:,} draws of "
-            f"{bootstrap['unit']}s with all their studies (seed {bootstrap['seed']})."
-        )
-    if selection := info.get("selection"):
-        words = ", ".join(f"{key_name(key)} {_plain(value)}" for key, value in selection.items() if value is not None)
-        facts.append(f"Selection: {words}. The test studies played no part in it.")
-    facts.append(f"A label without positives or without negatives: policy “{info.get('absent_policy', 'skip')}”.")
-    return facts
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    return metric_name(value) if isinstance(value, str) else str(value)

@@ -1,0 +1,100 @@
+"""What must be said beside a table of results: how they came about, what was left out, what to be wary of."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from lamae.report.folders import Result
+from lamae.report.wording import metric_name, value_words
+
+
+def shared_facts(info: Mapping[str, Any]) -> list[str]:
+    """Say what holds for a whole table: split, unit of the bootstrap, policy for absent labels."""
+    facts, split = [], info["split"]
+    if folds := split.get("cross_validated_folds"):
+        facts.append(
+            f"Cross-validated over {folds} folds by patient: each study is scored by a model whose labelled studies "
+            "do not include its patient."
+        )
+    if bootstrap := info.get("bootstrap"):
+        facts.append(
+            f"Intervals: {100 * bootstrap['level']:g} % percentile bootstrap, {bootstrap['draws']:,} draws of "
+            f"{bootstrap['unit']}s with all their studies (seed {bootstrap['seed']})."
+        )
+    facts.append(f"A label without positives or without negatives: policy “{info.get('absent_policy', 'skip')}”.")
+    return facts
+
+
+def facts_by_system(results: Sequence[Result]) -> list[str]:
+    """Say what may differ from system to system, each statement once with the systems that it holds for."""
+    return [
+        *_grouped(results, "Protocol", lambda info: str(info["protocol"])),
+        *_grouped(results, "Selection", lambda info: selection_words(info.get("selection") or {})),
+        *_grouped(results, "Labelled studies for training", _training_words),
+    ]
+
+
+def warnings(results: Sequence[Result]) -> list[str]:
+    """Say what takes away from a result: test patients seen in pretraining, a probe at the edge of its grid."""
+    found = []
+    for result in results:
+        leak, selection = result.info.get("leak") or {}, result.info.get("selection") or {}
+        shared = leak.get("patients_pretrained_on", 0), leak.get("records_pretrained_on", 0)
+        if any(shared):
+            found.append(
+                f"{result.system}: {shared[0]:,} tested patients and {shared[1]:,} tested records were in the "
+                "pretraining data, so this figure flatters."
+            )
+        if leak.get("checked") is False:
+            found.append(f"{result.system}: whether tested patients were pretrained on is not known.")
+        if at_edge := selection.get("at_edge_of_grid"):
+            found.append(f"{result.system}: the chosen L2 lies at the edge of its grid ({at_edge} of the fits).")
+        if selection.get("converged") is False:
+            found.append(f"{result.system}: the probe did not converge everywhere.")
+    return found
+
+
+def skipped_labels(results: Sequence[Result]) -> list[str]:
+    """Name each label that was left out, with the reason where the result gives one."""
+    words = {}
+    for result in results:
+        for skipped in result.info.get("skipped_labels", ()):
+            is_reasoned = isinstance(skipped, Mapping)
+            name = str(skipped["label"]) if is_reasoned else str(skipped)
+            words.setdefault(name, f"{name} ({skipped['reason']})" if is_reasoned else name)
+    return list(words.values())
+
+
+def selection_words(selection: Mapping[str, Any]) -> str:
+    """Return what was chosen, by what, and on which studies."""
+    if not selection:
+        return ""
+    on = f"on the {selection.get('on', 'validation')} studies"
+    if stops := selection.get("early_stopping"):
+        epochs = value_words([stop["best_epoch"] for stop in stops])
+        return f"early stopping by {_spaced(stops[0]['metric'])} {on}, best epoch {epochs}"
+    chosen = f"L2 {value_words(selection['l2'])}" if "l2" in selection else "settings"
+    return f"{chosen} by {_spaced(selection.get('metric', 'loss'))} {on}"
+
+
+def _spaced(metric: str) -> str:
+    return metric_name(metric.replace("-", "_"))
+
+
+def _training_words(info: Mapping[str, Any]) -> str:
+    train = info["split"].get("train")
+    if not train:
+        return ""
+    fraction = info["split"].get("label_fraction") or 1.0
+    share = "" if math.isclose(fraction, 1) else f" ({100 * fraction:g} % of the training patients)"
+    return f"{train['studies']:,} of {train['patients']:,} patients{share}"
+
+
+def _grouped(results: Sequence[Result], title: str, words_of: Callable[[Mapping[str, Any]], str]) -> list[str]:
+    groups: dict[str, list[str]] = {}
+    for result in results:
+        if words := words_of(result.info):
+            groups.setdefault(words, []).append(result.system)
+    if len(groups) == 1 and len(next(iter(groups.values()))) == len(results):
+        return [f"{title}: {next(iter(groups))}."]
+    return [f"{title}, {' and '.join(dict.fromkeys(names))}: {words}." for words, names in groups.items()]
