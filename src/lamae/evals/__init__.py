@@ -1,0 +1,26 @@
+"""Adapt and judge: frozen probes, fine-tuning, controls, embeddings, results with intervals over patients."""
+
+from lamae.evals.classifier import StudyClassifier, load_classifier
+from lamae.evals.compare import paired_difference
+from lamae.evals.features import FeatureTable, extract
+from lamae.evals.finetune import finetune
+from lamae.evals.handmade import handmade
+from lamae.evals.probe import probe
+from lamae.evals.results import Evaluation, read_result, write_result
+from lamae.evals.settings import EvalSettings, FinetuneConfig
+
+__all__ = [
+    "EvalSettings",
+    "Evaluation",
+    "FeatureTable",
+    "FinetuneConfig",
+    "StudyClassifier",
+    "extract",
+    "finetune",
+    "handmade",
+    "load_classifier",
+    "paired_difference",
+    "probe",
+    "read_result",
+    "write_result",
+]

@@ -1,0 +1,56 @@
+"""The guard against testing on patients that the encoder was pretrained on."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+
+from lamae.errors import DataError
+from lamae.evals.features import run_folder
+from lamae.evals.task import Task
+
+PATIENTS_FILE = "patients.parquet"
+
+
+def check_pretraining(run: str | Path, task: Task, *, allow: bool) -> dict[str, Any]:
+    """Compare the tested patients and records of a task with those of a run's pretraining data.
+
+    Pretraining on the training and validation patients of the same pack is fine.
+
+    Returns:
+        The counts of tested patients and records that were pretrained on, for the result.
+
+    Raises:
+        DataError: There are any, or the run does not say whom it was trained on, and ``allow`` is false.
+    """
+    folder = run_folder(run)
+    file = None if folder is None else folder / PATIENTS_FILE
+    if file is None or not file.is_file():
+        if allow:
+            return {"checked": False, "allowed": True}
+        raise DataError(
+            f"{run}: no {PATIENTS_FILE}, so nobody can tell whether the tested patients were pretrained on: give the "
+            "run's own folder, or set allow_leak to test all the same (the result will say so)",
+            reason="unknown-pretraining-patients",
+        )
+    trained = pq.read_table(file, columns=["patient_hash", "record_hash"])
+    tested = task.tested
+    patients = np.unique(task.patient_hash[tested])
+    records = np.unique(task.record_hash[tested])
+    records = records[records != ""]
+    shared_patients = int(np.isin(patients, trained["patient_hash"].drop_null().to_pylist()).sum())
+    shared_records = int(np.isin(records, trained["record_hash"].drop_null().to_pylist()).sum())
+    if (shared_patients or shared_records) and not allow:
+        raise DataError(
+            f"{shared_patients} of {len(patients)} tested patients and {shared_records} of {len(records)} tested "
+            "records were in the pretraining data, so the test would flatter: pretrain without them, test others, or "
+            "set allow_leak to test all the same (the result will say so)",
+            reason="training-test-overlap",
+        )
+    return {
+        "checked": True,
+        "patients_pretrained_on": shared_patients,
+        "records_pretrained_on": shared_records,
+        "allowed": allow,
+    }

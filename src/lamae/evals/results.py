@@ -1,0 +1,290 @@
+"""RESULT folders: ``result.json`` with metrics and how they came about, ``predictions.parquet`` with every score.
+
+Neither holds an identifier: studies and patients are salted hashes, enough to pair two results and to draw patients.
+"""
+
+import json
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lamae._version import __version__
+from lamae.errors import FormatError
+from lamae.evals.settings import EvalSettings
+from lamae.evals.task import Part, Task
+from lamae.metrics import BootstrapResult, Interval, patient_bootstrap
+from lamae.pack.files import write_atomically
+
+FORMAT, FORMAT_VERSION = "lamae-result", 1
+RESULT_FILE, PREDICTIONS_FILE = "result.json", "predictions.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """A finished evaluation.
+
+    Attributes:
+        info: What ``result.json`` holds.
+        study_hash: ``[tested studies]``.
+        patient_hash: ``[tested studies]``.
+        fold: ``[tested studies]`` int64, -1 where there is none.
+        targets: ``[tested studies, labels]`` float32, NaN where unknown.
+        scores: ``[tested studies, labels]`` float32: probabilities, or values of a regression.
+    """
+
+    info: Mapping[str, Any]
+    study_hash: np.ndarray
+    patient_hash: np.ndarray
+    fold: np.ndarray
+    targets: np.ndarray
+    scores: np.ndarray
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the labels that were learned and judged."""
+        return tuple(self.info["labels"]["names"])
+
+    def metric(self, name: str) -> Interval:
+        """Return a metric such as ``"macro_auroc"`` with its interval."""
+        found = self.info["metrics"][name]
+        return Interval(*(float("nan") if found[key] is None else found[key] for key in ("value", "low", "high")))
+
+    def __str__(self) -> str:
+        lines = [f"{self.info['system']}: {self.info['labels']['set']}, {len(self.scores)} test studies"]
+        for name in self.info["metrics"]:
+            found = self.metric(name)
+            lines.append(f"  {name} {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]")
+        if self.info["skipped_labels"]:
+            lines.append(f"  {len(self.info['skipped_labels'])} labels skipped: see result.json")
+        return "\n".join(lines)
+
+
+def judge(
+    task: Task,
+    scores: np.ndarray,
+    settings: EvalSettings,
+    *,
+    kind: str,
+    system: str,
+    protocol: str,
+    selection: Mapping[str, Any],
+    readout: str | None = None,
+    run: Mapping[str, Any] | None = None,
+    leak: Mapping[str, Any] | None = None,
+    details: Mapping[str, Any] | None = None,
+) -> Evaluation:
+    """Judge predictions for the tested studies of a task.
+
+    Args:
+        task: What was predicted.
+        scores: ``[tested studies, labels]`` in the order of ``task.tested``.
+        settings: How to judge.
+        kind: ``"probe"``, ``"finetune"`` or ``"handmade"``.
+        system: Name to show.
+        protocol: How the scores came about, in a few words.
+        selection: What was chosen on the validation studies.
+        readout: Read-out of the features.
+        run: Recipe and hashes of the run; None without one.
+        leak: What the guard against pretraining on test patients found.
+        details: Further entries for ``result.json``.
+
+    Raises:
+        DataError: A score is not finite, or a label is absent and the policy says ``"error"``.
+    """
+    tested = task.tested
+    targets = task.targets[tested]
+    outcome = patient_bootstrap(
+        targets,
+        scores,
+        task.patient_hash[tested],
+        kind="regression" if task.is_regression else "ranking",
+        draws=settings.draws,
+        seed=settings.seed,
+        level=settings.level,
+        absent=settings.absent,
+    )
+    info = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "kind": kind,
+        "system": system,
+        "protocol": protocol,
+        "readout": readout,
+        "labels": {"set": task.label_set, "names": list(task.label_names), "kind": task.kind, **_label_notes(task)},
+        "data": _data(task),
+        "split": _split(task, settings),
+        "absent_policy": settings.absent,
+        "skipped_labels": [*map(dict, task.skipped), *_absent(task, outcome)],
+        "metrics": {f"macro_{name}": asdict(found) for name, found in outcome.macro.items()},
+        "per_label": _per_label(task, targets, outcome),
+        "bootstrap": {
+            "unit": "patient",
+            "draws": settings.draws,
+            "seed": settings.seed,
+            "level": settings.level,
+            "patients": outcome.num_patients,
+        },
+        "selection": dict(selection),
+        "run": None if run is None else dict(run),
+        "leak": None if leak is None else dict(leak),
+        "seed": settings.seed,
+        "environment": environment(),
+        "quality": {"rejected": task.pack.info.num_rejected, "by_reason": dict(task.pack.info.rejected_by_reason)},
+        **dict(details or {}),
+    }
+    return Evaluation(
+        info=_without_nan(info),
+        study_hash=task.study_hash[tested],
+        patient_hash=task.patient_hash[tested],
+        fold=task.fold[tested],
+        targets=targets.astype(np.float32),
+        scores=scores.astype(np.float32),
+    )
+
+
+def write_result(out: str | Path, evaluation: Evaluation) -> Path:
+    """Write a RESULT folder: the predictions first, ``result.json`` last, each whole or not at all.
+
+    Raises:
+        OSError: Writing failed.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / RESULT_FILE).unlink(missing_ok=True)
+    columns: dict[str, Any] = {
+        "study_hash": pa.array(evaluation.study_hash.tolist(), pa.string()),
+        "patient_hash": pa.array(evaluation.patient_hash.tolist(), pa.string()),
+        "fold": pa.array(evaluation.fold, pa.int32(), mask=evaluation.fold < 0),
+    }
+    for prefix, values in (("target", evaluation.targets), ("score", evaluation.scores)):
+        for label, name in enumerate(evaluation.label_names):
+            columns[f"{prefix}_{name}"] = pa.array(values[:, label], pa.float32())
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink, compression="zstd")
+    write_atomically(out / PREDICTIONS_FILE, sink.getvalue())
+    text = json.dumps(evaluation.info, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomically(out / RESULT_FILE, text.encode())
+    return out
+
+
+def read_result(path: str | Path) -> Evaluation:
+    """Read a RESULT folder back.
+
+    Raises:
+        FormatError: It holds no result, one of an unknown version, or one whose files do not fit each other.
+    """
+    path = Path(path)
+    try:
+        info = json.loads((path / RESULT_FILE).read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FormatError(f"{path}: no {RESULT_FILE} in it, so this is no result", reason="not-a-result") from error
+    except ValueError as error:
+        raise FormatError(f"{path / RESULT_FILE}: not readable as JSON ({error})", reason="damaged-result") from error
+    if not isinstance(info, dict) or info.get("format") != FORMAT:
+        raise FormatError(f'{path / RESULT_FILE}: expected "format": "{FORMAT}"', reason="not-a-result")
+    if info.get("format_version") != FORMAT_VERSION:
+        raise FormatError(
+            f"{path}: result format version {info.get('format_version')}, but this version of lamae reads "
+            f"{FORMAT_VERSION}: evaluate again, or use the version of lamae that wrote it",
+            reason="unknown-result-version",
+        )
+    if not (path / PREDICTIONS_FILE).is_file():
+        raise FormatError(f"{path}: {PREDICTIONS_FILE} is missing", reason="damaged-result")
+    table, names = pq.read_table(path / PREDICTIONS_FILE), info["labels"]["names"]
+    absent = [name for name in names if {f"target_{name}", f"score_{name}"} - set(table.column_names)]
+    if absent:
+        raise FormatError(f"{path}: the predictions lack the label {absent[0]!r}", reason="damaged-result")
+    return Evaluation(
+        info=info,
+        study_hash=np.array(table["study_hash"].to_pylist(), dtype="U16"),
+        patient_hash=np.array(table["patient_hash"].to_pylist(), dtype="U16"),
+        fold=np.array([-1 if fold is None else fold for fold in table["fold"].to_pylist()]),
+        targets=np.stack([table[f"target_{name}"].to_numpy() for name in names], axis=1),
+        scores=np.stack([table[f"score_{name}"].to_numpy() for name in names], axis=1),
+    )
+
+
+def environment() -> dict[str, str]:
+    """Return the versions that numbers may depend on."""
+    import torch
+
+    return {
+        "lamae": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "machine": platform.machine(),
+    }
+
+
+def _label_notes(task: Task) -> dict[str, Any]:
+    return {key: task.notes[key] for key in ("description", "min_count") if key in task.notes}
+
+
+def _data(task: Task) -> dict[str, Any]:
+    info = task.pack.info
+    return {
+        "cohort": info.cohort,
+        "cohort_version": info.cohort_version,
+        "simulated": info.simulated,
+        "pack_hash": info.content_hash,
+        "rate_hz": info.rate_hz,
+    }
+
+
+def _split(task: Task, settings: EvalSettings) -> dict[str, Any]:
+    """Count studies and patients; of a cross-validation the mean training set, and all tested studies."""
+
+    def count(name: str) -> dict[str, int]:
+        chosen = [getattr(part, name) for part in task.parts]
+        patients = [len(np.unique(task.patient_hash[positions])) for positions in chosen]
+        combine = sum if name == "test" else _mean
+        return {"studies": combine([len(positions) for positions in chosen]), "patients": combine(patients)}
+
+    return {
+        **{name: count(name) for name in Part.__dataclass_fields__},
+        "cross_validated_folds": task.num_folds,
+        "folds": None if settings.folds is None else list(settings.folds),
+        "label_fraction": settings.label_fraction,
+    }
+
+
+def _mean(values: list[int]) -> int:
+    return round(sum(values) / len(values))
+
+
+def _absent(task: Task, outcome: BootstrapResult) -> list[dict[str, str]]:
+    """List the labels that were learned but cannot be judged; with the policy ``"0.5"`` they count all the same."""
+    what = "no variation" if task.is_regression else "no positives or no negatives"
+    then = "counted at chance level" if outcome.absent == "0.5" and not task.is_regression else "left out of the mean"
+    reason = f"{what} among the test studies: {then}"
+    return [{"label": task.label_names[label], "reason": reason} for label in outcome.absent_labels]
+
+
+def _per_label(task: Task, targets: np.ndarray, outcome: BootstrapResult) -> list[dict[str, Any]]:
+    rows = []
+    for label, name in enumerate(task.label_names):
+        known = targets[:, label][~np.isnan(targets[:, label])]
+        row: dict[str, Any] = {"label": name, "studies": len(known)}
+        if not task.is_regression:
+            row["positives"] = int(known.sum())
+        row |= {metric: asdict(found[label]) for metric, found in outcome.per_label.items()}
+        row["draws_absent"] = int(outcome.num_draws_absent[label])
+        rows.append(row)
+    return rows
+
+
+def _without_nan(content: Any) -> Any:
+    """Return the content with null in place of NaN, which JSON does not have."""
+    if isinstance(content, Mapping):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

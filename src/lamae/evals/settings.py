@@ -1,0 +1,114 @@
+"""Settings that every evaluation shares."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from lamae.errors import ConfigError
+from lamae.evals.linear import L2_GRID
+from lamae.metrics import AbsentPolicy
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+Precision = Literal["fp32", "bf16"]
+SelectBy = Literal["macro-auroc", "log-loss", "mae"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvalSettings:
+    """How a task is made from a pack and how predictions are judged.
+
+    Attributes:
+        folds: Cross-validate over these values of the column ``fold``: each is the test set once, the next one (after
+            the last the first) the validation set, the others the training set. None uses the pack's splits.
+        label_fraction: Share of the training patients whose labels may be used; smaller shares are parts of larger
+            ones with the same seed. The validation set stays whole.
+        min_count: Least number of positive training studies of a label; None takes the label set's own.
+        max_labels: Keep the most frequent labels only.
+        seed: Seed of the label fraction, of random encoders, of fine-tuning and of the bootstrap.
+        l2_grid: Penalties of the linear probe.
+        select_by: What the penalty is chosen by on the validation set; a regression always uses ``"mae"``.
+        draws: Draws of patients for the intervals.
+        level: Coverage of the intervals.
+        absent: What a label without positives or negatives in the test set is worth.
+        allow_leak: Test on patients of the pretraining data all the same; the result says so.
+
+    Raises:
+        ConfigError: A setting is outside its range.
+    """
+
+    folds: tuple[int, ...] | None = None
+    label_fraction: float = 1.0
+    min_count: int | None = None
+    max_labels: int | None = None
+    seed: int = 0
+    l2_grid: tuple[float, ...] = L2_GRID
+    select_by: Literal["macro-auroc", "log-loss"] = "macro-auroc"
+    draws: int = 1000
+    level: float = 0.95
+    absent: AbsentPolicy = "skip"
+    allow_leak: bool = False
+
+    def __post_init__(self) -> None:
+        if self.folds is not None and (len(self.folds) < 3 or len(set(self.folds)) != len(self.folds)):
+            raise ConfigError(
+                f"folds must be at least three different numbers (test, validation, training), found {self.folds}"
+            )
+        if not 0 < self.label_fraction <= 1:
+            raise ConfigError(f"label_fraction must lie above 0 and up to 1, found {self.label_fraction}")
+        if not self.l2_grid or min(self.l2_grid) <= 0:
+            raise ConfigError(f"l2_grid must hold penalties above 0, found {self.l2_grid}")
+        if self.absent not in ("skip", "0.5", "error"):
+            raise ConfigError(f"absent must be 'skip', '0.5' or 'error', found {self.absent!r}")
+        if self.select_by not in ("macro-auroc", "log-loss"):
+            raise ConfigError(f"select_by must be 'macro-auroc' or 'log-loss', found {self.select_by!r}")
+        if self.draws < 1 or not 0 < self.level < 1:
+            raise ConfigError(f"draws must be above 0 and level between 0 and 1, found {self.draws} and {self.level}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig:
+    """How weights are learned from labels.
+
+    Attributes:
+        epochs: Most passes over the training studies.
+        patience: Passes without a better validation value after which to stop.
+        batch_size: Studies in a step.
+        lr: Highest learning rate, that of the head and the last block.
+        layer_decay: Factor on the rate from each block to the one below it; 1 for the same rate everywhere. Training
+            from scratch uses 1.
+        weight_decay: Decoupled weight decay; not on parameters of one axis.
+        warmup_fraction: Share of the steps over which the rate rises; then half a cosine down to zero.
+        clip: Largest norm of the gradient.
+        precision: ``"bf16"`` trains in autocast.
+        device: Where to train.
+
+    Raises:
+        ConfigError: A setting is outside its range.
+    """
+
+    epochs: int = 30
+    patience: int = 6
+    batch_size: int = 32
+    lr: float = 5e-4
+    layer_decay: float = 0.75
+    weight_decay: float = 0.05
+    warmup_fraction: float = 0.1
+    clip: float = 1.0
+    precision: Precision = "fp32"
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "patience", "batch_size", "lr", "clip"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} of fine-tuning must be above 0, found {getattr(self, name)}")
+        if not 0 < self.layer_decay <= 1 or not 0 <= self.warmup_fraction < 1 or self.weight_decay < 0:
+            raise ConfigError(
+                "layer_decay must lie in (0, 1], warmup_fraction in [0, 1) and weight_decay not below 0, found "
+                f"{self.layer_decay}, {self.warmup_fraction} and {self.weight_decay}"
+            )
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """Report no progress."""

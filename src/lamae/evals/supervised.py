@@ -1,0 +1,199 @@
+"""The loop of supervised training: AdamW with a rate for each layer, early stopping on the validation studies."""
+
+import copy
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lamae.data import PackDataset, global_batch
+from lamae.evals.classifier import StudyClassifier
+from lamae.evals.features import autocast
+from lamae.evals.settings import FinetuneConfig, Progress
+from lamae.evals.task import Part, Task
+from lamae.metrics import auroc, mean_absolute_error
+
+
+def fit(
+    model: StudyClassifier,
+    task: Task,
+    part: Part,
+    config: FinetuneConfig,
+    *,
+    layer_decay: float,
+    seed: int,
+    progress: Progress,
+) -> dict[str, Any]:
+    """Train a classifier on the training studies of a part and leave it with the weights of its best pass.
+
+    Returns:
+        ``best_epoch`` (from 1), ``epochs`` done, ``value`` on the validation studies and its ``metric``.
+
+    Raises:
+        FloatingPointError: The loss stopped being finite.
+    """
+    dataset = _dataset(task, part.train, model)
+    targets = _standardised(task.targets[part.train], model)
+    _start_at_base_rate(model, targets)
+    steps_per_epoch = max(1, math.ceil(len(dataset) / config.batch_size))
+    optimiser = make_optimiser(model, config, layer_decay)
+    best: tuple[float, int, dict[str, Tensor]] | None = None
+    epoch = 0
+    for epoch in range(1, config.epochs + 1):
+        _train_epoch(model, dataset, targets, optimiser, config, (epoch - 1) * steps_per_epoch, steps_per_epoch, seed)
+        value = _validation_value(model, task, part, config)
+        if best is None or value > best[0]:
+            best = value, epoch, copy.deepcopy(model.state_dict())
+        progress(f"fine-tuning, validation {abs(value):.3f}", epoch, config.epochs)
+        if epoch - best[1] >= config.patience:
+            break
+    assert best is not None
+    model.load_state_dict(best[2])
+    model.eval()
+    metric = "mae" if task.is_regression else "macro-auroc"
+    return {"best_epoch": best[1], "epochs": epoch, "value": abs(best[0]), "metric": metric}
+
+
+def predict(model: StudyClassifier, task: Task, positions: np.ndarray, config: FinetuneConfig) -> np.ndarray:
+    """Return ``[studies, labels]`` predictions for some studies of a task."""
+    model.eval()
+    dataset = _dataset(task, positions, model)
+    parts = []
+    for start in range(0, len(dataset), config.batch_size):
+        indices = np.arange(start, min(start + config.batch_size, len(dataset)))
+        with autocast(config.precision, config.device):
+            parts.append(model.predict(dataset.batch(indices).to(config.device)))
+    return np.concatenate(parts)
+
+
+def masked_loss(outputs: Tensor, targets: Tensor, *, is_regression: bool) -> Tensor:
+    """Return the mean over known targets: binary cross-entropy of logits, or squared error; 0 when none is known.
+
+    Args:
+        outputs: ``[studies, labels]``.
+        targets: ``[studies, labels]``, NaN where unknown.
+        is_regression: Whether targets are values.
+    """
+    known = ~targets.isnan()
+    filled = targets.nan_to_num()
+    if is_regression:
+        losses = nn.functional.mse_loss(outputs, filled, reduction="none")
+    else:
+        losses = nn.functional.binary_cross_entropy_with_logits(outputs, filled, reduction="none")
+    return (losses * known).sum() / known.sum().clamp_min(1)
+
+
+def make_optimiser(model: StudyClassifier, config: FinetuneConfig, layer_decay: float) -> torch.optim.AdamW:
+    """Return AdamW with a smaller rate for each block nearer to the input (Clark et al. 2020, ELECTRA)."""
+    depth = {name: _depth(name, model) for name, _ in _trained(model)}
+    top = max(depth.values())
+    groups: dict[tuple[int, bool], list[nn.Parameter]] = {}
+    for name, parameter in _trained(model):
+        groups.setdefault((depth[name], parameter.squeeze().ndim >= 2), []).append(parameter)
+    return torch.optim.AdamW(
+        [
+            {
+                "params": parameters,
+                "lr": config.lr * layer_decay ** (top - level),
+                "highest_lr": config.lr * layer_decay ** (top - level),
+                "weight_decay": config.weight_decay if is_matrix else 0.0,
+            }
+            for (level, is_matrix), parameters in sorted(groups.items(), key=lambda item: item[0])
+        ],
+        betas=(0.9, 0.999),
+    )
+
+
+def _trained(model: StudyClassifier) -> list[tuple[str, nn.Parameter]]:
+    return [
+        (name, parameter) for name, parameter in model.named_parameters() if not name.startswith("encoder.decoders")
+    ]
+
+
+def _depth(name: str, model: StudyClassifier) -> int:
+    """Return the level of a parameter: 0 for patch embedding, one a block, the last for what comes after them."""
+    num_encoder, num_latent = model.encoder.config.encoder.depth, model.encoder.config.latent.depth
+    words = name.split(".")
+    if words[0] != "encoder":
+        return num_encoder + num_latent
+    below = 0 if words[1] == "encoders" else num_encoder
+    if "blocks" in words:
+        return below + 1 + int(words[words.index("blocks") + 1])
+    if words[-2] == "norm":
+        return below + (num_encoder if words[1] == "encoders" else num_latent)
+    return below
+
+
+def _dataset(task: Task, positions: np.ndarray, model: StudyClassifier) -> PackDataset:
+    return PackDataset([task.pack], view_names=model.config.view_names, rows=task.rows[positions])
+
+
+def _standardised(targets: np.ndarray, model: StudyClassifier) -> Tensor:
+    scaled = (targets - np.array(model.config.offset)) / np.array(model.config.scale)
+    return torch.from_numpy(scaled.astype(np.float32))
+
+
+def _start_at_base_rate(model: StudyClassifier, targets: Tensor) -> None:
+    """Set the bias to the logit of the prevalence, so that rare labels do not spend the first steps on it."""
+    if model.config.kind == "regression":
+        return
+    rate = targets.nanmean(dim=0).clamp(1e-4, 1 - 1e-4)
+    with torch.no_grad():
+        model.head.bias.copy_(rate.logit())
+
+
+def _train_epoch(
+    model: StudyClassifier,
+    dataset: PackDataset,
+    targets: Tensor,
+    optimiser: torch.optim.Optimizer,
+    config: FinetuneConfig,
+    first_step: int,
+    num_steps: int,
+    seed: int,
+) -> None:
+    model.train()
+    for step in range(first_step, first_step + num_steps):
+        _set_rate(optimiser, step, num_steps * config.epochs, config)
+        indices = global_batch(len(dataset), min(config.batch_size, len(dataset)), seed=seed, step=step)
+        batch = dataset.batch(indices)
+        wanted = targets[batch.index].to(config.device)
+        with autocast(config.precision, config.device):
+            outputs = model(batch.to(config.device))
+        loss = masked_loss(outputs.float(), wanted, is_regression=model.config.kind == "regression")
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_([p for _, p in _trained(model)], config.clip)
+        if not bool(torch.isfinite(loss)) or not bool(torch.isfinite(norm)):
+            raise FloatingPointError(
+                f"fine-tuning: the loss is {loss.item()} with a gradient of {norm.item()} at step {step}: lower lr "
+                f"({config.lr}), or use precision fp32"
+            )
+        optimiser.step()
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, step: int, num_steps: int, config: FinetuneConfig) -> None:
+    warmup = round(config.warmup_fraction * num_steps)
+    if step < warmup:
+        factor = (step + 1) / warmup
+    else:
+        factor = 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(num_steps - warmup, 1)))
+    for group in optimiser.param_groups:
+        group["lr"] = group["highest_lr"] * factor
+
+
+def _validation_value(model: StudyClassifier, task: Task, part: Part, config: FinetuneConfig) -> float:
+    """Return macro AUROC, or minus the error in standard deviations of the training studies; higher is better."""
+    scores, targets = predict(model, task, part.validation, config), task.targets[part.validation]
+    if task.is_regression:
+        return -float(np.nanmean(mean_absolute_error(targets, scores) / np.array(model.config.scale)))
+    values = auroc(targets, scores)
+    values = values[~np.isnan(values)]
+    if len(values):
+        return float(values.mean())
+    known = ~np.isnan(targets)
+    clipped = np.clip(scores, 1e-7, 1 - 1e-7)
+    loss = -np.where(known, targets * np.log(clipped) + (1 - targets) * np.log(1 - clipped), 0)
+    return -float(np.nansum(loss) / max(known.sum(), 1))

@@ -1,0 +1,102 @@
+"""A small pack whose labels are known, and runs of a tiny model on it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from lamae.checkpoint import save_checkpoint
+from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig
+from lamae.nn.transformer import TransformerConfig
+from lamae.pack import Pack, write_pack
+from lamae.splits import assign_splits, patient_hashes
+from lamae.studies import LEADS, PreparedStudy
+
+PREPROCESSING = {"rate_hz": 20.0, "duration_s": 5.0}
+NUM_PATIENTS = 97
+
+
+def toy_studies(seed: int = 0) -> tuple[list[PreparedStudy], pa.Table]:
+    """Return studies of which ``label_inverted`` shows in V1 to V6, and ``label_luck`` nowhere."""
+    rng = np.random.default_rng(seed)
+    patients = np.repeat(np.arange(NUM_PATIENTS), rng.integers(1, 4, size=NUM_PATIENTS))
+    num = len(patients)
+    inverted = (rng.random(NUM_PATIENTS) < 0.4)[patients]
+    size = rng.uniform(0.5, 2.0, size=num)
+    wave = np.zeros(100)
+    wave[5::10] = 1.0
+    wave[6::10] = 0.4
+    studies = []
+    for study in range(num):
+        sign = np.where(np.arange(12) >= 6, -1.0 if inverted[study] else 1.0, 1.0)
+        signal = size[study] * sign[:, None] * wave + rng.normal(scale=0.1, size=(12, 100))
+        studies.append(
+            PreparedStudy(
+                view_names=LEADS,
+                values=np.round(signal * 1000).astype(np.int16),
+                scale=np.full(12, 0.001, np.float32),
+                rate_hz=20.0,
+                has_missing=False,
+            )
+        )
+    keys = [f"toy:{patient}" for patient in patients]
+    luck = (rng.random(num) < 0.5).astype(np.float32)
+    luck[::7] = np.nan
+    table = pa.table(
+        {
+            "study_id": [f"s{study}" for study in range(num)],
+            "patient_key": keys,
+            "record_key": [f"toy:record:{study}" for study in range(num)],
+            "split": assign_splits(keys, fractions=(0.6, 0.2, 0.2), seed=1).tolist(),
+            "fold": pa.array(patients % 5 + 1, pa.int32()),
+            "label_inverted": pa.array(inverted.astype(np.float32)),
+            "label_luck": pa.array(luck, from_pandas=True),
+            "label_never": pa.array(np.zeros(num, np.float32)),
+            "measure_size_mv": pa.array((10 * size * np.where(inverted, -1, 1)).astype(np.float32)),
+        }
+    )
+    return studies, table
+
+
+def write_toy(path: Path, table: pa.Table | None = None, **options: Any) -> Pack:
+    """Write the toy pack, with another table of studies if one is given."""
+    studies, own = toy_studies()
+    options = {"cohort": "toy", "cohort_version": "1", "preprocessing": PREPROCESSING} | options
+    return write_pack(path, studies, own if table is None else table, **options)
+
+
+@pytest.fixture(scope="session")
+def toy_pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    return write_toy(tmp_path_factory.mktemp("toy") / "pack")
+
+
+def write_run(path: Path, trained_on: list[str], *, latent_depth: int = 1, preprocessing: Any = PREPROCESSING) -> Path:
+    """Write a run of a model that was never trained, with the patients that it says it was trained on."""
+    config = MaskedAutoencoderConfig(
+        streams={"ecg": StreamConfig(patch=(10,), grid=(100,), view_names=LEADS)},
+        encoder=TransformerConfig(dim=16, depth=2, num_heads=2),
+        latent=TransformerConfig(dim=16, depth=latent_depth, num_heads=2),
+        decoder=TransformerConfig(dim=8, depth=1, num_heads=2),
+    )
+    model = MaskedAutoencoder(config, generator=torch.Generator().manual_seed(11))
+    save_checkpoint(
+        path / "checkpoint", model=model, modality="ecg", preprocessing=preprocessing, readout="view-concat", step=3
+    )
+    (path / "run.json").write_text(json.dumps({"format": "lamae-run", "format_version": 1, "recipe": "toy"}))
+    hashes = pa.array(patient_hashes(trained_on).tolist() if trained_on else [], pa.string())
+    pq.write_table(pa.table({"patient_hash": hashes, "record_hash": hashes}), path / "patients.parquet")
+    return path
+
+
+@pytest.fixture(scope="session")
+def toy_run(tmp_path_factory: pytest.TempPathFactory, toy_pack: Pack) -> Path:
+    """A run on the toy pack's training patients."""
+    studies = toy_pack.studies
+    in_train = np.array(studies["split"].to_pylist()) == "train"
+    keys = np.array(studies["patient_key"].to_pylist())[in_train]
+    return write_run(tmp_path_factory.mktemp("toy") / "run", sorted(set(keys.tolist())))

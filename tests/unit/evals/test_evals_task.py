@@ -1,0 +1,146 @@
+"""Tasks: who is trained on and tested on, and which labels can be learned."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lamae.errors import ConfigError, DataError
+from lamae.evals.settings import EvalSettings, FinetuneConfig
+from lamae.evals.task import make_task
+from lamae.pack import Pack
+
+from .conftest import toy_studies, write_toy
+
+LABELS = "inverted,luck,never"
+
+
+def patients_of(task, positions: np.ndarray) -> set[str]:
+    return set(task.patient_hash[positions].tolist())
+
+
+def test_the_packs_own_split(toy_pack: Pack):
+    task = make_task(toy_pack, LABELS, EvalSettings())
+    (part,) = task.parts
+    split = np.array(toy_pack.studies["split"].to_pylist())[task.rows]
+    for name in ("train", "validation", "test"):
+        assert (split[getattr(part, name)] == name).all()
+    assert len(part.train) + len(part.validation) + len(part.test) == len(toy_pack)
+    assert task.num_folds is None
+    np.testing.assert_array_equal(task.tested, part.test)
+
+
+def test_cross_validation_never_mixes_patients_and_tests_each_study_once(toy_pack: Pack):
+    folds = (1, 2, 3, 5)
+    task = make_task(toy_pack, LABELS, EvalSettings(folds=folds))
+    assert task.num_folds == 4
+    tested = []
+    for index, part in enumerate(task.parts):
+        assert set(task.fold[part.test]) == {folds[index]}
+        assert set(task.fold[part.validation]) == {folds[(index + 1) % 4]}
+        groups = [patients_of(task, group) for group in (part.train, part.validation, part.test)]
+        assert not groups[0] & groups[1]
+        assert not groups[0] & groups[2]
+        assert not groups[1] & groups[2]
+        tested.append(part.test)
+    assert len(np.unique(np.concatenate(tested))) == len(np.concatenate(tested)) == len(task.tested)
+    assert set(task.fold[task.tested]) == set(folds)
+
+
+def test_labels_that_cannot_be_learned_are_skipped_and_said(toy_pack: Pack):
+    task = make_task(toy_pack, LABELS, EvalSettings())
+    assert task.label_names == ("inverted", "luck")
+    assert task.skipped == ({"label": "never", "reason": "no positives among the training studies"},)
+    assert np.isnan(task.targets[:, 1]).any()
+
+
+def test_a_label_fraction_is_of_patients_and_nested(toy_pack: Pack):
+    whole, half, tenth = (
+        make_task(toy_pack, LABELS, EvalSettings(label_fraction=fraction, seed=3)) for fraction in (1.0, 0.5, 0.2)
+    )
+    everyone = patients_of(whole, whole.parts[0].train)
+    some, few = (patients_of(task, task.parts[0].train) for task in (half, tenth))
+    assert len(some) == round(0.5 * len(everyone))
+    assert few < some < everyone
+    np.testing.assert_array_equal(half.parts[0].validation, whole.parts[0].validation)
+    in_part = np.isin(whole.patient_hash[whole.parts[0].train], list(some))
+    np.testing.assert_array_equal(half.parts[0].train, whole.parts[0].train[in_part])  # all studies of a patient
+    other = make_task(toy_pack, LABELS, EvalSettings(label_fraction=0.5, seed=4))
+    assert patients_of(other, other.parts[0].train) != some
+
+
+def changed(tmp_path: Path, **columns) -> Pack:
+    _, table = toy_studies()
+    for name, values in columns.items():
+        index = table.column_names.index(name)
+        table = table.remove_column(index)
+        if values is not None:
+            table = table.append_column(name, pa.array(values))
+    return write_toy(tmp_path / "pack", table)
+
+
+def test_a_patient_in_two_splits_is_refused(tmp_path: Path):
+    split = ["train", "validation", "test"] * 100
+    pack = changed(tmp_path, split=split[: toy_studies()[1].num_rows])
+    with pytest.raises(DataError, match="patients have studies in several splits"):
+        make_task(pack, LABELS, EvalSettings())
+
+
+def test_a_patient_in_two_folds_is_refused(tmp_path: Path):
+    num = toy_studies()[1].num_rows
+    pack = changed(tmp_path, fold=np.arange(num, dtype=np.int32) % 5)
+    with pytest.raises(DataError, match=r"\d+ patients have studies in several folds"):
+        make_task(pack, LABELS, EvalSettings(folds=(0, 1, 2, 3, 4)))
+
+
+def test_packs_without_split_or_fold_are_refused(tmp_path: Path, toy_pack: Pack):
+    pack = changed(tmp_path, split=None)
+    with pytest.raises(DataError, match="the studies have no split"):
+        make_task(pack, LABELS, EvalSettings())
+    with pytest.raises(DataError, match="no study is in fold 9; the folds are 1, 2, 3, 4, 5"):
+        make_task(toy_pack, LABELS, EvalSettings(folds=(1, 2, 9)))
+
+
+def test_an_empty_split_is_refused(tmp_path: Path):
+    num = toy_studies()[1].num_rows
+    pack = changed(tmp_path, split=["train"] * num)
+    with pytest.raises(DataError, match="is left for validation and test"):
+        make_task(pack, LABELS, EvalSettings())
+
+
+def test_nothing_to_learn_is_refused(toy_pack: Pack):
+    with pytest.raises(DataError, match="no label can be learned; the first one: no positives among"):
+        make_task(toy_pack, "never", EvalSettings())
+
+
+def test_studies_without_a_patient_are_patients_of_their_own(tmp_path: Path):
+    num = toy_studies()[1].num_rows
+    pack = changed(tmp_path, patient_key=pa.array([None] * num, pa.string()))
+    task = make_task(pack, LABELS, EvalSettings())
+    assert len(set(task.patient_hash)) == num
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"folds": (1, 2)}, "at least three different numbers"),
+        ({"folds": (1, 2, 2)}, "at least three different numbers"),
+        ({"label_fraction": 0.0}, "label_fraction must lie above 0"),
+        ({"l2_grid": (0.1, 0.0)}, "penalties above 0"),
+        ({"absent": "zero"}, "'skip', '0.5' or 'error'"),
+        ({"select_by": "test-auroc"}, "'macro-auroc' or 'log-loss'"),
+        ({"level": 95.0}, "level between 0 and 1"),
+    ],
+)
+def test_settings_outside_their_range_are_refused(bad: dict, message: str):
+    with pytest.raises(ConfigError, match=message):
+        EvalSettings(**bad)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"), [({"epochs": 0}, "epochs of fine-tuning"), ({"layer_decay": 1.5}, "layer_decay")]
+)
+def test_fine_tuning_outside_its_range_is_refused(bad: dict, message: str):
+    with pytest.raises(ConfigError, match=message):
+        FinetuneConfig(**bad)
