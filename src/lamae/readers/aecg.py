@@ -9,7 +9,15 @@ from xml.etree.ElementTree import Element, ParseError
 import numpy as np
 
 from lamae.errors import DataError, FormatError
-from lamae.readers.leads import ExtraChannels, choose_leads, make_ecg_study, millivolts_in, naming, study_id_of
+from lamae.readers.leads import (
+    ExtraChannels,
+    as_float32,
+    choose_leads,
+    make_ecg_study,
+    millivolts_in,
+    naming,
+    study_id_of,
+)
 from lamae.readers.segments import Segment, merge_segments
 from lamae.studies import Study
 
@@ -52,7 +60,8 @@ def read_aecg(
             the file is too large or nested too deep (``xml-too-large``), or a value is malformed (``malformed-aecg``).
         DataError: With the reasons ``no-rhythm``, ``missing-rate``, ``wrong-rate``, ``missing-units``,
             ``unknown-unit``, ``zero-gain``, ``length-mismatch``, ``no-samples``, ``unknown-lead``, ``duplicated-lead``,
-            ``no-leads``, ``mixed-rates``, ``not-simultaneous``, ``missing-file`` or ``unreadable-file``.
+            ``no-leads``, ``infinite-values``, ``mixed-rates``, ``not-simultaneous``,
+            ``missing-file`` or ``unreadable-file``.
     """
     with naming(path):
         root = _parse(path, max_bytes)
@@ -221,7 +230,7 @@ def _read_values(sequence: Element, lead: str) -> np.ndarray:
         steps = np.array((digits.text or "").split(), dtype=np.float64)
     except ValueError as error:
         raise FormatError(f"the digits of lead {lead} are malformed: {error}", reason="malformed-aecg") from error
-    return (origin_mv + scale_mv * steps).astype(np.float32)
+    return as_float32(origin_mv + scale_mv * steps)
 
 
 def _number(element: Element, what: str) -> float:

@@ -5,7 +5,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 
@@ -64,7 +64,7 @@ def describe_array(mapping: Mapping[str, Any], *, origin: str) -> ArrayDescripti
             leads=_strings(known["leads"]) if "leads" in known else None,
             rate_hz=float(np.asarray(known["rate_hz"]).item()) if "rate_hz" in known else None,
             units=_unit(known["units"]) if "units" in known else None,
-            layout=known.get("layout"),
+            layout=cast(Layout, _strings(known["layout"])[0]) if "layout" in known else None,
             key=known.get("key"),
         )
     except (TypeError, ValueError) as error:

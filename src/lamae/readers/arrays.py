@@ -1,6 +1,7 @@
 """Arrays: NumPy, MATLAB, HDF5 and CSV files, whose leads, rate and unit the user or a sidecar names."""
 
 import os
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -20,11 +21,23 @@ from lamae.readers.array_description import (
     read_sidecar,
 )
 from lamae.readers.csv_table import load_csv
-from lamae.readers.leads import ExtraChannels, choose_leads, make_ecg_study, millivolts_in, naming, study_id_of
+from lamae.readers.leads import (
+    ExtraChannels,
+    as_float32,
+    choose_leads,
+    make_ecg_study,
+    millivolts_in,
+    naming,
+    study_id_of,
+)
+from lamae.readers.matlab import read_matlab
 from lamae.studies import Study
 
 Loaded = tuple[np.ndarray, ArrayDescription]
 """An array as the file holds it, and what the file says about it."""
+
+_NUMPY_ERRORS = (ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError, tokenize.TokenError)
+_ZIP_ERRORS = (KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 
 
 def read_array(
@@ -96,12 +109,10 @@ def _make_study(
     rows = orient(array, len(known.leads), known.layout)
     chosen, names = choose_leads(known.leads, lead_names, extra_channels)
     values = rows[list(chosen)] * _factors(known, chosen)
-    if np.isinf(values).any():
-        raise DataError("the array holds infinite values: use NaN for what is missing", reason="infinite-values")
     return make_ecg_study(
         study_id=study_id,
         leads=names,
-        values=np.ascontiguousarray(values, np.float32),
+        values=as_float32(values),
         rate_hz=known.rate_hz,
         source_format=file_format,
     )
@@ -120,44 +131,30 @@ def _factors(known: ArrayDescription, chosen: Sequence[int]) -> np.ndarray:
 
 
 def _load_npy(path: str, asked: ArrayDescription) -> Loaded:
-    try:
-        return np.load(path, allow_pickle=False), ArrayDescription()
-    except (ValueError, EOFError) as error:
-        raise FormatError(f"the .npy file is damaged, or holds objects: {error}", reason="malformed-file") from error
+    with open(path, "rb") as file:
+        try:
+            return np.load(file, allow_pickle=False), ArrayDescription()
+        except _NUMPY_ERRORS as error:
+            raise _damaged("the .npy file is damaged, or holds objects", error) from error
 
 
 def _load_npz(path: str, asked: ArrayDescription) -> Loaded:
-    try:
-        with np.load(path, allow_pickle=False) as container:
-            members = {name: container[name] for name in container.files}
-    except (ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise FormatError(f"the .npz file is damaged, or holds objects: {error}", reason="malformed-file") from error
+    with open(path, "rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as container:
+                members = {name: container[name] for name in container.files}
+        except (*_NUMPY_ERRORS, *_ZIP_ERRORS) as error:
+            raise _damaged("the .npz file is damaged, or holds objects", error) from error
     return _pick(members, asked.key)
+
+
+def _damaged(what: str, error: Exception) -> FormatError:
+    return FormatError(f"{what}: {error}", reason="malformed-file")
 
 
 def _load_matlab(path: str, asked: ArrayDescription) -> Loaded:
-    """Load MATLAB files of version 4 to 7; version 7.3 is HDF5."""
-    from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
-
-    try:
-        variables = loadmat(path, chars_as_strings=True)
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        EOFError,
-        zlib.error,
-        NotImplementedError,
-        MatReadError,
-    ) as error:
-        raise FormatError(f"the MATLAB file is damaged: {error}", reason="malformed-file") from error
-    members = {name: value for name, value in variables.items() if not name.startswith("__")}
-    for name in ("leads", "units"):
-        if name in members and members[name].dtype == object:  # a cell array of texts
-            members[name] = np.array([np.ravel(cell).tolist()[0] for cell in np.ravel(members[name])])
-    return _pick(members, asked.key)
+    with open(path, "rb") as file:
+        return _pick(read_matlab(file.read()), asked.key)
 
 
 def _load_hdf5(path: str, asked: ArrayDescription) -> Loaded:
@@ -181,7 +178,7 @@ def _load_hdf5(path: str, asked: ArrayDescription) -> Loaded:
     except (OSError, KeyError, RuntimeError) as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise FormatError(f"the HDF5 file is damaged: {error}", reason="malformed-file") from error
+        raise _damaged("the HDF5 file is damaged", error) from error
 
 
 def import_h5py() -> Any:
@@ -209,11 +206,8 @@ def _pick(members: Mapping[str, np.ndarray], key: str | None) -> Loaded:
 
 def _describe_members(told: Mapping[str, Any]) -> ArrayDescription:
     plain = {
-        key: value.decode() if isinstance(value, bytes) else np.asarray(value).ravel().tolist()
-        for key, value in told.items()
+        key: value.decode() if isinstance(value, bytes) else np.ravel(value).tolist() for key, value in told.items()
     }
-    if "layout" in plain:
-        plain["layout"] = plain["layout"] if isinstance(plain["layout"], str) else plain["layout"][0]
     return describe_array(plain, origin="the file")
 
 

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lamae.errors import DataError, FormatError
-from lamae.readers.leads import ExtraChannels, choose_leads, make_ecg_study, millivolts_in, naming, study_id_of
+from lamae.readers.leads import (
+    ExtraChannels,
+    as_float32,
+    choose_leads,
+    make_ecg_study,
+    millivolts_in,
+    naming,
+    study_id_of,
+)
 from lamae.readers.segments import Segment, merge_segments
 from lamae.studies import Study
 
@@ -41,6 +49,7 @@ _BEAT_WORDS = ("MEDIAN", "BEAT", "TEMPLATE", "AVERAGE")
 _AGE_UNITS_IN_YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _PARSING_ERRORS = (
     ValueError,
+    OSError,
     EOFError,
     KeyError,
     IndexError,
@@ -80,28 +89,19 @@ def read_dicom_ecg(
         DataError: With the reasons ``no-waveform``, ``not-an-ecg``, ``no-rhythm``, ``truncated-file``,
             ``missing-units``, ``unknown-unit``, ``unknown-lead``, ``duplicated-lead``, ``no-leads``, ``wrong-rate``,
             ``zero-gain``, ``unsupported-samples``, ``skewed-channels``, ``mixed-rates``, ``not-simultaneous``,
-            ``no-samples``, ``missing-file`` or ``unreadable-file``.
+            ``no-samples``, ``infinite-values``, ``missing-file`` or ``unreadable-file``.
     """
-    with naming(path), warnings.catch_warnings():
+    with naming(path), open(path, "rb") as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns of each value that bends the standard
-        dataset = _load(path)
+        import pydicom
+        from pydicom.errors import BytesLengthException
+
         try:
-            return _read_study(dataset, study_id_of(path), lead_names, extra_channels)
-        except DataError:
-            raise
-        except _PARSING_ERRORS as error:
-            raise FormatError(
-                f"a needed DICOM element is missing or malformed: {error}", reason="malformed-dicom"
-            ) from error
-
-
-def _load(path: str | os.PathLike[str]) -> "Dataset":
-    import pydicom
-
-    try:
-        return pydicom.dcmread(path, force=True)
-    except _PARSING_ERRORS as error:
-        raise FormatError(f"not a readable DICOM file: {error}", reason="malformed-dicom") from error
+            return _read_study(pydicom.dcmread(file, force=True), study_id_of(path), lead_names, extra_channels)
+        except (*_PARSING_ERRORS, BytesLengthException) as error:
+            if isinstance(error, DataError):
+                raise
+            raise FormatError(f"damaged, or not DICOM: {error}", reason="malformed-dicom") from error
 
 
 def _read_study(
@@ -129,7 +129,7 @@ def _check_class(dataset: "Dataset") -> None:
     """Refuse what is no ECG, and an ECG without its waveform."""
     sop_class = str(dataset.get("SOPClassUID") or "")
     if not dataset:
-        raise FormatError("not a readable DICOM file: it has no elements", reason="malformed-dicom")
+        raise FormatError("damaged, or not DICOM: it has no elements", reason="malformed-dicom")
     if "WaveformSequence" not in dataset or not dataset.WaveformSequence:
         kind = ECG_STORAGE.get(sop_class) or (sop_class and f"SOP class {sop_class}") or "no SOP class"
         raise DataError(
@@ -229,7 +229,7 @@ def _to_mv(samples: np.ndarray, channel: "Dataset", padding: int | None, rate_hz
     values *= millivolts_in(str(units[0].CodeValue))
     if padding is not None:
         values[samples == padding] = np.nan
-    return values.astype(np.float32)
+    return as_float32(values)
 
 
 def _correction(channel: "Dataset") -> float:

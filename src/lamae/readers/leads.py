@@ -90,6 +90,19 @@ def _choose(names: tuple[str, ...], extra_channels: ExtraChannels) -> tuple[tupl
     return tuple(found.values()), tuple(found)
 
 
+def as_float32(values: np.ndarray) -> np.ndarray:
+    """Return values in mV as contiguous float32.
+
+    Raises:
+        DataError: A value is infinite, or beyond what float32 can hold (``infinite-values``).
+    """
+    with np.errstate(over="ignore"):
+        rounded = np.ascontiguousarray(values, np.float32)
+    if np.isinf(rounded).any():
+        raise DataError("the file holds infinite voltages: use NaN for what is missing", reason="infinite-values")
+    return rounded
+
+
 def make_ecg_study(
     *,
     study_id: str,

@@ -11,7 +11,7 @@ from itertools import groupby
 import numpy as np
 
 from lamae.errors import DataError
-from lamae.readers.leads import ExtraChannels, choose_leads, make_ecg_study, named, refused, study_id_of
+from lamae.readers.leads import ExtraChannels, as_float32, choose_leads, make_ecg_study, named, refused, study_id_of
 from lamae.readers.wfdb_header import Header, parse_comments, parse_header
 from lamae.studies import Study
 
@@ -45,7 +45,7 @@ def read_wfdb(
     Raises:
         DataError: With the reasons ``missing-file``, ``truncated-file``, ``length-mismatch``, ``header-signal-count``,
             ``zero-gain``, ``unknown-unit``, ``wrong-rate``, ``unknown-lead``, ``duplicated-lead``, ``no-leads``,
-            ``no-samples``, ``wrong-checksum``, ``foreign-path`` or ``unreadable-file``.
+            ``no-samples``, ``infinite-values``, ``wrong-checksum``, ``foreign-path`` or ``unreadable-file``.
         FormatError: The header is malformed (``malformed-header``).
         MissingExtraError: The record needs the ``wfdb`` package, and it is not installed.
     """
@@ -203,7 +203,7 @@ def _to_mv(samples: np.ndarray, header: Header, signals: range) -> np.ndarray:
     if any(spec.baseline for spec in specs):
         values -= np.array([[spec.baseline] for spec in specs], values.dtype)
     values /= np.array([[spec.steps_per_mv] for spec in specs], values.dtype)
-    values = values if exact else values.astype(np.float32)
+    values = values if exact else as_float32(values)
     code = FAST_FORMATS[specs[0].format]
     if samples.size and samples.min() == code:
         values[rows == code] = np.nan

@@ -158,9 +158,9 @@ def _parse_spec(format_field: str, gain_field: str, adc_zero: str = "0") -> Sign
         raise FormatError(f"malformed format {format_field!r} or gain {gain_field!r}", reason="malformed-header")
     code, samples_per_frame, skew, byte_offset = storage.groups()
     gain, baseline, unit = scaling.groups()
-    if float(gain) == 0:
+    if float(gain) == 0 or not math.isfinite(float(gain)):
         raise DataError(
-            "the gain is 0, so the signal has no physical unit: correct the header if the gain is known",
+            f"the gain is {gain}, so the signal has no physical unit: correct the header if the gain is known",
             reason="zero-gain",
         )
     steps_per_mv = float(gain) / millivolts_in(unit or "mV")
@@ -172,9 +172,13 @@ def _parse_spec(format_field: str, gain_field: str, adc_zero: str = "0") -> Sign
         byte_offset=int(byte_offset or 0),
         steps_per_mv=steps_per_mv,
         baseline=zero,
-        exact_in_float32=float(np.float32(steps_per_mv)) == steps_per_mv and abs(zero) < 2**23,
+        exact_in_float32=_is_exact(steps_per_mv) and abs(zero) < 2**23,
         is_plain=samples_per_frame in (None, "1") and int(skew or 0) == 0,
     )
+
+
+def _is_exact(steps_per_mv: float) -> bool:
+    return 1e-9 < abs(steps_per_mv) < 1e12 and float(np.float32(steps_per_mv)) == steps_per_mv
 
 
 def _parse_start(first: str, second: str) -> datetime | None:

@@ -5,10 +5,8 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from lamae.errors import DataError, FormatError, MissingExtraError
-from lamae.readers.leads import ExtraChannels, choose_leads, millivolts_in, study_id_of
+from lamae.readers.leads import ExtraChannels, as_float32, choose_leads, millivolts_in, study_id_of
 from lamae.readers.wfdb_header import Header, parse_comments
 from lamae.studies import Study, View, Views
 
@@ -65,6 +63,6 @@ def _view(record: Any, position: int, lead: str) -> View:
         values, samples_per_frame = record.e_p_signal[position], record.samps_per_frame[position]
     return View(
         name=lead,
-        values=np.asarray(values * millivolts_in(record.units[position]), np.float32),
+        values=as_float32(values * millivolts_in(record.units[position])),
         rate_hz=float(record.fs) * samples_per_frame,
     )

@@ -1,0 +1,184 @@
+"""MATLAB files of version 4 and of versions 5 to 7 (Level 5), after MathWorks' "MAT-File Format".
+
+Only what holds signals and their description is read: real matrices, texts, and cells of texts. Other variables
+(structures, sparse and complex matrices, objects) are left out. The sizes in the file are checked before they are used:
+``scipy.io.loadmat`` can take the whole process down on a damaged file. Version 7.3 is HDF5.
+"""
+
+import math
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from lamae.errors import FormatError
+
+MAX_BYTES = 1024 * 1024 * 1024
+"""Most bytes that a compressed variable may unpack to."""
+
+_COMPRESSED, _MATRIX = 15, 14
+_NUMBER_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+_TEXT_TYPES = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
+_CELL, _CHAR = 1, 4
+_CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13: "u4", 14: "i8", 15: "u8"}
+_COMPLEX_FLAG = 0x08
+_TYPES_4 = ("f8", "f4", "i4", "i2", "u2", "u1")
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Bytes and their order."""
+
+    content: bytes
+    order: str
+
+    def integers(self, start: int, count: int) -> tuple[int, ...]:
+        """Return unsigned 32-bit integers."""
+        return struct.unpack_from(f"{self.order}{count}I", self.content, start)
+
+
+def read_matlab(content: bytes) -> dict[str, np.ndarray]:
+    """Return the variables of a MATLAB file by name.
+
+    Args:
+        content: The whole file.
+
+    Returns:
+        Matrices as they are shaped in MATLAB; texts, and cells of texts, as arrays of ``str``.
+
+    Raises:
+        FormatError: The file is damaged (``malformed-file``).
+    """
+    try:
+        return _read_level_5(content) if content[124:128] in _LEVEL_5 else _read_version_4(content)
+    except (struct.error, zlib.error, ValueError, OverflowError) as error:
+        if isinstance(error, FormatError):
+            raise
+        raise FormatError(f"the MATLAB file is damaged: {error}", reason="malformed-file") from error
+
+
+_LEVEL_5 = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}
+
+
+def _read_level_5(content: bytes) -> dict[str, np.ndarray]:
+    reader = _Reader(content, _LEVEL_5[content[124:128]])
+    variables: dict[str, np.ndarray] = {}
+    for kind, start, length in _elements(reader, 128, len(content)):
+        if kind == _COMPRESSED:
+            inner = _Reader(_decompress(content[start : start + length]), reader.order)
+            parts = list(_elements(inner, 0, len(inner.content)))
+        else:
+            inner, parts = reader, [(kind, start, length)]
+        for part_kind, part_start, part_length in parts:
+            if part_kind == _MATRIX:
+                name, value = _matrix(inner, part_start, part_start + part_length)
+                if value is not None:
+                    variables[name] = value
+    return variables
+
+
+def _decompress(packed: bytes) -> bytes:
+    unpacker = zlib.decompressobj()
+    content = unpacker.decompress(packed, MAX_BYTES)
+    if not unpacker.eof:
+        raise FormatError("a compressed variable is cut short or unpacks to too much", reason="malformed-file")
+    return content
+
+
+def _elements(reader: _Reader, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
+    """Yield type, position and length of the data elements between two positions."""
+    while start + 8 <= stop:
+        kind, length = reader.integers(start, 2)
+        if kind >> 16:  # small element: length and type share four bytes, the data are the next four
+            kind, length, data, after = kind & 0xFFFF, kind >> 16, start + 4, start + 8
+        else:
+            data = start + 8
+            after = data + length + (0 if kind == _COMPRESSED else -length % 8)
+        if data + length > stop:
+            raise FormatError(
+                f"the MATLAB file is cut short: {length} bytes are promised at {data}, the end is at {stop}",
+                reason="malformed-file",
+            )
+        yield kind, data, length
+        start = after
+
+
+def _matrix(reader: _Reader, start: int, stop: int) -> tuple[str, np.ndarray | None]:
+    """Read one array: flags, dimensions, name, then its values; ``None`` for what is not read."""
+    parts = list(_elements(reader, start, stop))
+    if len(parts) < 3:
+        return "", None
+    (_, flags_at, _), (_, shape_at, shape_length), (_, name_at, name_length), *values = parts
+    flags = reader.integers(flags_at, 1)[0]
+    kind = flags & 0xFF
+    shape = reader.integers(shape_at, shape_length // 4)
+    name = reader.content[name_at : name_at + name_length].decode("latin-1")
+    if kind == _CELL:
+        texts = [_matrix(reader, at, at + length)[1] for _, at, length in values]
+        known = [text.tolist() for text in texts if text is not None and text.dtype.kind == "U" and text.size == 1]
+        return name, np.array([text[0] for text in known]) if len(known) == len(values) > 0 else None
+    if not values:
+        return name, None
+    if kind == _CHAR:
+        return name, _texts(reader, values[0], shape)
+    if kind not in _CLASSES or flags >> 8 & _COMPLEX_FLAG:
+        return name, None
+    return name, _numbers(reader, values[0], shape).astype(_CLASSES[kind])
+
+
+def _numbers(reader: _Reader, element: tuple[int, int, int], shape: tuple[int, ...]) -> np.ndarray:
+    kind, start, length = element
+    if kind not in _NUMBER_TYPES:
+        raise FormatError(f"the MATLAB file is damaged: type {kind} is no number", reason="malformed-file")
+    dtype = np.dtype(reader.order + _NUMBER_TYPES[kind])
+    _check_size(shape, length // dtype.itemsize)
+    return np.frombuffer(reader.content, dtype, math.prod(shape), start).reshape(shape, order="F")
+
+
+def _texts(reader: _Reader, element: tuple[int, int, int], shape: tuple[int, ...]) -> np.ndarray:
+    """Return the rows of a matrix of characters."""
+    kind, start, length = element
+    encoding = _TEXT_TYPES.get(kind, "latin-1")
+    if encoding in ("utf-16", "utf-32"):
+        encoding += "-le" if reader.order == "<" else "-be"
+    characters = list(reader.content[start : start + length].decode(encoding))
+    _check_size(shape, len(characters))
+    rows = np.array(characters[: math.prod(shape)]).reshape(shape, order="F")
+    return np.array(["".join(row).rstrip() for row in rows])
+
+
+def _check_size(shape: tuple[int, ...], found: int) -> None:
+    if len(shape) != 2 or math.prod(shape) > found:
+        raise FormatError(
+            f"the MATLAB file is damaged: a matrix of shape {list(shape)} with {found} values", reason="malformed-file"
+        )
+
+
+def _read_version_4(content: bytes) -> dict[str, np.ndarray]:
+    """Read version 4: matrices one after the other, each with 20 bytes of header and its name."""
+    variables: dict[str, np.ndarray] = {}
+    start = 0
+    while start + 20 <= len(content):
+        order = "<" if struct.unpack_from("<I", content, start)[0] < 5000 else ">"
+        kind, rows, columns, imaginary, name_length = _Reader(content, order).integers(start, 5)
+        precision, meaning = kind // 10 % 10, kind % 10
+        if precision >= len(_TYPES_4):
+            raise FormatError(f"the MATLAB file is damaged: number type {precision}", reason="malformed-file")
+        name = content[start + 20 : start + 20 + name_length].split(b"\0")[0].decode("latin-1")
+        dtype = np.dtype(order + _TYPES_4[precision])
+        data = start + 20 + name_length
+        start = data + (2 if imaginary else 1) * rows * columns * dtype.itemsize
+        if start > len(content):
+            raise FormatError(
+                f"the MATLAB file is cut short: {name!r} ends at {start}, the file at {len(content)}",
+                reason="malformed-file",
+            )
+        values = np.frombuffer(content, dtype, rows * columns, data).reshape((rows, columns), order="F")
+        if meaning == 0 and not imaginary:
+            variables[name] = values
+        elif meaning == 1:
+            codes = np.clip(values, 0, 0x10FFFF).astype(np.uint32)
+            variables[name] = np.array(["".join(map(chr, row)).rstrip() for row in codes.tolist()])
+    return variables
