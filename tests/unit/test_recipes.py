@@ -1,0 +1,61 @@
+import pytest
+import torch
+
+from lamae import recipes
+from lamae.config import difference, from_dict, to_dict
+from lamae.errors import ConfigError
+from lamae.models import MaskedAutoencoder
+from lamae.train import PretrainConfig
+
+MILLIONS = {
+    "ecg-lamae-tiny": (0.7, 0.9),
+    "ecg-lamae-small": (28, 30),
+    "ecg-lamae-base": (107, 111),
+    "ecg-independent-tiny": (0.7, 0.9),
+    "ecg-independent-small": (28, 30),
+    "ecg-independent-base": (107, 111),
+    "ecg-lamae-paper": (107, 111),
+}
+
+
+def num_parameters(name):
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in MaskedAutoencoder(recipes.get(name).model).parameters())
+
+
+def test_every_recipe_is_tested():
+    assert recipes.names() == list(MILLIONS)
+
+
+@pytest.mark.parametrize("name", MILLIONS)
+def test_a_recipe_is_whole(name):
+    config = recipes.get(name)
+    assert from_dict(PretrainConfig, to_dict(config), source="here") == config
+    low, high = MILLIONS[name]
+    assert low < num_parameters(name) / 1e6 < high
+    assert f"Command: {'torchrun' if name == 'ecg-lamae-base' else 'lamae pretrain'} " in recipes.describe(name)
+    assert name in recipes.describe(name)
+
+
+@pytest.mark.parametrize("size", ["tiny", "small", "base"])
+def test_controls_are_matched(size):
+    ours, control = recipes.get(f"ecg-lamae-{size}"), recipes.get(f"ecg-independent-{size}")
+    keys = {line.split(":")[0] for line in difference(ours, control)}
+    assert keys == {"model.encoder.depth", "model.latent.depth", "model.decoder_context"}
+    depths = [recipe.model.encoder.depth + recipe.model.latent.depth for recipe in (ours, control)]
+    assert depths[0] == depths[1]
+    assert num_parameters(f"ecg-lamae-{size}") == pytest.approx(num_parameters(f"ecg-independent-{size}"), rel=0.02)
+
+
+def test_the_paper_recipe_holds_what_the_paper_states():
+    config = recipes.get("ecg-lamae-paper")
+    assert config.model.target == "raw"
+    assert config.model.decoder_context == "none"
+    assert config.model.mask.strategy == "random"
+    assert config.model.mask.latent_ratio > 0
+    assert config.readout == "cls"
+
+
+def test_an_unknown_recipe_names_the_nearest():
+    with pytest.raises(ConfigError, match="unknown recipe 'ecg-lamae-tinny': did you mean 'ecg-lamae-tiny'"):
+        recipes.get("ecg-lamae-tinny")
