@@ -162,18 +162,24 @@ class _Progress:
 
 def _simulate_patients(job: tuple[str, int, int, Sequence[int]]) -> dict[str, list[dict[str, Any]]]:
     """Write the records of some neighbouring patients; return their rows by table."""
+    from threadpoolctl import threadpool_limits
+
     root, seed, first, counts = job
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
-    for index, num_ecgs in enumerate(counts, start=first):
-        rng = np.random.default_rng([seed, _PATIENTS, index])
-        patient = draw_patient(rng, num_ecgs=num_ecgs)
-        folds = _folds(seed, index)
-        for number, planned in enumerate(patient.ecgs):
-            # a generator of its own: an ECG stays the same when the cohort's end cuts its patient short
-            ecg_rng = np.random.default_rng([seed, _PATIENTS, index, number])
-            for name, row in _simulate_ecg(Path(root), seed, index, number, patient, planned, folds, ecg_rng).items():
-                rows[name].append(row)
+    with threadpool_limits(1):  # the processes are the parallelism
+        for index, num_ecgs in enumerate(counts, start=first):
+            _simulate_patient(Path(root), seed, index, num_ecgs, rows)
     return rows
+
+
+def _simulate_patient(root: Path, seed: int, index: int, num_ecgs: int, rows: dict[str, list[dict[str, Any]]]) -> None:
+    patient = draw_patient(np.random.default_rng([seed, _PATIENTS, index]), num_ecgs=num_ecgs)
+    folds = _folds(seed, index)
+    for number, planned in enumerate(patient.ecgs):
+        # a generator of its own: an ECG stays the same when the cohort's end cuts its patient short
+        rng = np.random.default_rng([seed, _PATIENTS, index, number])
+        for name, row in _simulate_ecg(root, seed, index, number, patient, planned, folds, rng).items():
+            rows[name].append(row)
 
 
 def _folds(seed: int, patient: int) -> tuple[int, int]:

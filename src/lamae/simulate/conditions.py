@@ -66,21 +66,22 @@ def _shares(codes: str) -> dict[str, float]:
 
 
 CONDITIONS: Mapping[str, Condition] = {
+    # with a weak trace, before what it causes
+    "hypertension": _chronic(0.45, "I10", per_decade=0.40, coded=0.80, effect=effects.hypertension),
     # without a trace of their own
-    "hypertension": _chronic(0.45, "I10", per_decade=0.35, coded=0.75),
     "hyperlipidaemia": _chronic(0.38, "E785", per_decade=0.30, coded=0.75, raised_by={"hypertension": 0.5}),
     "diabetes": _chronic(0.26, "E119", per_decade=0.15, raised_by={"hypertension": 0.5}),
     "chronic_kidney_disease": _chronic(0.17, "N189:2 N1830", per_decade=0.35, raised_by={"diabetes": 0.6}),
     "copd": _chronic(0.12, "J449", per_decade=0.30),
     "peripheral_vascular_disease": _chronic(0.06, "I739", per_decade=0.35, raised_by={"diabetes": 0.6}, coded=0.7),
     "stroke": _episode(0.03, "I639", per_decade=0.25),
-    "hypotension": _episode(0.07, "I959", per_decade=0.15),
+    "hypotension": _episode(0.07, "I959", per_decade=0.15, sinus_rate_bpm=30.0),
     # with a weak trace
     "obesity": _chronic(0.14, "E669", coded=0.5, effect=effects.low_voltage),
     "coronary_disease": _chronic(
         0.25, "I2510", per_decade=0.40, male=0.6, raised_by={"hyperlipidaemia": 0.7}, effect=effects.coronary_disease
     ),
-    "aortic_stenosis": _chronic(0.05, "I350", per_decade=0.60),
+    "aortic_stenosis": _chronic(0.05, "I350", per_decade=0.60, effect=effects.aortic_stenosis),
     "mitral_disease": _chronic(0.05, "I340", per_decade=0.35, effect=effects.mitral_disease),
     "heart_failure": _chronic(
         0.18,
@@ -88,7 +89,7 @@ CONDITIONS: Mapping[str, Condition] = {
         per_decade=0.40,
         raised_by={"coronary_disease": 0.9, "hypertension": 0.4, "aortic_stenosis": 0.8},
         effect=effects.heart_failure,
-        sinus_rate_bpm=12.0,
+        sinus_rate_bpm=16.0,
     ),
     "cardiomyopathy": _chronic(
         0.05, "I420 I428 I429", male=0.4, raised_by={"heart_failure": 2.0}, effect=effects.cardiomyopathy
@@ -160,32 +161,32 @@ CONDITIONS: Mapping[str, Condition] = {
     ),
     "long_qt": _chronic(0.025, "I4581", coded=0.75, shown=0.85, effect=effects.long_qt),
     # rhythm
-    "sick_sinus": _chronic(0.03, "I495", per_decade=0.5, shown=0.75, rhythm=True, sinus_rate_bpm=-28.0),
+    "sick_sinus": _chronic(0.03, "I495", per_decade=0.5, shown=0.85, rhythm=True, sinus_rate_bpm=-28.0),
     "atrial_fibrillation": _chronic(
         0.16,
         "I4891:4 I480:3 I4819 I4820 I4821",
         per_decade=0.55,
         raised_by={"heart_failure": 0.7, "mitral_disease": 0.9},
         coded=0.9,
-        shown=0.65,
+        shown=0.80,
         rhythm=True,
     ),
-    "atrial_flutter": _chronic(0.03, "I4892:3 I483", per_decade=0.3, male=0.5, shown=0.6, coded=0.85, rhythm=True),
+    "atrial_flutter": _chronic(0.03, "I4892:3 I483", per_decade=0.3, male=0.5, shown=0.85, coded=0.85, rhythm=True),
     "paced": _chronic(
         0.04,
         "Z950",
         per_decade=0.6,
         raised_by={"sick_sinus": 2.5},
-        shown=0.75,
+        shown=0.85,
         coded=0.92,
         rhythm=True,
         effect=effects.ventricular_pacing,
     ),
     "premature_ventricular_beats": _chronic(
-        0.09, "I493", per_decade=0.25, raised_by={"heart_failure": 0.7}, shown=0.7, coded=0.6, rhythm=True
+        0.09, "I493", per_decade=0.25, raised_by={"heart_failure": 0.7}, shown=0.85, coded=0.6, rhythm=True
     ),
-    "premature_atrial_beats": _chronic(0.06, "I491", per_decade=0.35, shown=0.65, coded=0.5, rhythm=True),
-    "supraventricular_tachycardia": _episode(0.020, "I471", shown=0.75, rhythm=True),
+    "premature_atrial_beats": _chronic(0.06, "I491", per_decade=0.35, shown=0.8, coded=0.5, rhythm=True),
+    "supraventricular_tachycardia": _episode(0.020, "I471", shown=0.85, rhythm=True),
     "second_degree_av_block": _episode(0.012, "I441", per_decade=0.4, shown=0.85, rhythm=True),
     "complete_av_block": _episode(0.012, "I442", per_decade=0.5, shown=0.85, coded=0.92, rhythm=True),
     "sinus_tachycardia": _episode(0.13, "R000", coded=0.35, per_decade=-0.15, shown=0.9, sinus_rate_bpm=58.0),
@@ -223,22 +224,22 @@ CONDITIONS: Mapping[str, Condition] = {
         "I214",
         per_decade=0.25,
         raised_by={"coronary_disease": 1.2},
-        shown=0.75,
+        shown=0.85,
         coded=0.9,
         effect=effects.ischaemia,
     ),
-    "unstable_angina": _episode(0.02, "I200", raised_by={"coronary_disease": 1.5}, shown=0.5, effect=effects.ischaemia),
+    "unstable_angina": _episode(0.02, "I200", raised_by={"coronary_disease": 1.5}, shown=0.8, effect=effects.ischaemia),
     "pericarditis": _episode(0.012, "I309:2 I319", per_decade=-0.3, male=0.5, shown=0.8, effect=effects.pericarditis),
     "pericardial_effusion": _episode(
         0.015, "I313", shown=0.85, effect=effects.pericardial_effusion, sinus_rate_bpm=18.0
     ),
     "pulmonary_embolism": _episode(
-        0.022, "I2699", shown=0.75, coded=0.9, effect=effects.pulmonary_embolism, sinus_rate_bpm=35.0
+        0.022, "I2699", shown=0.85, coded=0.9, effect=effects.pulmonary_embolism, sinus_rate_bpm=35.0
     ),
     "hyperkalaemia": _episode(
-        0.03, "E875", raised_by={"chronic_kidney_disease": 1.3}, shown=0.7, effect=effects.hyperkalaemia
+        0.03, "E875", raised_by={"chronic_kidney_disease": 1.3}, shown=0.8, effect=effects.hyperkalaemia
     ),
-    "hypokalaemia": _episode(0.04, "E876", shown=0.7, effect=effects.hypokalaemia),
+    "hypokalaemia": _episode(0.04, "E876", shown=0.8, effect=effects.hypokalaemia),
 }
 """Every condition, causes before what they cause."""
 

@@ -40,7 +40,14 @@ MISSING_RATE, FLAT_RATE, SATURATED_RATE = 0.013, 0.004, 0.002
 RAIL_MV = 32767 / 200.0
 """The largest value that 16 bits hold at 200 steps a mV."""
 
-_P_WAVE_RHYTHMS = ("sinus", "second-degree-block-wenckebach", "second-degree-block-mobitz", "complete-block")
+_SINUS_ONLY = ("sinus_tachycardia", "sinus_bradycardia", "sick_sinus", "first_degree_av_block")
+_OTHER_BLOCKS = ("right_bundle_branch_block", "left_anterior_fascicular_block")
+_HIDES = {
+    **{name: _SINUS_ONLY for name in RHYTHMS if name != "paced"},
+    "paced": (*_SINUS_ONLY, *_OTHER_BLOCKS, "left_bundle_branch_block"),
+    "left_bundle_branch_block": _OTHER_BLOCKS,
+    "sinus_tachycardia": ("sinus_bradycardia", "sick_sinus"),
+}
 _REPLACE_QRS = ("left_bundle_branch_block", "paced")
 
 
@@ -121,19 +128,10 @@ def _draw_rhythm(
 ) -> tuple[Rhythm, dict[str, float]]:
     """Choose the rhythm that rules, and drop the conditions that cannot be seen in it."""
     ruling = next((name for name in RHYTHMS if name in conditions), None)
-    visible = {name: s for name, s in conditions.items() if name == ruling or name not in RHYTHMS}
-    if ruling is not None:
-        for name in ("sinus_tachycardia", "sinus_bradycardia", "sick_sinus", "first_degree_av_block"):
-            visible.pop(name, None)
-    if "sinus_tachycardia" in visible:
-        visible.pop("sinus_bradycardia", None)
-        visible.pop("sick_sinus", None)
-    if ruling == "paced":
-        for name in ("left_bundle_branch_block", "right_bundle_branch_block", "left_anterior_fascicular_block"):
-            visible.pop(name, None)
-    if "left_bundle_branch_block" in visible:
-        visible.pop("right_bundle_branch_block", None)
-        visible.pop("left_anterior_fascicular_block", None)
+    visible = {name: severity for name, severity in conditions.items() if name == ruling or name not in RHYTHMS}
+    for name, hidden in _HIDES.items():
+        if name in visible:
+            visible = {other: severity for other, severity in visible.items() if other not in hidden}
     pace = _pace(body, visible, rng)
     rhythm = RHYTHMS[ruling](pace, rng, visible[ruling]) if ruling else sinus(pace, rng)
     if "sick_sinus" in visible:

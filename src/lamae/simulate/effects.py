@@ -38,7 +38,7 @@ def right_bundle_branch_block(heart: Heart, severity: float, rng: np.random.Gene
     width = 13 * duration_s / 0.14
     size = rng.normal(1.0, 0.15)
     late = waves((1e3 * duration_s - 2.3 * width, width, width, -0.48 * size, 0.0, -0.58 * size))
-    t = replace(heart.t, moment=heart.t.moment + np.array([0.12, 0.0, 0.22]) * rng.uniform(0.6, 1.1))
+    t = _turned(heart, np.array([0.12, 0.0, 0.22]) * rng.uniform(0.6, 1.1))
     return replace(heart, qrs=heart.qrs.joined(late), qrs_s=duration_s, t=t)
 
 
@@ -81,17 +81,17 @@ def first_degree_block(heart: Heart, severity: float, rng: np.random.Generator) 
 def left_ventricular_hypertrophy(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
     """More voltage to the left and back; when severe, strain: ST down and T over in I, aVL, V5, V6."""
     moment = heart.qrs.moment.copy()
-    moment[FREE_WALL] *= 1.12 + 0.75 * severity
+    moment[FREE_WALL] *= 1.20 + 0.75 * severity
     moment[FREE_WALL, 2] += 0.10 + 0.35 * severity
     moment[BASE, 2] += 0.25 * severity
     strain = np.array([-0.68, -0.24, 0.26]) * max(0.0, severity - 0.25)
+    heart = _with_larger_left_atrium(heart, 0.4 * severity)
     return replace(
         heart,
         qrs=replace(heart.qrs, moment=moment).stretched(1.0 + 0.10 * severity),
         qrs_s=heart.qrs_s * (1.0 + 0.10 * severity),
         st=heart.st.shifted(0.30 * strain),
         t=_turned(heart, 1.2 * strain),
-        p=_larger_left_atrium(heart, 0.4 * severity),
     )
 
 
@@ -121,7 +121,7 @@ def acute_lateral_infarction(heart: Heart, severity: float, rng: np.random.Gener
 
 
 def _acute_infarction(heart: Heart, severity: float, rng: np.random.Generator, injury: np.ndarray) -> Heart:
-    injury = injury * (0.25 + 1.0 * severity) + rng.normal(0.0, 0.03, 3)
+    injury = injury * (0.35 + 1.0 * severity) + rng.normal(0.0, 0.03, 3)
     phase = rng.uniform(-0.4, 1.0)  # early with upright T, or reperfused with T over
     heart = _with_q(heart, -injury / np.linalg.norm(injury) * 0.40 * rng.random() * severity)
     return replace(heart, st=heart.st.shifted(injury), t=_turned(heart, injury * phase))
@@ -149,7 +149,7 @@ def _old_infarction(heart: Heart, severity: float, rng: np.random.Generator, q: 
 
 def ischaemia(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
     """ST down over the left ventricle (most in V4 to V6), or T over, without Q."""
-    down = np.array([-0.13, -0.07, 0.05]) * (0.20 + 1.1 * severity) + rng.normal(0.0, 0.02, 3)
+    down = np.array([-0.13, -0.07, 0.05]) * (0.40 + 1.2 * severity) + rng.normal(0.0, 0.02, 3)
     return replace(heart, st=heart.st.shifted(down), t=_turned(heart, down * rng.uniform(0.2, 2.6)))
 
 
@@ -198,18 +198,17 @@ def long_qt(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
 
 
 def coronary_disease(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """A weak trace: a flatter T, ST a little down, in the worse half only."""
-    worse = max(0.0, severity - 0.4)
-    return replace(
-        heart, t=heart.t.scaled(1.0 - 0.75 * worse), st=heart.st.shifted(np.array([-0.06, -0.03, 0.02]) * worse)
-    )
+    """A weak trace: a flatter T, ST a little down."""
+    down = np.array([-0.10, -0.05, 0.035]) * severity
+    return replace(heart, t=heart.t.scaled(1.0 - 0.70 * severity), st=heart.st.shifted(down))
 
 
 def heart_failure(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """A weak trace: QRS a little broader, T flatter, the left atrium larger, limb leads smaller."""
-    slow = 1.0 + 0.15 * severity
-    heart = replace(heart, p=_larger_left_atrium(heart, 0.7 * severity), t=heart.t.scaled(1.0 - 0.6 * severity))
-    return replace(_quieter(heart, 1.0 - 0.15 * severity), qrs=heart.qrs.stretched(slow), qrs_s=heart.qrs_s * slow)
+    """A weak trace: QRS a little broader, T flatter, the left atrium larger, all waves smaller."""
+    slow = 1.0 + 0.22 * severity
+    heart = _quieter(_with_larger_left_atrium(heart, 1.0 * severity), 1.0 - 0.22 * severity)
+    t = heart.t.scaled(1.0 - 0.7 * severity)
+    return replace(heart, t=t, qrs=heart.qrs.stretched(slow), qrs_s=heart.qrs_s * slow)
 
 
 def cardiomyopathy(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
@@ -220,9 +219,22 @@ def cardiomyopathy(heart: Heart, severity: float, rng: np.random.Generator) -> H
     return replace(heart, qrs=heart.qrs.stretched(slow), qrs_s=heart.qrs_s * slow, t=t)
 
 
+def aortic_stenosis(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
+    """The pressure load on the left ventricle: the picture of its hypertrophy, weaker."""
+    return left_ventricular_hypertrophy(heart, 0.75 * severity, rng)
+
+
+def hypertension(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
+    """A weak trace: some more voltage to the left and back, a slightly larger left atrium."""
+    moment = heart.qrs.moment.copy()
+    moment[FREE_WALL] *= 1.0 + 0.28 * severity
+    heart = replace(heart, qrs=replace(heart.qrs, moment=moment))
+    return _with_larger_left_atrium(heart, 0.6 * severity)
+
+
 def mitral_disease(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
     """A large left atrium: P long, notched in II, negative at its end in V1."""
-    return replace(heart, p=_larger_left_atrium(heart, 0.3 + 1.6 * severity))
+    return _with_larger_left_atrium(heart, 0.3 + 1.6 * severity)
 
 
 def low_voltage(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
@@ -246,11 +258,12 @@ def _turned(heart: Heart, moment: np.ndarray) -> Waves:
     return replace(heart.t, moment=heart.t.moment + first * moment)
 
 
-def _larger_left_atrium(heart: Heart, much: float) -> Waves:
+def _with_larger_left_atrium(heart: Heart, much: float) -> Heart:
     """The second half of P larger, later and more to the back."""
     late = (np.arange(len(heart.p)) == 1).astype(float)
     moment = heart.p.moment + late[:, None] * np.array([0.035, 0.01, 0.055]) * much
-    return replace(heart.p, time_s=heart.p.time_s + 0.010 * much * late, moment=moment)
+    p = replace(heart.p, time_s=heart.p.time_s + 0.010 * much * late, moment=moment)
+    return replace(heart, p=p, p_s=heart.p_s + 0.010 * much)
 
 
 def _quieter(heart: Heart, factor: float) -> Heart:

@@ -120,18 +120,19 @@ def draw_heart(rng: np.random.Generator, *, age_years: float, female: bool) -> H
     old = (age_years - 50.0) / 10.0
     spread = rng.normal(0.0, 0.05, heart.qrs.moment.shape)
     qrs = replace(heart.qrs, moment=heart.qrs.moment + spread).scaled(np.exp(rng.normal(0.0, 0.14, len(heart.qrs))))
-    t_size = np.exp(rng.normal(-0.05 * old - 0.15 * female, 0.25))
-    t = heart.t.shifted([*rng.normal(0.0, 0.035, 2), rng.normal(0.12 * female * 0.5, 0.05)])
+    t_size = np.exp(rng.normal(-0.10 * old - 0.12 * female, 0.22))
+    turned = np.array([*rng.normal(0.0, 0.035, 2), rng.normal(0.06 * female, 0.05)])
+    t = replace(heart.t, moment=heart.t.moment + np.array([[1.0], [0.2]]) * turned)
     early_repolarisation = max(0.0, rng.normal(0.05 - 0.02 * old - 0.04 * female, 0.03))
     qrs_s = float(np.clip(rng.normal(0.092 - 0.006 * female, 0.007), 0.074, 0.110))
     return replace(
         heart,
         p=heart.p.scaled(np.exp(rng.normal(0.0, 0.2, 2))),
-        p_s=float(np.clip(rng.normal(0.102 + 0.002 * old, 0.008), 0.08, 0.118)),
+        p_s=float(np.clip(rng.normal(0.101 + 0.003 * old, 0.007), 0.08, 0.119)),
         qrs=qrs.stretched(qrs_s / 0.090),
         st=heart.st.shifted(early_repolarisation * np.array([0.6, 0.4, -1.0])),
         t=t.scaled(t_size),
-        pr_s=float(np.clip(rng.normal(0.158 + 0.003 * old, 0.017), 0.120, 0.198)),
+        pr_s=float(np.clip(rng.normal(0.155 + 0.006 * old, 0.015), 0.120, 0.198)),
         qrs_s=qrs_s,
         qtc_s=float(np.clip(rng.normal(0.408 + 0.012 * female, 0.016), 0.365, 0.450)),
         ectopic_qrs=_draw_ectopic(rng),

@@ -12,7 +12,7 @@ from lamae.simulate.ecg import Body, draw_body
 NO_STAY_RATE = 0.40
 """Share of ECGs outside any hospital stay: their lists of diagnoses are empty."""
 
-MISCODED_RATE = 0.12
+MISCODED_RATE = 0.08
 """Share of stays that carry the code of a condition which the patient does not have."""
 
 ED_ONLY_CODED = 0.7
@@ -119,12 +119,12 @@ def draw_patient(rng: np.random.Generator, *, num_ecgs: int) -> Patient:
 def _draw_conditions(
     rng: np.random.Generator, course: str, age_years: float, female: bool, present: Mapping[str, float]
 ) -> dict[str, float]:
-    """Draw the conditions of one course with their severity; most are of middle severity, some slight, some grave."""
+    """Draw the conditions of one course with their severity: 0.18 to 1, 0.62 on average."""
     found = dict(present)
     for name, condition in CONDITIONS.items():
         if condition.course != course:
             continue
-        chance, severity = rng.random(), rng.beta(1.3, 1.5)
+        chance, severity = rng.random(), 0.18 + 0.82 * rng.beta(1.4, 1.2)
         if chance < probability(name, age_years=age_years, female=female, present=found):
             found[name] = float(severity)
     return found
