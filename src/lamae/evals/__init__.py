@@ -2,6 +2,7 @@
 
 from lamae.evals.classifier import StudyClassifier, load_classifier
 from lamae.evals.compare import paired_difference
+from lamae.evals.embed import EmbedSummary, embed
 from lamae.evals.features import FeatureTable, extract
 from lamae.evals.finetune import finetune
 from lamae.evals.handmade import handmade
@@ -10,11 +11,13 @@ from lamae.evals.results import Evaluation, read_result, write_result
 from lamae.evals.settings import EvalSettings, FinetuneConfig
 
 __all__ = [
+    "EmbedSummary",
     "EvalSettings",
     "Evaluation",
     "FeatureTable",
     "FinetuneConfig",
     "StudyClassifier",
+    "embed",
     "extract",
     "finetune",
     "handmade",

@@ -1,0 +1,194 @@
+"""Embeddings of packs and files as a Parquet file, one vector a study."""
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lamae._version import __version__
+from lamae.checkpoint import CheckpointMeta, find_checkpoint, read_meta
+from lamae.embedder import Embedder, load
+from lamae.errors import DataError
+from lamae.evals.features import check_preprocessing
+from lamae.evals.settings import Progress, silent
+from lamae.models import Readout
+from lamae.pack import Pack
+from lamae.pack.files import TEMPORARY_MARK, write_atomically
+from lamae.readers import read
+from lamae.splits import PROJECT_SALT
+from lamae.studies import PreparedStudy
+
+FORMAT, FORMAT_VERSION = "lamae-embeddings", 1
+REJECTED_SCHEMA = pa.schema([("source", pa.string()), ("reason", pa.string()), ("message", pa.string())])
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedSummary:
+    """What became of the inputs.
+
+    Attributes:
+        out: The Parquet file: ``study_id``, ``source``, ``embedding``; its metadata say model and read-out.
+        num_studies: Number of embedded studies.
+        width: Length of a vector.
+        rejected_by_reason: Number of refused files by reason.
+        rejected: Table of the refused files with reasons and messages; None when there are none.
+    """
+
+    out: Path
+    num_studies: int
+    width: int
+    rejected_by_reason: dict[str, int]
+    rejected: Path | None
+
+    def __str__(self) -> str:
+        lines = [f"{self.out}: {self.num_studies} studies, {self.width} features each"]
+        lines += [f"  refused: {count} x {reason}" for reason, count in self.rejected_by_reason.items()]
+        return "\n".join(lines if self.rejected is None else [*lines, f"  see {self.rejected}"])
+
+
+@dataclass
+class _Rows:
+    """Studies that wait to be embedded together."""
+
+    study_ids: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+    studies: list[PreparedStudy] = field(default_factory=list)
+
+
+def embed(
+    run: str | Path,
+    inputs: Sequence[str | Path],
+    out: str | Path,
+    *,
+    readout: Readout | None = None,
+    batch_size: int = 64,
+    hash_ids: bool = False,
+    device: str = "cpu",
+    progress: Progress = silent,
+) -> EmbedSummary:
+    """Embed packs and files with the preprocessing of the model, and write one Parquet file.
+
+    A file that cannot be read or prepared is listed in ``<out>.rejected.parquet`` and the others go on.
+
+    Args:
+        run: Folder of a run, of a checkpoint, or of a fine-tuned result.
+        inputs: Packs, and files (or WFDB records) of any format that `lamae.read` reads.
+        out: Parquet file to write.
+        readout: ``"cls"``, ``"mean"`` or ``"view-concat"``; None takes the run's own.
+        batch_size: Studies at once.
+        hash_ids: Write salted hashes in place of study ids, and no sources. The table of refused files keeps paths.
+        device: Where to compute.
+        progress: Called as inputs are done.
+
+    Raises:
+        CheckpointError: There is no whole checkpoint.
+        ConfigError: A pack was prepared differently, or the model has no such read-out.
+        DataError: No input could be embedded, or a pack is damaged.
+    """
+    embedder, meta, out = load(run, device=device), read_meta(find_checkpoint(run)), Path(out)
+    rejected: list[dict[str, str]] = []
+    temporary = out.with_name(f"{out.name}{TEMPORARY_MARK}{os.getpid()}")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    num_studies, width, writer = 0, 0, None
+    try:
+        for ids, sources, vectors in _vectors(embedder, meta, inputs, readout, batch_size, rejected, progress):
+            table = _table(ids, sources, vectors, hash_ids=hash_ids)
+            if writer is None:
+                writer = pq.ParquetWriter(temporary, _described(table.schema, embedder, readout), compression="zstd")
+            writer.write_table(table.replace_schema_metadata(writer.schema.metadata))
+            num_studies, width = num_studies + len(vectors), vectors.shape[1]
+        if writer is not None:
+            writer.close()
+            os.replace(temporary, out)
+    finally:
+        temporary.unlink(missing_ok=True)
+    reasons = dict(Counter(row["reason"] for row in rejected).most_common())
+    listed = _write_rejected(out, rejected)
+    if num_studies == 0:
+        counted = ", ".join(f"{count} x {reason}" for reason, count in reasons.items()) or "no input was given"
+        raise DataError(f"no study could be embedded: {counted}; see {listed or out.parent}", reason="nothing-embedded")
+    return EmbedSummary(out=out, num_studies=num_studies, width=width, rejected_by_reason=reasons, rejected=listed)
+
+
+def _vectors(
+    embedder: Embedder,
+    meta: CheckpointMeta,
+    inputs: Sequence[str | Path],
+    readout: Readout | None,
+    batch_size: int,
+    rejected: list[dict[str, str]],
+    progress: Progress,
+) -> Iterator[tuple[list[str], list[str], np.ndarray]]:
+    waiting = _Rows()
+    for done, item in enumerate(map(Path, inputs), start=1):
+        if item.is_dir():
+            pack = Pack.open(item)
+            check_preprocessing(meta, pack)
+            for start in range(0, len(pack), batch_size):
+                rows = range(start, min(start + batch_size, len(pack)))
+                vectors = embedder.embed([pack.study(row) for row in rows], readout=readout, batch_size=batch_size)
+                yield [pack.study_id(row) for row in rows], [str(item)] * len(rows), vectors
+        else:
+            _read_one(embedder, item, waiting, rejected)
+        if len(waiting.studies) >= batch_size or (done == len(inputs) and waiting.studies):
+            yield waiting.study_ids, waiting.sources, embedder.embed(waiting.studies, readout=readout)
+            waiting = _Rows()
+        progress("embedding", done, len(inputs))
+
+
+def _read_one(embedder: Embedder, path: Path, waiting: _Rows, rejected: list[dict[str, str]]) -> None:
+    try:
+        study = read(path)
+        prepared = embedder.prepare(study)
+    except DataError as error:
+        rejected.append({"source": str(path), "reason": error.reason, "message": str(error)})
+        return
+    except OSError as error:
+        rejected.append({"source": str(path), "reason": "unreadable-file", "message": str(error)})
+        return
+    waiting.study_ids.append(study.study_id)
+    waiting.sources.append(str(path))
+    waiting.studies.append(prepared)
+
+
+def _table(ids: list[str], sources: list[str], vectors: np.ndarray, *, hash_ids: bool) -> pa.Table:
+    width = vectors.shape[1]
+    flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1), pa.float32())
+    hidden = [hashlib.sha256(f"{PROJECT_SALT}\n{one}".encode()).hexdigest()[:16] for one in ids] if hash_ids else ids
+    return pa.table(
+        {
+            "study_id": pa.array(hidden, pa.string()),
+            "source": pa.array([None] * len(ids) if hash_ids else sources, pa.string()),
+            "embedding": pa.FixedSizeListArray.from_arrays(flat, width),
+        }
+    )
+
+
+def _described(schema: pa.Schema, embedder: Embedder, readout: Readout | None) -> pa.Schema:
+    content = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "lamae": __version__,
+        "weights": embedder.weights,
+        "readout": readout or embedder.readout,
+        "view_names": list(embedder.view_names),
+    }
+    return schema.with_metadata({"lamae": json.dumps(content)})
+
+
+def _write_rejected(out: Path, rejected: list[dict[str, str]]) -> Path | None:
+    file = out.with_name(f"{out.name.removesuffix('.parquet')}.rejected.parquet")
+    if not rejected:
+        file.unlink(missing_ok=True)
+        return None
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rejected, REJECTED_SCHEMA), sink)
+    write_atomically(file, sink.getvalue())
+    return file

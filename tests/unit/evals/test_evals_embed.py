@@ -1,0 +1,112 @@
+"""Embeddings of packs and files: the same vectors either way, bad files listed, ids as asked."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import lamae
+from lamae.config import to_dict
+from lamae.errors import ConfigError, DataError, FormatError
+from lamae.evals import embed, extract
+from lamae.pack import Pack, write_pack
+from lamae.signals import EcgPreprocessing, preprocess
+from lamae.studies import LEADS
+
+from .conftest import toy_studies, write_run, write_toy
+
+PREPROCESSING = EcgPreprocessing(rate_hz=20.0, duration_s=5.0, bandpass_hz=None)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_run(tmp_path_factory.mktemp("embed") / "run", [], preprocessing=to_dict(PREPROCESSING))
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Three recordings as CSV files with lead names, at 100 Hz, in mV."""
+    folder, rng = tmp_path_factory.mktemp("files"), np.random.default_rng(5)
+    paths = []
+    for number in range(3):
+        values = np.cumsum(rng.normal(scale=0.05, size=(500, 12)), axis=0)
+        path = folder / f"record{number}.npz"
+        np.savez(path, signal=values.astype(np.float32), leads=np.array(LEADS), rate_hz=100.0, units="mV")
+        paths.append(path)
+    return paths
+
+
+def vectors(file: Path) -> np.ndarray:
+    return np.stack(pq.read_table(file)["embedding"].to_numpy())
+
+
+def test_files_and_a_pack_of_them_have_the_same_vectors(run: Path, files: list[Path], tmp_path: Path):
+    studies = [preprocess(lamae.read(path), PREPROCESSING) for path in files]
+    table = pa.table({"study_id": [lamae.read(path).study_id for path in files]})
+    pack = write_pack(tmp_path / "pack", studies, table, preprocessing=PREPROCESSING)
+    summary = embed(run, files, tmp_path / "files.parquet", batch_size=2)
+    assert (summary.num_studies, summary.width, summary.rejected) == (3, 192, None)
+    embed(run, [pack.path], tmp_path / "pack.parquet", batch_size=2)
+    np.testing.assert_allclose(vectors(tmp_path / "files.parquet"), vectors(tmp_path / "pack.parquet"), atol=1e-4)
+    np.testing.assert_allclose(vectors(tmp_path / "pack.parquet"), extract(run, pack).values, atol=1e-4)
+    ours, theirs = pq.read_table(tmp_path / "files.parquet"), pq.read_table(tmp_path / "pack.parquet")
+    assert ours["study_id"].to_pylist() == theirs["study_id"].to_pylist()
+    assert ours["source"].to_pylist() == [str(path) for path in files]
+
+
+def test_bad_files_are_listed_and_the_others_go_on(run: Path, files: list[Path], tmp_path: Path):
+    garbage, empty = tmp_path / "garbage.npz", tmp_path / "empty.csv"
+    garbage.write_bytes(b"\x00\xff" * 97)
+    empty.touch()
+    out = tmp_path / "out.parquet"
+    summary = embed(run, [files[0], garbage, tmp_path / "absent.npz", files[1], empty], out)
+    assert summary.num_studies == 2
+    assert sum(summary.rejected_by_reason.values()) == 3
+    assert "refused: " in str(summary)
+    rejected = pq.read_table(tmp_path / "out.rejected.parquet")
+    assert rejected["source"].to_pylist() == [str(garbage), str(tmp_path / "absent.npz"), str(empty)]
+    assert all(rejected["message"].to_pylist())
+    embed(run, files, out)
+    assert not (tmp_path / "out.rejected.parquet").exists()
+
+
+def test_ids_are_hashed_when_asked(run: Path, files: list[Path], tmp_path: Path):
+    embed(run, files, tmp_path / "out.parquet", hash_ids=True, readout="mean")
+    table = pq.read_table(tmp_path / "out.parquet")
+    assert table["source"].null_count == 3
+    assert all(len(one) == 16 for one in table["study_id"].to_pylist())
+    assert b"record1" not in (tmp_path / "out.parquet").read_bytes()
+    meta = json.loads(table.schema.metadata[b"lamae"])
+    assert meta["format"] == "lamae-embeddings"
+    assert meta["readout"] == "mean"
+
+
+def test_nothing_embedded_is_an_error_that_counts_the_reasons(run: Path, tmp_path: Path):
+    with pytest.raises(DataError, match=r"no study could be embedded: 1 x .*; see .*out\.rejected\.parquet"):
+        embed(run, [tmp_path / "absent.npz"], tmp_path / "out.parquet")
+    assert not (tmp_path / "out.parquet").exists()
+    with pytest.raises(DataError, match="no input was given"):
+        embed(run, [], tmp_path / "out.parquet")
+
+
+def test_packs_that_do_not_fit_are_refused_and_leave_nothing_behind(run: Path, tmp_path: Path):
+    pack: Pack = write_toy(tmp_path / "pack")
+    with pytest.raises(ConfigError, match="prepared differently from the data of the model"):
+        embed(run, [pack.path], tmp_path / "out.parquet")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(FormatError, match="no pack"):
+        embed(run, [tmp_path / "empty"], tmp_path / "out.parquet")
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_a_pack_in_several_batches(tmp_path: Path):
+    studies, _ = toy_studies()
+    prepared = to_dict(PREPROCESSING)
+    pack = write_toy(tmp_path / "pack", preprocessing=prepared)
+    full = write_run(tmp_path / "run", [], preprocessing=prepared)
+    summary = embed(full, [pack.path], tmp_path / "out.parquet", batch_size=17)
+    assert summary.num_studies == len(studies) == len(pack)
+    np.testing.assert_allclose(vectors(tmp_path / "out.parquet"), extract(full, pack).values, atol=1e-4)
