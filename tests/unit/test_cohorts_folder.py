@@ -102,6 +102,16 @@ def test_other_names_of_columns(root):
     assert [name for name in table.column_names if name.startswith("label_")] == ["label_lvef"]
 
 
+def test_options_from_the_command_line_are_text(root):
+    options = {"label_columns": "[lvef]", "array_leads": "[I, II]", "array_rate_hz": "250", "keep_suffix": "true"}
+    cohort = open_cohort("folder", root, lead_names="{LEAD1: I}", **options)
+    assert cohort.label_columns == ("lvef",)
+    assert cohort.array_leads == ("I", "II")
+    assert cohort.array_rate_hz == 250
+    assert cohort.keep_suffix
+    assert cohort.lead_names == {"LEAD1": "I"}
+
+
 def test_splits_are_drawn_by_patient_when_none_are_given(root):
     table = labelled(root, "study_id,patient_id\na/one,1\nb/four,1\nb/three,1\nfive,1\ntwo,1\n")
     assert len(set(table["split"].to_pylist())) == 1

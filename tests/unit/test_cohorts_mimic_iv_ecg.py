@@ -183,6 +183,17 @@ def test_diagnoses_from_the_hospital(root, tmp_path, compress, above):
     assert cohort.options["diagnoses_from"] == "hosp"
 
 
+def test_a_hospital_that_codes_in_icd_9_only(root, tmp_path):
+    write_hosp(tmp_path / "hosp", compress=False)
+    (tmp_path / "hosp/patients.csv").unlink()
+    file = tmp_path / "hosp/diagnoses_icd.csv"
+    file.write_text("subject_id,hadm_id,seq_num,icd_code,icd_version\n10000032,21,1,4019,9\n")
+    table = open_cohort("mimic-iv-ecg", root, hosp=tmp_path / "hosp").table()
+    assert table["codes_icd10cm"].to_pylist() == [[]] * 5
+    assert table["codes_icd9cm"].to_pylist() == [["4019"], [], [], [], []]
+    assert "sex" not in table.column_names
+
+
 def test_hosp_without_its_tables(root, tmp_path):
     (tmp_path / "hosp").mkdir()
     with pytest.raises(DataError, match=r"expected admissions\.csv or admissions\.csv\.gz in it"):

@@ -133,6 +133,11 @@ def test_repeated_study_ids_are_refused(tmp_path):
         studies_table({"study_id": ["7", "7", "7", "8"]}, where=tmp_path)
 
 
+def test_studies_without_an_id_are_refused(tmp_path):
+    with pytest.raises(DataError, match="1 of 3 studies have no id"):
+        studies_table({"study_id": ["7", None, "8"]}, where=tmp_path)
+
+
 def test_a_patient_in_two_splits_is_refused(tmp_path):
     columns = {"study_id": ["1", "2"], "patient_key": ["p", "p"], "split": ["train", "test"]}
     with pytest.raises(DataError, match="1 of 1 patients have studies in several splits"):

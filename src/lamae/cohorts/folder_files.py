@@ -48,15 +48,18 @@ def find_recordings(root: Path, *, except_for: Path | None = None, keep_suffix: 
 
 
 def _files_below(root: Path, except_for: Path | None) -> list[str]:
-    skipped = except_for.resolve() if except_for else None
     found = []
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
             path = Path(folder, name)
-            if not name.startswith(".") and path.resolve() != skipped:
+            if not name.startswith(".") and not (except_for and _is_same(path, except_for)):
                 found.append(path.relative_to(root).as_posix())
     return sorted(found)
+
+
+def _is_same(path: Path, other: Path) -> bool:
+    return path.name == other.name and path.resolve() == other.resolve()
 
 
 def _parts_of_record(root: Path, header: str) -> set[str]:

@@ -232,6 +232,10 @@ def _typed(values: Any, kind: pa.DataType) -> Any:
 
 
 def _check_unique(study_ids: pa.ChunkedArray, where: Path) -> None:
+    if study_ids.null_count:
+        raise DataError(
+            f"{where}: {study_ids.null_count} of {len(study_ids)} studies have no id", reason="missing-study-id"
+        )
     num_repeated = len(study_ids) - pc.count_distinct(study_ids).as_py()
     if num_repeated:
         counts = pc.value_counts(study_ids)
