@@ -128,10 +128,10 @@ def _read_study(
 def _check_class(dataset: "Dataset") -> None:
     """Refuse what is no ECG, and an ECG without its waveform."""
     sop_class = str(dataset.get("SOPClassUID") or "")
-    if not dataset:
-        raise FormatError("damaged, or not DICOM: it has no elements", reason="malformed-dicom")
+    if not sop_class and "WaveformSequence" not in dataset:
+        raise FormatError("damaged, or not DICOM: it has neither SOP class nor waveform", reason="malformed-dicom")
     if "WaveformSequence" not in dataset or not dataset.WaveformSequence:
-        kind = ECG_STORAGE.get(sop_class) or (sop_class and f"SOP class {sop_class}") or "no SOP class"
+        kind = ECG_STORAGE.get(sop_class, f"SOP class {sop_class}")
         raise DataError(
             f"this DICOM file has no waveform (Waveform Sequence (5400,0100) is missing or empty; {kind})",
             reason="no-waveform",

@@ -11,7 +11,7 @@ _MOST_EMPTY = 4
 """How many times longer than what was recorded the common time axis may be."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Segment:
     """Leads that were recorded together.
 
@@ -57,7 +57,7 @@ def merge_segments(segments: Sequence[Segment]) -> tuple[tuple[str, ...], np.nda
     source_of: dict[str, Segment] = {}
     for segment in ranked:
         source_of |= {lead: segment for lead in segment.leads if lead not in source_of}
-    used = [segment for segment in ranked if segment in source_of.values()]
+    used = list(dict.fromkeys(source_of.values()))
     if len(used) == 1:
         leads = used[0].leads
         return tuple(leads), np.stack(list(leads.values())), used[0].rate_hz
@@ -71,8 +71,8 @@ def _on_one_axis(
     source_of: Mapping[str, Segment], used: Sequence[Segment]
 ) -> tuple[tuple[str, ...], np.ndarray, float]:
     start_s, rate_hz = min(segment.start_s for segment in used), used[0].rate_hz
-    offset_of = {id(segment): round((segment.start_s - start_s) * rate_hz) for segment in used}
-    total = max(offset_of[id(segment)] + segment.num_samples for segment in used)
+    offset_of = {segment: round((segment.start_s - start_s) * rate_hz) for segment in used}
+    total = max(offset_of[segment] + segment.num_samples for segment in used)
     if total > _MOST_EMPTY * sum(segment.num_samples for segment in used):
         raise DataError(
             f"the leads were recorded at times too far apart to be one study: {total / rate_hz:.0f} s in all",
@@ -80,6 +80,6 @@ def _on_one_axis(
         )
     values = np.full((len(source_of), total), np.nan, np.float32)
     for row, (lead, segment) in zip(values, source_of.items(), strict=True):
-        offset = offset_of[id(segment)]
+        offset = offset_of[segment]
         row[offset : offset + segment.num_samples] = segment.leads[lead]
     return tuple(source_of), values, rate_hz
