@@ -25,7 +25,7 @@ def tiny() -> Size:
     return Size(
         encoder=TransformerConfig(dim=96, depth=4, num_heads=4),
         latent=TransformerConfig(dim=96, depth=2, num_heads=4),
-        decoder=TransformerConfig(dim=64, depth=2, num_heads=4),
+        decoder=TransformerConfig(dim=64, depth=2, num_heads=2),
     )
 
 
