@@ -125,6 +125,15 @@ def test_ext_icd_codes_folds_and_covariates(root):
     assert other["codes_icd10cm"].to_pylist() == [[], [], [], [], []]
 
 
+def test_more_folds_for_validation_and_test(root):
+    rows = [ext_icd_row(0, "[]", 13), ext_icd_row(2, "[]", 14), ext_icd_row(3, "[]", 16)]
+    write_ext_icd(root / "records_w_diag_icd10.csv", rows)
+    table = open_cohort("mimic-iv-ecg", root, num_validation_folds=2, num_test_folds="4").table()
+    assert table["split"].to_pylist() == ["train", None, "validation", "test", None]
+    with pytest.raises(ConfigError, match="of the 20 folds, 1 for validation and 19 for the test leave none to train"):
+        open_cohort("mimic-iv-ecg", root, num_test_folds=19)
+
+
 def test_ext_icd_elsewhere_and_unknown_studies_are_counted(root, tmp_path):
     file = tmp_path / "labels.csv"
     write_ext_icd(file, [ext_icd_row(0, "['I480']", 3), ext_icd_row(1, "[]", 3, study="999")])
@@ -252,6 +261,7 @@ def test_simulated_cohorts_say_so(root):
     cohort = open_cohort("mimic-iv-ecg", root)
     assert cohort.simulated
     assert cohort.version == "simulated 3 seed 7"
+    assert cohort.table()["patient_key"].to_pylist()[0] == "simulated-7:10000032"
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lamae.cohorts.mimic_iv_hosp import hosp_columns
-from lamae.cohorts.mimic_iv_labels import DiagnosisColumn, FoldColumn, ext_icd_columns
+from lamae.cohorts.mimic_iv_labels import DiagnosisColumn, FoldColumn, FoldRule, ext_icd_columns
 from lamae.cohorts.tables import (
     NUMBER,
     TEXT,
@@ -63,6 +63,8 @@ class MimicIvEcg:
         labels: Ext-ICD's table, where it does not lie in the root.
         diagnosis_column: Which of Ext-ICD's lists of codes to take.
         fold_column: Which of its folds: 0 to 17 train, 18 validation, 19 test. Its authors' results use ``fold``.
+        num_validation_folds: Other than 1, for a small or simulated cohort: that many before the test folds.
+        num_test_folds: Other than 1: that many of the last folds.
         split_seed: Where there are no folds, the seed of a split by patient.
         partial: Leave out recordings that are not there (they are counted); otherwise they are refused as missing.
     """
@@ -72,6 +74,8 @@ class MimicIvEcg:
     labels: Path | None = None
     diagnosis_column: DiagnosisColumn = "all_diag_all"
     fold_column: FoldColumn = "fold"
+    num_validation_folds: int = 1
+    num_test_folds: int = 1
     split_seed: int = 0
     partial: bool = True
 
@@ -80,6 +84,7 @@ class MimicIvEcg:
     def __post_init__(self) -> None:
         if self.hosp is not None and self.labels is not None:
             raise ConfigError("cohort mimic-iv-ecg: give either hosp or labels, not both: diagnoses have one source")
+        self._fold_rule()
 
     @property
     def simulated(self) -> bool:
@@ -108,6 +113,8 @@ class MimicIvEcg:
             "diagnoses_from": self.diagnoses_from,
             "diagnosis_column": self.diagnosis_column,
             "fold_column": self.fold_column,
+            "num_validation_folds": self.num_validation_folds,
+            "num_test_folds": self.num_test_folds,
             "split_seed": self.split_seed,
             "partial": self.partial,
         }
@@ -123,7 +130,7 @@ class MimicIvEcg:
         )
         columns: dict[str, Any] = {
             "study_id": records["study_id"],
-            "patient_key": pc.binary_join_element_wise("mimic-iv", records["subject_id"], ":"),
+            "patient_key": pc.binary_join_element_wise(self._source(), records["subject_id"], ":"),
             "path": records["path"],
         }
         if "ecg_time" in records.column_names:
@@ -147,7 +154,14 @@ class MimicIvEcg:
         file = self._ext_icd_file()
         if file is None:
             return {}, {}
-        return ext_icd_columns(records, file, diagnosis=self.diagnosis_column, fold=self.fold_column)
+        return ext_icd_columns(records, file, diagnosis=self.diagnosis_column, rule=self._fold_rule())
+
+    def _fold_rule(self) -> FoldRule:
+        return FoldRule(self.fold_column, self.num_validation_folds, self.num_test_folds)
+
+    def _source(self) -> str:
+        """Simulated patients are not MIMIC-IV's, whatever their numbers, nor those of another seed."""
+        return f"simulated-{read_simulation(self.root)['seed']}" if self.simulated else "mimic-iv"
 
     def _ext_icd_file(self) -> Path | None:
         if self.labels is not None:

@@ -5,6 +5,7 @@
 Source: Strodthoff et al., MIMIC-IV-ECG-Ext-ICD 1.0.1 (PhysioNet, doi 10.13026/hdyc-1h77).
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -12,16 +13,38 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lamae.cohorts.tables import NUMBER, TEXT, TIME, WHOLE, parse_code_lists, read_csv
-from lamae.errors import DataError
+from lamae.errors import ConfigError, DataError
 
 DiagnosisColumn: TypeAlias = Literal["all_diag_all", "all_diag_hosp", "hosp_diag_hosp", "ed_diag_hosp", "ed_diag_ed"]
 FoldColumn: TypeAlias = Literal["fold", "strat_fold"]
 
-_VALIDATION_FOLD, _TEST_FOLD = 18, 19
+NUM_FOLDS = 20
+
+
+@dataclass(frozen=True)
+class FoldRule:
+    """Which folds are for what: the last ones for the test, those before them for validation, the others to train.
+
+    Attributes:
+        column: Which of the table's two columns of folds.
+        num_validation: Number of validation folds.
+        num_test: Number of test folds.
+    """
+
+    column: FoldColumn = "fold"
+    num_validation: int = 1
+    num_test: int = 1
+
+    def __post_init__(self) -> None:
+        if min(self.num_validation, self.num_test) < 0 or self.num_validation + self.num_test >= NUM_FOLDS:
+            raise ConfigError(
+                f"of the {NUM_FOLDS} folds, {self.num_validation} for validation and {self.num_test} for the test "
+                "leave none to train"
+            )
 
 
 def ext_icd_columns(
-    records: pa.Table, file: Path, *, diagnosis: DiagnosisColumn, fold: FoldColumn
+    records: pa.Table, file: Path, *, diagnosis: DiagnosisColumn, rule: FoldRule
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """Return the columns that the Ext-ICD table gives to a list of records, in the order of the records.
 
@@ -29,7 +52,7 @@ def ext_icd_columns(
         records: With ``study_id``, ``subject_id`` and ``ecg_time``.
         file: ``records_w_diag_icd10.csv``; superfluous columns (such as ``Unnamed: 0``) do no harm.
         diagnosis: Which list of codes. An empty list means that no diagnosis was linked, not that there is none.
-        fold: Which folds.
+        rule: Which folds are for what.
 
     Returns:
         ``codes_icd10cm``, ``fold``, ``split``, and ``age_years`` and ``sex`` where known; and counts of studies
@@ -38,14 +61,14 @@ def ext_icd_columns(
     Raises:
         DataError: The table lacks a column, repeats a study, or knows none of the studies.
     """
-    needed = {"study_id": TEXT, "subject_id": TEXT, diagnosis: TEXT, fold: WHOLE}
+    needed = {"study_id": TEXT, "subject_id": TEXT, diagnosis: TEXT, rule.column: WHOLE}
     source = read_csv(file, needed, {"ecg_time": TIME, "age": NUMBER, "gender": TEXT})
     rows = _matching_rows(records, source, file)
-    folds = source[fold].take(rows)
+    folds = source[rule.column].take(rows)
     columns = {
         "codes_icd10cm": parse_code_lists(source[diagnosis].take(rows)),
         "fold": folds,
-        "split": split_of_fold(folds),
+        "split": split_of_fold(folds, rule),
     }
     if "age" in source.column_names:
         columns["age_years"] = source["age"].take(rows)
@@ -55,15 +78,12 @@ def ext_icd_columns(
     return columns, {"num_without_labels": rows.null_count, "num_unknown_studies": len(source) - num_matched}
 
 
-def split_of_fold(folds: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Return the splits of the benchmark: folds 0 to 17 train, 18 validation, 19 test."""
-    return pc.case_when(
-        pc.make_struct(
-            pc.less(folds, _VALIDATION_FOLD), pc.equal(folds, _VALIDATION_FOLD), pc.equal(folds, _TEST_FOLD)
-        ),
-        "train",
-        "validation",
-        "test",
+def split_of_fold(folds: pa.ChunkedArray, rule: FoldRule) -> pa.ChunkedArray:
+    """Return the split of each study, null where it has no fold."""
+    first_test = NUM_FOLDS - rule.num_test
+    first_validation = first_test - rule.num_validation
+    return pc.if_else(
+        pc.less(folds, first_validation), "train", pc.if_else(pc.less(folds, first_test), "validation", "test")
     )
 
 
