@@ -1,7 +1,7 @@
 """Reading a pack: whole studies, or many rows at once as one array."""
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -13,8 +13,11 @@ import pyarrow.parquet as pq
 
 from lamae.errors import DataError, FormatError
 from lamae.pack.layout import STUDIES_FILE, PackInfo, read_info
-from lamae.pack.shards import Shard, open_shard
+from lamae.pack.shards import Shard, ShardRow, open_shard
 from lamae.studies import MISSING_CODE, PreparedStudy
+
+_NO_VALUES, _NO_SCALE, _NO_VIEW = np.zeros(0, np.int16), np.zeros(0, np.float32), np.zeros(0, np.uint8)
+"""Put in front of what is joined, so that no rows at all are no special case."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,15 +97,13 @@ class Pack:
         Raises:
             IndexError: The pack holds no such row.
         """
-        shard, row = self._locate(index)
-        views = slice(shard.view_starts[row], shard.view_starts[row + 1])
-        values = shard.values[shard.value_starts[row] : shard.value_starts[row + 1]]
+        shard, row = self._find(index)
         return PreparedStudy(
-            view_names=tuple(self.info.view_names[view] for view in shard.views[views]),
-            values=values.reshape(views.stop - views.start, shard.num_samples[row]),
-            scale=shard.scale[views],
+            view_names=tuple(self.info.view_names[view] for view in row.views),
+            values=shard.values[row.values].reshape(len(row.views), row.num_samples),
+            scale=row.scale,
             rate_hz=self.info.rate_hz,
-            has_missing=shard.has_missing[row],
+            has_missing=row.has_missing,
             flags=self._flags(index),
             study_flags=tuple(self._listed("study_flags", index)),
         )
@@ -118,34 +119,32 @@ class Pack:
             IndexError: The pack holds no such row.
             DataError: A shard's hash differs (with ``verify``).
         """
-        places = [self._locate(index, verify=verify) for index in np.asarray(indices).tolist()]
-        num_samples = max((shard.num_samples[row] for shard, row in places), default=0)
-        counts = [shard.view_starts[row + 1] - shard.view_starts[row] for shard, row in places]
-        num_instances = sum(counts)
-        values = np.empty((num_instances, num_samples), dtype=np.int16)
-        scale = np.empty(num_instances, dtype=np.float32)
-        view_of = np.empty(num_instances, dtype=np.int64)
+        values, scale, view_of, lengths = [_NO_VALUES], [_NO_SCALE], [_NO_VIEW], []
         has_missing = False
-        start = 0
-        for (shard, row), count in zip(places, counts, strict=True):
-            end = start + count
-            _copy_study(shard, row, values[start:end])
-            views = slice(shard.view_starts[row], shard.view_starts[row + 1])
-            scale[start:end] = shard.scale[views]
-            view_of[start:end] = shard.views[views]
-            has_missing |= shard.has_missing[row] or shard.num_samples[row] < num_samples
-            start = end
-        study_of = np.repeat(np.arange(len(places)), counts)
-        return Gathered(values=values, scale=scale, study_of=study_of, view_of=view_of, has_missing=has_missing)
+        for index in np.asarray(indices).tolist():
+            shard, row = self._find(index, verify=verify)
+            values.append(shard.values[row.values])
+            scale.append(row.scale)
+            view_of.append(row.views)
+            lengths.append(row.num_samples)
+            has_missing |= row.has_missing
+        counts = [len(views) for views in view_of[1:]]
+        return Gathered(
+            values=_join(values, lengths, counts),
+            scale=np.concatenate(scale),
+            study_of=np.repeat(np.arange(len(counts)), counts),
+            view_of=np.concatenate(view_of, dtype=np.int64),
+            has_missing=has_missing or len(set(lengths)) > 1,
+        )
 
-    def _locate(self, index: int, *, verify: bool = False) -> tuple[Shard, int]:
+    def _find(self, index: int, *, verify: bool = False) -> tuple[Shard, ShardRow]:
         if not 0 <= index < self.info.num_studies:
             raise IndexError(f"{self.path}: no study {index}; the pack holds rows 0 to {self.info.num_studies - 1}")
         number = bisect_right(self._first_rows, index) - 1
         shard = self._shards[number]
         if shard is None or (verify and number not in self._verified):
             shard = self._open(number, verify=verify)
-        return shard, index - self._first_rows[number]
+        return shard, shard.rows[index - self._first_rows[number]]
 
     def _open(self, number: int, *, verify: bool) -> Shard:
         shard = open_shard(self.path, self.info.shards[number], verify=verify)
@@ -165,14 +164,16 @@ class Pack:
         return (self.studies.column(column)[index].as_py() or []) if column in self.studies.column_names else []
 
 
-def _copy_study(shard: Shard, row: int, target: np.ndarray) -> None:
-    num_samples = shard.num_samples[row]
-    source = shard.values[shard.value_starts[row] : shard.value_starts[row + 1]].reshape(-1, num_samples)
-    if num_samples == target.shape[1]:
-        target[:] = source
-    else:
-        target[:, :num_samples] = source
-        target[:, num_samples:] = MISSING_CODE
+def _join(values: Sequence[np.ndarray], lengths: Sequence[int], counts: Sequence[int]) -> np.ndarray:
+    """Join studies (after an empty first array) of ``counts`` views of ``lengths`` samples; pad the shorter ones."""
+    longest = max(lengths, default=0)
+    if all(length == longest for length in lengths):
+        return np.concatenate(values).reshape(sum(counts), longest)
+    joined = np.full((sum(counts), longest), MISSING_CODE, dtype=np.int16)
+    ends = accumulate(counts)
+    for study, length, count, end in zip(values[1:], lengths, counts, ends, strict=True):
+        joined[end - count : end, :length] = study.reshape(count, length)
+    return joined
 
 
 def _check_size(file: Path, expected: int) -> None:

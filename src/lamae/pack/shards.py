@@ -1,9 +1,11 @@
 """One shard: an Arrow IPC file with one record batch, one row a study; written whole, read through a memory map."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -14,29 +16,38 @@ from lamae.pack.layout import SHARD_SCHEMA, ShardInfo, shard_file
 from lamae.studies import PreparedStudy
 
 
-@dataclass(frozen=True, kw_only=True)
+class ShardRow(NamedTuple):
+    """One study of a shard.
+
+    Attributes:
+        views: ``[views]`` uint8, indices into the pack's view names.
+        scale: ``[views]`` float32, mV for one integer step.
+        values: Slice of the shard's ``values``: the study's ``[views, samples]`` in C order.
+        num_samples: Samples of each view.
+        has_missing: Whether the missing-sample code occurs.
+    """
+
+    views: np.ndarray
+    scale: np.ndarray
+    values: slice
+    num_samples: int
+    has_missing: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Shard:
-    """The columns of one opened shard as numpy views of the memory map (nothing is copied).
+    """One opened shard.
 
     Attributes:
         study_ids: Study ids, as an Arrow array.
-        views: ``[views]`` uint8, indices into the pack's view names, all studies one after another.
-        scale: ``[views]`` float32, mV for one integer step.
-        values: ``[samples of all views]`` int16, the studies' ``[views, samples]`` in C order one after another.
-        view_starts: ``rows + 1`` positions in ``views`` and ``scale``.
-        value_starts: ``rows + 1`` positions in ``values``.
-        num_samples: Samples of each view, for each row.
-        has_missing: Whether a row holds the missing-sample code, for each row.
+        values: ``[samples of all views of all studies]`` int16, a view of the memory map (nothing is copied).
+        rows: The studies. Equal ``views`` and ``scale`` are one array each: they are alike in nearly all studies,
+            and looking them up in the memory map would cost as much as copying a lead.
     """
 
     study_ids: pa.StringArray
-    views: np.ndarray
-    scale: np.ndarray
     values: np.ndarray
-    view_starts: list[int]
-    value_starts: list[int]
-    num_samples: list[int]
-    has_missing: list[bool]
+    rows: list[ShardRow]
 
 
 def write_shard(
@@ -152,14 +163,29 @@ def open_shard(pack: Path, info: ShardInfo, *, verify: bool = False) -> Shard:
 
 
 def _from_batch(batch: pa.RecordBatch) -> Shard:
-    view, scale, values = batch.column("view"), batch.column("scale"), batch.column("values")
+    values = batch.column("values")
+    value_starts = values.offsets.to_pylist()
+    rows = zip(
+        _shared_parts(batch.column("view")),
+        _shared_parts(batch.column("scale")),
+        (slice(first, last) for first, last in pairwise(value_starts)),
+        batch.column("num_samples").to_pylist(),
+        batch.column("has_missing").to_pylist(),
+        strict=True,
+    )
     return Shard(
         study_ids=batch.column("study_id"),
-        views=view.values.to_numpy(zero_copy_only=True),
-        scale=scale.values.to_numpy(zero_copy_only=True),
         values=values.values.to_numpy(zero_copy_only=True),
-        view_starts=view.offsets.to_pylist(),
-        value_starts=values.offsets.to_pylist(),
-        num_samples=batch.column("num_samples").to_pylist(),
-        has_missing=batch.column("has_missing").to_pylist(),
+        rows=[ShardRow(*row) for row in rows],
     )
+
+
+def _shared_parts(column: pa.ListArray) -> Iterator[np.ndarray]:
+    """Yield the list of each row as a read-only array; equal lists are the same array."""
+    everything = column.values.to_numpy(zero_copy_only=True)
+    known: dict[bytes, np.ndarray] = {}
+    for first, last in pairwise(column.offsets.to_pylist()):
+        content = everything[first:last].tobytes()
+        if content not in known:
+            known[content] = np.frombuffer(content, dtype=everything.dtype)
+        yield known[content]

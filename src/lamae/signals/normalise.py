@@ -1,5 +1,7 @@
 """From stored integers to float32 with mean 0 and standard deviation 1, quickly and in place."""
 
+import math
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -36,8 +38,11 @@ def normalise(
     """
     out = np.empty(values.shape, dtype=np.float32) if out is None else out
     edges = np.arange(len(values) + 1) if by == "view" else _edges(study_of)
-    for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        _normalise_block(values[start:end], scale[start:end].astype(np.float64), out[start:end], has_missing)
+    ones = np.ones(values.shape[1], dtype=np.float32)
+    for start, end in pairwise(edges.tolist()):
+        block = values[start:end]
+        missing = block == MISSING_CODE if has_missing and block.min(initial=0) == MISSING_CODE else None
+        _normalise_block(block, scale[start:end], missing, ones, out[start:end])
     return out
 
 
@@ -46,19 +51,18 @@ def _edges(study_of: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], inner, [len(study_of)]]) if len(study_of) else np.zeros(1, dtype=np.int64)
 
 
-def _normalise_block(values: np.ndarray, scale: np.ndarray, out: np.ndarray, has_missing: bool) -> None:
+def _normalise_block(
+    values: np.ndarray, scale: np.ndarray, missing: np.ndarray | None, ones: np.ndarray, out: np.ndarray
+) -> None:
+    """Normalise the views of one study; sums run through BLAS, which is three times as fast as ``sum``."""
     out[:] = values
-    missing = None
-    counts = np.full(len(values), values.shape[1], dtype=np.float64)
-    if has_missing and values.min() == MISSING_CODE:
-        missing = values == MISSING_CODE
-        out[missing] = 0.0
-        counts -= missing.sum(axis=1)
-    total = max(counts.sum(), 1.0)
-    mean = (out.sum(axis=1, dtype=np.float32) * scale).sum() / total
-    out -= (mean / scale).astype(np.float32)[:, None]
+    count = values.size
     if missing is not None:
         out[missing] = 0.0
-    squares = np.einsum("ij,ij->i", out, out)
-    deviation = np.sqrt((squares * scale**2).sum() / total)
-    out *= (scale / (deviation + EPSILON_MV)).astype(np.float32)[:, None]
+        count = max(count - int(missing.sum()), 1)
+    mean_mv = np.dot(out @ ones, scale) / count
+    out -= (mean_mv / scale)[:, None]
+    if missing is not None:
+        out[missing] = 0.0
+    variance = np.dot(np.vecdot(out, out), scale * scale) / count
+    out *= (scale / (math.sqrt(variance) + EPSILON_MV))[:, None]
