@@ -22,6 +22,12 @@ def test_wide_range_takes_wider_steps_and_ends_at_one():
     assert (scale.low, scale.high, scale.step) == (0.4, 1.0, 0.1)
 
 
+def test_whole_range_has_few_ticks():
+    scale = make_scale([interval(0.6, 0.0, 1.0)])
+    assert scale is not None
+    assert [words for _, words in scale.ticks] == ["0.00", "0.20", "0.40", "0.60", "0.80", "1.00"]
+
+
 def test_single_value_at_one_has_an_axis():
     scale = make_scale([interval(1.0, None, None)])
     assert scale is not None

@@ -7,6 +7,9 @@ from typing import Any
 
 from lamae.report.wording import number, with_interval
 
+_STEPS, _WIDEST_STEP = ((0.05, 0.3), (0.1, 0.6)), 0.2
+"""Distance of the ticks, with the widest spread of values that it serves: few enough ticks to read their numbers."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
@@ -47,7 +50,8 @@ def make_scale(intervals: Sequence[Mapping[str, float] | None]) -> Scale | None:
     values = [one[end] for one in known for end in ("value", "low", "high") if _is_number(one[end])]
     if not values:
         return None
-    step = 0.1 if max(values) - min(values) > 0.3 else 0.05
+    spread = max(values) - min(values)
+    step = next((step for step, most in _STEPS if spread <= most), _WIDEST_STEP)
     low = max(0.0, math.floor(round(min(values) / step, 6)) * step)
     high = max(min(1.0, math.ceil(round(max(values) / step, 6)) * step), low + step)
     return Scale(low=round(low, 2), high=round(high, 2), step=step)

@@ -13,6 +13,10 @@ _SMOOTH_ABOVE = 60
 """Noisy curves of more points than this are drawn faintly, with their moving mean on top."""
 
 
+_DARKEST_AT_LEAST = 2
+"""Even attention must look even and not like much of it: the scale goes to at least this multiple of the even share."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Curve:
     """One line of a chart: ``x`` and ``y`` are ``[points]``; ``series`` chooses the colour."""
@@ -50,7 +54,8 @@ def attention_map(weights: np.ndarray, leads: Sequence[str], *, numbers: bool) -
     size_in = 4.6 if numbers else 2.9
     figure, axes = new_chart(width_in=size_in, height_in=size_in)
     shares = 100 * np.asarray(weights, dtype=np.float64)
-    axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=shares.max(), edgecolors=colour("surface"), linewidth=1)
+    darkest = max(shares.max(), _DARKEST_AT_LEAST * 100 / len(leads))
+    axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=darkest, edgecolors=colour("surface"), linewidth=1)
     axes.grid(False)
     axes.spines[:].set_visible(False)
     places = np.arange(len(leads)) + 0.5
@@ -62,7 +67,7 @@ def attention_map(weights: np.ndarray, leads: Sequence[str], *, numbers: bool) -
     axes.set_aspect("equal")
     if numbers:
         for (row, column), share in np.ndenumerate(shares):
-            shade = "#ffffff" if share > 0.55 * shares.max() else "#1b2733"
+            shade = "#ffffff" if share > 0.55 * darkest else "#1b2733"
             axes.text(column + 0.5, row + 0.5, f"{share:.0f}", size=7, color=shade, ha="center", va="center")
     return figure
 
@@ -72,10 +77,11 @@ def cls_bars(attention: Attention) -> Figure:
     figure, axes = new_chart(width_in=3.4, height_in=4.6)
     shares = 100 * np.asarray(attention.cls, dtype=np.float64)
     places = np.arange(len(shares))
+    longest = max(shares.max(), _DARKEST_AT_LEAST * 100 / len(shares))
     axes.barh(places, shares, color=colour("series-0"), height=0.62)
     for place, share in enumerate(shares.tolist()):
         plate = {"facecolor": colour("surface"), "linewidth": 0, "pad": 0.8}
-        x = share + 0.02 * shares.max()
+        x = share + 0.02 * longest
         axes.text(x, place, f"{share:.1f}", size=8, color=colour("muted"), va="center", bbox=plate)
     axes.axvline(100 / len(shares), color=colour("ink"), linewidth=1, linestyle=(0, (4, 3)))
     axes.set_yticks(places, attention.leads)
@@ -84,7 +90,7 @@ def cls_bars(attention: Attention) -> Figure:
     axes.spines["bottom"].set_visible(False)
     axes.set_xticks([])
     axes.tick_params(axis="y", length=0)
-    axes.set_xlim(0, 1.15 * shares.max())
+    axes.set_xlim(0, 1.15 * longest)
     axes.set_xlabel("share of attention, %  (dashed: even share)")
     return figure
 

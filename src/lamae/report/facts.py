@@ -55,14 +55,15 @@ def warnings(results: Sequence[Result]) -> list[str]:
 
 
 def skipped_labels(results: Sequence[Result]) -> list[str]:
-    """Name each label that was left out, with the reason where the result gives one."""
-    words = {}
+    """Name the labels that were left out by reason: ``"no positives among the test studies: I27, I95"``."""
+    reasons: dict[str, str] = {}
     for result in results:
         for skipped in result.info.get("skipped_labels", ()):
-            is_reasoned = isinstance(skipped, Mapping)
-            name = str(skipped["label"]) if is_reasoned else str(skipped)
-            words.setdefault(name, f"{name} ({skipped['reason']})" if is_reasoned else name)
-    return list(words.values())
+            reasons.setdefault(str(skipped["label"]), str(skipped["reason"]))
+    by_reason: dict[str, list[str]] = {}
+    for label, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(label)
+    return [f"{reason}: {', '.join(labels)}" for reason, labels in by_reason.items()]
 
 
 def selection_words(selection: Mapping[str, Any]) -> str:

@@ -83,8 +83,9 @@ class Task:
     @property
     def charted(self) -> Sequence[LabelRow]:
         """The labels of the chart, best first."""
-        common = sorted(self.labels, key=lambda row: -row.positives)[:LABELS_IN_CHART]
-        return [row for row in self.labels if row in common and row.marks]
+        judged = [row for row in self.labels if row.marks]
+        common = {row.name for row in sorted(judged, key=lambda row: -row.positives)[:LABELS_IN_CHART]}
+        return [row for row in judged if row.name in common]
 
 
 def make_tasks(results: Sequence[Result]) -> list[Task]:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 _METRICS = {"auroc": "AUROC", "auprc": "AUPRC", "mae": "MAE", "r2": "R²"}
-_WORDS = {"l2": "L2", "lr": "learning rate", "cls": "CLS", "mlp": "MLP", "rate_hz": "rate, Hz"}
+_WORDS = {"l2": "L2", "lr": "learning rate", "cls": "CLS", "mlp": "MLP"}
+_UNITS = {"s": "s", "hz": "Hz", "mv": "mV"}
 NOTHING = "–"
 
 
@@ -47,8 +48,13 @@ def heading(words: str) -> str:
 
 
 def key_name(key: str) -> str:
-    """Return a setting's key as words: ``warmup_steps`` -> ``warmup steps``."""
-    return " › ".join(_WORDS.get(part, part.replace("_", " ")) for part in key.split("."))
+    """Return a setting's key as words: ``warmup_steps`` -> ``warmup steps``, ``max_gap_s`` -> ``max gap, s``."""
+    return " › ".join(_WORDS.get(part) or _with_unit(part) for part in key.split("."))
+
+
+def _with_unit(key: str) -> str:
+    name, _, last = key.rpartition("_")
+    return f"{name.replace('_', ' ')}, {_UNITS[last]}" if name and last in _UNITS else key.replace("_", " ")
 
 
 def value_words(value: Any) -> str:
