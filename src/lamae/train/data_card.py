@@ -34,8 +34,19 @@ def data_card(pack: Pack) -> dict[str, Any]:
         "studies_by_split": dict(sorted(counts.items())),
         "rejected": pack.info.num_rejected,
         "rejected_by_reason": dict(pack.info.rejected_by_reason),
+        "flags": flag_counts(pack),
         "preprocessing": dict(pack.info.preprocessing),
     }
+
+
+def flag_counts(pack: Pack) -> dict[str, int]:
+    """Return how many leads carry each lead flag, and how many studies each study flag."""
+    counts: Counter[str] = Counter()
+    for column in ("lead_flags", "study_flags"):
+        if column in pack.studies.column_names:
+            listed = pa.chunked_array([chunk.flatten() for chunk in pack.studies[column].chunks], pa.string())
+            counts.update(flag.rpartition(":")[2] for flag in listed.to_pylist())
+    return dict(counts)
 
 
 def write_patients(path: Path, dataset: PackDataset) -> int:
