@@ -16,7 +16,7 @@ ANALYSIS_RATE_HZ = 250.0
 BEFORE_S, AFTER_S = 0.40, 0.60
 
 _MIN_RR_S = 0.24
-_QRS_VELOCITY = 0.12
+_QRS_VELOCITY = 0.09
 _QRS_CORE_VELOCITY = 0.30
 
 
@@ -69,7 +69,7 @@ def lead_trust(signal: np.ndarray) -> np.ndarray:
 
     In noise the usual slope is near the steepest ones; in an ECG it is a hundredth of them or less.
     """
-    power = _slope_power(signal)
+    power = _slope_power(signal)[:, ::2]
     high, usual = np.quantile(power, 0.98, axis=1), np.median(power, axis=1)
     weights = np.where(high > 0, np.clip(1 - 20 * usual / np.where(high > 0, high, 1), 0, 1), 0)
     return weights if weights.any() else (high > 0).astype(np.float64)
@@ -82,14 +82,29 @@ def find_beats(signal: np.ndarray, rate_hz: float, trust: np.ndarray) -> np.ndar
     if not trust.any():
         return np.zeros(0, dtype=np.int64)
     power = _slope_power(signal)
-    high = np.quantile(power, 0.98, axis=1, keepdims=True)
-    normalised = np.minimum(power / np.where(high > 0, high, 1), 2.0)
+    high = np.quantile(power[:, ::2], 0.99, axis=1, keepdims=True)
+    normalised = np.minimum(power / np.where(high > 0, high, 1), 3.0)
     energy = np.sqrt(smooth((trust / trust.sum()) @ normalised, 0.1, rate_hz))
-    stretch = max(1, round(1.5 * rate_hz))
+    stretch = max(1, round(2.4 * rate_hz))
     starts = np.arange(0, max(1, len(energy) - stretch // 2), stretch)
     usual_peak = np.median(np.maximum.reduceat(energy, starts))
     peaks, _ = find_peaks(energy, height=0.35 * usual_peak, distance=max(1, round(_MIN_RR_S * rate_hz)))
+    peaks = _without_other_waves(peaks, energy, rate_hz)
     return _at_largest_magnitude(signal * trust[:, None], peaks, rate_hz)
+
+
+def _without_other_waves(peaks: np.ndarray, energy: np.ndarray, rate_hz: float) -> np.ndarray:
+    """Leave out peaks so near to another one, and so much flatter, that they are its T wave or an atrial spike."""
+    kept: list[int] = []
+    for peak in peaks.tolist():
+        if kept:
+            distance, share = (peak - kept[-1]) / rate_hz, energy[peak] / energy[kept[-1]]
+            if (distance < 0.36 and share < 0.7) or (distance < 0.5 and share < 0.5):
+                continue
+            if distance < 0.3 and share > 1 / 0.6:
+                kept.pop()
+        kept.append(peak)
+    return np.array(kept, dtype=np.int64)
 
 
 def _slope_power(signal: np.ndarray) -> np.ndarray:
