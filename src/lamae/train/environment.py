@@ -7,7 +7,6 @@ import numpy as np
 import torch
 
 from lamae._version import __version__
-from lamae.models import MaskedAutoencoder
 from lamae.train.workers import Workers
 
 
@@ -24,9 +23,3 @@ def environment(workers: Workers) -> dict[str, Any]:
         "processes": workers.world_size,
         "threads": torch.get_num_threads(),
     }
-
-
-def parameter_counts(model: MaskedAutoencoder) -> dict[str, int]:
-    """Return the number of parameters of each part of a model and of the whole."""
-    parts = {name: sum(p.numel() for p in part.parameters()) for name, part in model.named_children()}
-    return parts | {"total": sum(parameter.numel() for parameter in model.parameters())}

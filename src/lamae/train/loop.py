@@ -15,17 +15,18 @@ from lamae.checkpoint import checkpoints, load_train_state, load_weights, read_m
 from lamae.data import PackDataset
 from lamae.errors import ConfigError
 from lamae.models import MaskedAutoencoder
+from lamae.models.accounting import count_parameters
 from lamae.pack import Pack
 from lamae.train.config import PretrainConfig
 from lamae.train.data_card import PATIENTS_FILE, data_card, write_patients
-from lamae.train.environment import environment, parameter_counts
+from lamae.train.environment import environment
 from lamae.train.examples import write_examples
 from lamae.train.metrics import MetricsLog
 from lamae.train.nonfinite import refuse_nonfinite
 from lamae.train.optim import make_optimiser
 from lamae.train.progress import TrainingProgress, format_seconds
 from lamae.train.run_folder import RunFolder
-from lamae.train.step import Trainer, train_step, validation_loss
+from lamae.train.step import Trainer, rehearse, train_step, validation_loss
 from lamae.train.stopping import StopRequest, stop_requests
 from lamae.train.workers import Workers, join_workers
 
@@ -91,6 +92,7 @@ def pretrain(
     with join_workers(config.device) as workers, folder.lock() if workers.is_main else nullcontext():
         training, validation = _datasets(config, opened)
         trainer = make_trainer(config, training, workers)
+        rehearse(trainer)
         cards = [data_card(pack) for pack in opened]
         if workers.is_main:
             folder.claim(config, cards)
@@ -180,7 +182,7 @@ class _Run:
             },
             "validation": {"studies": len(self.validation) if self.validation is not None else 0},
             "pretraining_patient_hashes": PATIENTS_FILE,
-            "parameters": parameter_counts(self.trainer.model),
+            "parameters": count_parameters(self.trainer.model),
             "readout": self.config.readout,
             "environment": environment(self.workers),
         }

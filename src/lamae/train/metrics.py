@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from lamae.errors import MissingExtraError
+from lamae.nn.monitors import effective_rank, feature_std
 from lamae.train.config import PretrainConfig
-from lamae.train.monitors import effective_rank, feature_std
 from lamae.train.run_folder import RunFolder
 from lamae.train.step import StepResult
 from lamae.train.workers import Workers

@@ -97,6 +97,19 @@ def train_step(trainer: Trainer, step: int) -> StepResult:
     return result
 
 
+@torch.no_grad()
+def rehearse(trainer: Trainer) -> None:
+    """Do the forward pass of one study, so that what does not fit together is found before anything is written.
+
+    Raises:
+        ConfigError: The data do not fit the model, or the batch cannot be cut.
+    """
+    share = own_shares(trainer, 0)[0]
+    one = Share(indices=share.indices[:1], positions=share.positions[:1], global_size=share.global_size)
+    with autocast(trainer.config, trainer.workers.device):
+        trainer.model(*draw_batch(trainer, one, 0))
+
+
 def own_shares(trainer: Trainer, step: int) -> list[Share]:
     """Return this process's micro-batches of a step."""
     optim, workers = trainer.config.optim, trainer.workers
