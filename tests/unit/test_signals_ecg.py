@@ -209,6 +209,12 @@ def test_a_lead_flat_wherever_it_was_recorded_is_flat():
     assert "flat" in preprocess(make_study({"I": values, "V1": noise(1, 1000)}), PLAIN).flags["I"]
 
 
+def test_peaks_of_equal_height_are_not_saturation():
+    values = 0.001 * noise(0, 1000)
+    values[5::40] = 1.7
+    assert preprocess(make_study({"I": values}), PLAIN).flags == {}
+
+
 def test_small_steps_are_not_saturation():
     values = np.round(noise(0, 1000) * 0.05, 2)
     assert preprocess(make_study({"I": values}), PLAIN).flags == {}

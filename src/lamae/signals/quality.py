@@ -45,6 +45,11 @@ def _flat(values: np.ndarray, missing: np.ndarray | None, rate_hz: float, flat_m
 
 
 def _saturated(values: np.ndarray, low: np.ndarray, high: np.ndarray, mean: np.ndarray, fraction: float) -> np.ndarray:
-    at_low = (values == low[:, None]).mean(axis=1) >= fraction
-    at_high = (values == high[:, None]).mean(axis=1) >= fraction
-    return (at_low & (mean - low >= _MIN_RAIL_MV)) | (at_high & (high - mean >= _MIN_RAIL_MV))
+    """Find leads that rest at an extreme value; peaks of equal height that only touch it do not count."""
+    rests_low = _share_at_rest(values == low[:, None]) >= fraction
+    rests_high = _share_at_rest(values == high[:, None]) >= fraction
+    return (rests_low & (mean - low >= _MIN_RAIL_MV)) | (rests_high & (high - mean >= _MIN_RAIL_MV))
+
+
+def _share_at_rest(at_extreme: np.ndarray) -> np.ndarray:
+    return (at_extreme[:, 1:] & at_extreme[:, :-1]).mean(axis=1)

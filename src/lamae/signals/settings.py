@@ -31,8 +31,8 @@ class EcgPreprocessing:
         max_missing: Largest share of samples not recorded with which a lead is still used.
         flat: Policy for leads without a signal in at least half of their one-second windows.
         flat_mv: Largest range of a window without a signal.
-        saturated: Policy for leads that stay at their largest or smallest value.
-        saturated_fraction: Smallest share of samples at these values.
+        saturated: Policy for leads that rest at their largest or smallest value.
+        saturated_fraction: Smallest share of samples that equal the one before them at such a value.
         out_of_range: Policy for leads that leave the range.
         out_of_range_mv: Largest distance from the lead's mean that is in range.
         min_leads: Studies with fewer usable leads are refused.
