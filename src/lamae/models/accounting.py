@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lamae.batch import StudyBatch
+from lamae.batch import Instances, StudyBatch
 from lamae.models.config import MaskedAutoencoderConfig
 from lamae.models.masked_autoencoder import MaskedAutoencoder
 from lamae.nn.masks import draw_masks
@@ -52,3 +52,21 @@ def flops_per_step(config: MaskedAutoencoderConfig, batch: StudyBatch) -> dict[s
         "decoder": total - encoder - latent,
         "total": total,
     }
+
+
+def example_batch(config: MaskedAutoencoderConfig, *, num_studies: int = 1) -> StudyBatch:
+    """A batch of flat studies with every view once, for counting: it has the shapes of real data and no content."""
+    streams = {}
+    for name, stream in config.streams.items():
+        num_views = len(stream.view_names)
+        streams[name] = Instances(
+            values=torch.zeros(num_studies * num_views, stream.channels, *stream.grid, dtype=torch.int16),
+            scale=torch.ones(num_studies * num_views),
+            valid=None,
+            study_of=torch.arange(num_studies).repeat_interleave(num_views),
+            view_of=torch.arange(num_views).repeat(num_studies),
+            time_of=torch.zeros(num_studies * num_views),
+            view_names=stream.view_names,
+        )
+    rows = torch.arange(num_studies)
+    return StudyBatch(streams=streams, num_studies=num_studies, positions=rows, global_size=num_studies, index=rows)

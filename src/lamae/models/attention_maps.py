@@ -18,7 +18,7 @@ class LatentAttentionMaps:
             in a row goes to the CLS token.
         cls: Share of its attention that the CLS token gives to each view.
 
-    Views that no study of the batch has are 0.
+    A row is the mean over the studies that have its view, in which a view that a study lacks is given 0.
     """
 
     view_names: tuple[str, ...]

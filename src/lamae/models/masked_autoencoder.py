@@ -86,12 +86,12 @@ class MaskedAutoencoder(nn.Module):
 
         Args:
             batch: Studies, on the model's device.
-            stream: Whose tokens to return; None: the only stream. Latent attention sees all streams of the batch.
+            stream: Whose tokens to return; None: the only stream of the batch. Latent attention sees all of them.
 
         Raises:
             ConfigError: The batch does not fit the model, or there are several streams and none was named.
         """
-        name = self._chosen_stream(stream)
+        name = _chosen_stream(batch, stream)
         plan = self.full_plan(batch).to(batch.positions.device)
         hidden = self._encode_all(batch, plan)
         cls, mixed, _ = self.mix(hidden, plan.latent[0], batch.num_studies)
@@ -123,7 +123,7 @@ class MaskedAutoencoder(nn.Module):
             plan: Masks of this batch, on the model's device.
             stream: Which stream; None: the only one.
         """
-        name = self._chosen_stream(stream)
+        name = _chosen_stream(batch, stream)
         masks = {n: plan.streams[n][0] for n, _ in self._streams(batch)}
         cls, mixed, own_cls = self.mix(self._encode_all(batch, plan), plan.latent[0], batch.num_studies)
         slots = self.decode(batch, masks, plan.latent[0], cls=cls, mixed=mixed, own_cls=own_cls, targets_only=False)
@@ -148,7 +148,7 @@ class MaskedAutoencoder(nn.Module):
         """
         if self.latent is None:
             raise ConfigError("this model has no latent attention (latent.depth is 0), so there are no weights to show")
-        name = self._chosen_stream(stream)
+        name = _chosen_stream(batch, stream)
         plan = self.full_plan(batch).to(batch.positions.device)
         latent, hidden = plan.latent[0], self._encode_all(batch, plan)
         views = []
@@ -258,7 +258,7 @@ class MaskedAutoencoder(nn.Module):
         )
 
     def _streams(self, batch: StudyBatch) -> list[tuple[str, StreamConfig]]:
-        """The streams of the batch with their configuration, in the model's order."""
+        """The streams of the batch with their configuration, in the batch's order."""
         unknown = set(batch.streams) - set(self.config.streams)
         if unknown:
             raise ConfigError(
@@ -273,13 +273,14 @@ class MaskedAutoencoder(nn.Module):
                 )
         return [(name, self.config.streams[name]) for name in batch.streams]
 
-    def _chosen_stream(self, stream: str | None) -> str:
-        names = list(self.config.streams)
-        if stream is None and len(names) == 1:
-            return names[0]
-        if stream not in names:
-            raise ConfigError(f"name the stream whose tokens you want: one of {names}, found {stream!r}")
-        return stream
+
+def _chosen_stream(batch: StudyBatch, stream: str | None) -> str:
+    names = list(batch.streams)
+    if stream is None and len(names) == 1:
+        return names[0]
+    if stream not in names:
+        raise ConfigError(f"name the stream whose tokens you want: one of {names}, found {stream!r}")
+    return stream
 
 
 def take_patches(

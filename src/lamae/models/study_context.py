@@ -52,9 +52,9 @@ def _mean_of_encoded(
     tokens: Float[Tensor, "instances visible dim"], mask: StreamMask, plan: LatentPlan, name: str
 ) -> Float[Tensor, "encoded dim"]:
     """Mean of each encoded instance's tokens, without the slots that have none."""
-    if plan.put is None:
-        return tokens.mean(dim=1)
-    nowhere = (plan.take if plan.take is not None else plan.put[name]).numel()
-    present = (plan.put[name] < nowhere).unsqueeze(-1).to(tokens.dtype)
-    means = (tokens * present).sum(dim=1) / present.sum(dim=1).clamp_min(1)
-    return means if mask.encoded is None else means[mask.encoded]
+    rows = tokens if mask.encoded is None else tokens[mask.encoded]
+    if plan.put is None or plan.take is None:  # every slot of an encoded instance has its token
+        return rows.mean(dim=1)
+    where = plan.put[name] if mask.encoded is None else plan.put[name][mask.encoded]
+    present = (where < plan.take.numel()).unsqueeze(-1).to(tokens.dtype)
+    return (rows * present).sum(dim=1) / present.sum(dim=1).clamp_min(1)
