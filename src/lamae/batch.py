@@ -6,7 +6,6 @@ have is absent, so nothing is computed for it. The table of fields with units is
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Self
 
 import torch
 from jaxtyping import Bool, Float32, Int64, Shaped
@@ -83,7 +82,7 @@ class Instances:
         """Extent of one instance without its channels, such as ``(samples,)``."""
         return tuple(self.values.shape[2:])
 
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Instances":
         """Return the same instances on ``device``."""
         return replace(self, **_moved(self, device, non_blocking))
 
@@ -136,7 +135,7 @@ class StudyBatch:
                 f"found instances of {len(present)} studies, the highest {int(present[-1]) if len(present) else None}"
             )
 
-    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Self:
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "StudyBatch":
         """Return the same batch on ``device``."""
         streams = {name: instances.to(device, non_blocking=non_blocking) for name, instances in self.streams.items()}
         return replace(self, streams=streams, **_moved(self, device, non_blocking))

@@ -27,7 +27,7 @@ class LatentAttentionMaps:
 
 
 def summarise_attention(
-    weights: Sequence[Float[Tensor, "studies 1+kept 1+kept"]],
+    weights: Sequence[Float[Tensor, "studies tokens tokens"]],
     token_view: Int64[Tensor, "studies kept"],
     view_names: tuple[str, ...],
 ) -> LatentAttentionMaps:

@@ -1,7 +1,7 @@
 """Latent attention: all tokens of a study attend to each other (ECG paper eq. 1, echo paper eq. 2)."""
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor, nn
 
 from lamae.nn.attention import AttentionKernel
@@ -54,8 +54,8 @@ class LatentAttention(nn.Module):
 
 
 def gather_studies(
-    tokens: list[Float[Tensor, "instances visible dim"]], plan: LatentPlan, num_studies: int
-) -> Float[Tensor, "studies kept dim"]:
+    tokens: list[Shaped[Tensor, "_instances _visible dim"]], plan: LatentPlan, num_studies: int
+) -> Shaped[Tensor, "studies kept dim"]:
     """Lay the encoded tokens of all streams out as studies: by reshaping where that is enough."""
     if plan.take is None:
         (only,) = tokens

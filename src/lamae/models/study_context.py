@@ -19,8 +19,8 @@ def study_context(
     masks: Mapping[str, StreamMask],
     plan: LatentPlan,
     *,
-    cls: Float[Tensor, "studies dim"] | None,
-    tokens: Mapping[str, Float[Tensor, "instances visible dim"]],
+    cls: Float[Tensor, "studies width"] | None,
+    tokens: Mapping[str, Float[Tensor, "_instances _visible dim"]],
 ) -> tuple[Float[Tensor, "instances front dim"] | None, Bool[Tensor, "instances front"] | None]:
     """Return the tokens that stand in front of each instance in the decoder, and which of them exist (None: all).
 

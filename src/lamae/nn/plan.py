@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Int64
@@ -35,7 +35,7 @@ class StreamMask:
         """Which target patches hold anything recorded; None: all. Others never enter a loss."""
         return None if self.slot_valid is None else self.slot_valid[:, self.context.shape[1] :]
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "StreamMask":
         """Return the same mask on ``device``."""
         return replace(self, **_moved(self, device))
 
@@ -63,7 +63,7 @@ class LatentPlan:
     take_valid: Bool[Tensor, "studies kept"] | None = None
     put: Mapping[str, Int64[Tensor, "instances visible"]] | None = None
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "LatentPlan":
         """Return the same plan on ``device``."""
         put = None if self.put is None else {name: where.to(device) for name, where in self.put.items()}
         return replace(self, put=put, **_moved(self, device))
@@ -86,7 +86,7 @@ class MaskPlan:
         """Number of masks for each instance."""
         return len(self.latent)
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "MaskPlan":
         """Return the same plan on ``device``."""
         streams = {name: tuple(mask.to(device) for mask in masks) for name, masks in self.streams.items()}
         return replace(self, streams=streams, latent=tuple(latent.to(device) for latent in self.latent))
