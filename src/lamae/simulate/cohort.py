@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from multiprocessing import get_context
@@ -111,71 +112,56 @@ def simulate_ecg_cohort(
 
 
 def _ecgs_by_patient(num_studies: int, seed: int) -> np.ndarray:
-    """Number of ECGs of each patient, the last one's cut so that they sum to ``num_studies``."""
+    """Return ``[patients, 2]``: how many ECGs each has, and how many are kept, so that these sum to ``num_studies``."""
     counts = draw_num_ecgs(np.random.default_rng([seed, _COUNTS]), num_studies)
     totals = np.cumsum(counts)
     last = int(np.searchsorted(totals, num_studies))
-    counts = counts[: last + 1].copy()
-    counts[-1] -= int(totals[last]) - num_studies
-    return counts
+    kept = counts[: last + 1].copy()
+    kept[-1] -= int(totals[last]) - num_studies
+    return np.stack([counts[: last + 1], kept], axis=1)
 
 
 def _in_parallel(
     root: Path, seed: int, counts: np.ndarray, workers: int, progress: bool
 ) -> Iterator[dict[str, list[dict[str, Any]]]]:
     """Simulate chunks of patients and yield their rows in order."""
-    borders = np.searchsorted(np.cumsum(counts), np.arange(0, counts.sum(), _STUDIES_A_CHUNK), side="right")
+    from rich.console import Console
+    from rich.progress import Progress
+
+    totals = np.cumsum(counts[:, 1])
+    borders = np.searchsorted(totals, np.arange(0, totals[-1], _STUDIES_A_CHUNK), side="right")
     chunks = [chunk for chunk in np.split(np.arange(len(counts)), np.unique(borders)) if len(chunk)]
     jobs = [(str(root), seed, int(chunk[0]), counts[chunk].tolist()) for chunk in chunks]
-    with _Progress(int(counts.sum()), shown=progress) as bar:
+    with Progress(console=Console(stderr=True), disable=not progress) as bar, ExitStack() as stack:
+        task = bar.add_task("simulating ECGs", total=int(totals[-1]))
         if workers == 1 or len(jobs) == 1:
-            results = map(_simulate_patients, jobs)
-            for part in results:
-                bar.advance(len(part["truth"]))
-                yield part
-            return
-        with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn")) as pool:
-            for part in pool.map(_simulate_patients, jobs):
-                bar.advance(len(part["truth"]))
-                yield part
+            parts = map(_simulate_patients, jobs)
+        else:
+            pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"))
+            parts = stack.enter_context(pool).map(_simulate_patients, jobs)
+        for part in parts:
+            bar.advance(task, len(part["truth"]))
+            yield part
 
 
-class _Progress:
-    """A progress bar, or nothing."""
-
-    def __init__(self, total: int, *, shown: bool) -> None:
-        from rich.progress import Progress
-
-        self._bar = Progress(disable=not shown)
-        self._task = self._bar.add_task("simulating ECGs", total=total)
-
-    def __enter__(self) -> "_Progress":
-        self._bar.start()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.stop()
-
-    def advance(self, count: int) -> None:
-        self._bar.advance(self._task, count)
-
-
-def _simulate_patients(job: tuple[str, int, int, Sequence[int]]) -> dict[str, list[dict[str, Any]]]:
+def _simulate_patients(job: tuple[str, int, int, Sequence[tuple[int, int]]]) -> dict[str, list[dict[str, Any]]]:
     """Write the records of some neighbouring patients; return their rows by table."""
     from threadpoolctl import threadpool_limits
 
     root, seed, first, counts = job
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
     with threadpool_limits(1):  # the processes are the parallelism
-        for index, num_ecgs in enumerate(counts, start=first):
-            _simulate_patient(Path(root), seed, index, num_ecgs, rows)
+        for index, (num_ecgs, kept) in enumerate(counts, start=first):
+            _simulate_patient(Path(root), seed, index, num_ecgs, kept, rows)
     return rows
 
 
-def _simulate_patient(root: Path, seed: int, index: int, num_ecgs: int, rows: dict[str, list[dict[str, Any]]]) -> None:
+def _simulate_patient(
+    root: Path, seed: int, index: int, num_ecgs: int, kept: int, rows: dict[str, list[dict[str, Any]]]
+) -> None:
     patient = draw_patient(np.random.default_rng([seed, _PATIENTS, index]), num_ecgs=num_ecgs)
     folds = _folds(seed, index)
-    for number, planned in enumerate(patient.ecgs):
+    for number, planned in enumerate(patient.ecgs[:kept]):
         # a generator of its own: an ECG stays the same when the cohort's end cuts its patient short
         rng = np.random.default_rng([seed, _PATIENTS, index, number])
         for name, row in _simulate_ecg(root, seed, index, number, patient, planned, folds, rng).items():

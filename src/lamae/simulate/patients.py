@@ -76,9 +76,13 @@ class Patient:
 
 
 def draw_num_ecgs(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Draw how many ECGs patients have: 40 % have one, the others two and more, geometrically, 2.8 on average."""
-    several = 2 + rng.geometric(1 / 3.0, size) - 1
-    return np.minimum(np.where(rng.random(size) < 0.40, 1, several), MAX_ECGS)
+    """Draw how many ECGs patients have: 40 % have one, the others two and more, geometrically, four on average.
+
+    The first patients get the same numbers whatever ``size`` is.
+    """
+    alone, more = (1.0 - rng.random((size, 2))).T
+    several = 2 + np.floor(np.log(more) / np.log(2.0 / 3.0)).astype(np.int64)
+    return np.minimum(np.where(alone < 0.40, 1, several), MAX_ECGS)
 
 
 def draw_patient(rng: np.random.Generator, *, num_ecgs: int) -> Patient:
