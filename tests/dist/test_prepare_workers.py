@@ -23,6 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 import numpy as np
 import pyarrow as pa
+from distributed import LocalCluster
 from lamae.prepare import prepare
 from lamae.signals import EcgPreprocessing
 from lamae.studies import Study, View, Views
@@ -43,8 +44,9 @@ class Slow:
     def read(self, path, record=None):
         with open(self.log, "a") as log:
             log.write(path + "\\n")
-        if self.kill_once and path == "s23" and not Path(self.kill_once).exists():
-            Path(self.kill_once).write_text("done")
+        if self.kill_once and path == "s23" and not Path(self.kill_once).is_file():
+            if not Path(self.kill_once).is_dir():
+                Path(self.kill_once).write_text("done")
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(0.05)
         values = np.random.default_rng(int(path[1:])).standard_normal((2, 300)).astype(np.float32)
@@ -54,14 +56,12 @@ class Slow:
 if __name__ == "__main__":
     pack, log, workers, kill_once = sys.argv[1:]
     cohort = Slow(log=log, kill_once=kill_once or None)
-    summary = prepare(
-        cohort,
-        pack,
-        preprocessing=EcgPreprocessing(duration_s=3.0),
-        workers=int(workers),
-        shard_size={SHARD_SIZE},
-        progress=False,
-    )
+    settings = dict(preprocessing=EcgPreprocessing(duration_s=3.0), shard_size={SHARD_SIZE}, progress=False)
+    if workers == "scheduler":
+        with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster:
+            summary = prepare(cohort, pack, scheduler=cluster.scheduler_address, **settings)
+    else:
+        summary = prepare(cohort, pack, workers=int(workers), **settings)
     print(json.dumps([summary.num_studies, summary.num_resumed]))
 """
 
@@ -72,9 +72,17 @@ def start(tmp_path):
     program.write_text(PROGRAM)
     started: list[subprocess.Popen] = []
 
-    def start_program(pack: Path, *, workers: int, kill_once: Path | str = "") -> subprocess.Popen:
+    def start_program(pack: Path, *, workers: int | str, kill_once: Path | str = "", **settings) -> subprocess.Popen:
         command = [sys.executable, str(program), str(pack), str(tmp_path / "log"), str(workers), str(kill_once)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=tmp_path,
+            start_new_session=True,
+            env=os.environ | {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"},
+            **settings,
+        )
         started.append(process)
         return process
 
@@ -124,3 +132,15 @@ def test_the_task_of_a_killed_worker_is_done_by_another(start, tmp_path):
     assert outcome(start(tmp_path / "pack", workers=2, kill_once=flag)) == (NUM_STUDIES, 0)
     assert flag.exists()
     assert verify(tmp_path / "pack") == []
+
+
+def test_a_running_scheduler_can_be_used(start, tmp_path):
+    assert outcome(start(tmp_path / "pack", workers="scheduler")) == (NUM_STUDIES, 0)
+
+
+def test_a_shard_that_brings_down_every_worker_is_told(start, tmp_path):
+    (tmp_path / "always").mkdir()
+    process = start(tmp_path / "pack", workers=2, kill_once=tmp_path / "always", stderr=subprocess.PIPE)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "one shard brought down every worker that tried it" in errors

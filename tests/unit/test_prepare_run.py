@@ -272,3 +272,11 @@ def test_settings_stand_in_the_pack(tmp_path):
     settings = json.loads((tmp_path / "pack" / "prepare.json").read_text())
     assert settings["cohort"] == {"name": "recipes", "version": "7", "simulated": True}
     assert settings["preprocessing"]["duration_s"] == 3.0
+
+
+def test_on_a_terminal_a_bar_shows_rate_and_refusals(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    run(Recipes(("1", "broken", "2", "3")), tmp_path / "pack", progress=True)
+    shown = capsys.readouterr().err
+    assert "4/4" in shown
+    assert "1 refused" in shown

@@ -61,7 +61,8 @@ def prepare(
     Raises:
         ConfigError: The folder holds something else, or a pack begun with other settings.
         DataError: The cohort's table cannot be used: a study twice, or a patient in two splits.
-        OSError: Writing failed (a full disk, for instance); nothing half-written counts as done.
+        OSError: Writing failed (a full disk, for instance); nothing half-written counts as done. As
+            ``ChildProcessError`` when a shard brings down every worker that tries it.
     """
     started = time.monotonic()
     pack = Path(pack_path).absolute()
@@ -155,7 +156,7 @@ def _distribute(
     client: Any, cohort: Cohort, pack: str, config: EcgPreprocessing, tasks: Iterable[ShardTask]
 ) -> Iterator[ShardOutcome]:
     """Hand out tasks as workers become free; Dask gives the task of a killed worker to another one."""
-    from distributed import as_completed
+    from distributed import KilledWorker, as_completed
 
     waiting = iter(tasks)
     running = as_completed()
@@ -167,5 +168,12 @@ def _distribute(
 
     hand_out()
     for future in running:
-        yield future.result()
+        try:
+            outcome = future.result()
+        except KilledWorker as error:
+            raise ChildProcessError(
+                f"{pack}: one shard brought down every worker that tried it; the memory may be too small for its "
+                "files, or one of them crashes its reader. Run the same command with workers=0 to see which"
+            ) from error
+        yield outcome
         hand_out()
