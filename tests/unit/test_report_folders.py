@@ -21,16 +21,16 @@ def test_runs_and_results_are_told_apart_and_keep_their_order(tmp_path):
     runs, results = read_folders([first, run, second])
     assert [result.system for result in results] == ["first", "LAMAE"]
     assert [run.info["recipe"] for run in runs] == ["ecg-lamae-tiny"]
-    assert runs[0].reconstruction is not None
-    assert runs[0].reconstruction.leads == LEADS
-    assert runs[0].reconstruction.masked.dtype == bool
+    assert len(runs[0].reconstructions) == 1
+    assert runs[0].reconstructions[0].leads == LEADS
+    assert runs[0].reconstructions[0].masked.dtype == bool
 
 
 def test_run_without_metrics_and_examples_is_read(tmp_path):
     folder = write_run(tmp_path / "run", examples=False, attention=False)
     (folder / "metrics.jsonl").unlink()
     run = read_run(folder)
-    assert (run.metrics, run.reconstruction, run.attention) == ((), None, None)
+    assert (run.metrics, run.reconstructions, run.attention) == ((), (), None)
 
 
 def test_result_without_predictions_is_read(tmp_path):

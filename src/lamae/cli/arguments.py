@@ -53,3 +53,15 @@ def dotted(words: list[str]) -> dict[str, str]:
                 raise ConfigError(f"the setting {word!r} has no value: give --{name} VALUE")
         found[name] = value
     return found
+
+
+def number_list(text: str) -> tuple[int, ...]:
+    """Return ``"1-3,7"`` as ``(1, 2, 3, 7)``."""
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        try:
+            numbers.extend(range(int(first), int(last or first) + 1))
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"expected numbers such as 1-9 or 1,2,5, found {text!r}") from None
+    return tuple(numbers)

@@ -24,7 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if settings and not getattr(arguments, "takes_settings", False):
         parser.error(f"unrecognized arguments: {' '.join(settings)}")
     arguments.settings = settings
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("lamae").setLevel(logging.INFO)
     try:
         return arguments.run(arguments) or 0
     except KeyboardInterrupt:

@@ -2,8 +2,12 @@
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lamae.cli.arguments import Verbs, count, key_values, positive_int
+
+if TYPE_CHECKING:
+    from lamae.prepare import PrepareSummary
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -61,4 +65,24 @@ def run(arguments: argparse.Namespace) -> None:
         scheduler=arguments.scheduler,
         shard_size=arguments.shard_size,
     )
-    print(summary)
+    print(told(summary))
+
+
+def told(summary: "PrepareSummary") -> str:
+    """Return what came of a preparation, refusals by reason and flags included, as lines."""
+    if summary.already_finished:
+        return f"{summary.path}: already prepared with these settings, {summary.num_studies:,} studies"
+    lines = [
+        f"{summary.path}: {summary.num_studies:,} studies, {summary.num_views:,} leads, "
+        f"{summary.seconds:.0f} s ({summary.studies_per_s:.0f} studies/s)"
+    ]
+    if summary.num_resumed:
+        lines.append(f"  {summary.num_resumed:,} studies were finished before")
+    if summary.num_rejected:
+        lines.append(f"  {summary.num_rejected:,} refused, listed in {summary.path / 'rejected.parquet'}:")
+        lines += [f"    {count:,} {reason}" for reason, count in summary.rejected_by_reason.items()]
+    groups = (("flagged leads", summary.lead_flags), ("flagged studies", summary.study_flags), ("notes", summary.notes))
+    for name, counts in groups:
+        if found := ", ".join(f"{key} {count:,}" for key, count in counts.items() if count):
+            lines.append(f"  {name}: {found}")
+    return "\n".join(lines)

@@ -24,4 +24,7 @@ def run(arguments: argparse.Namespace) -> None:
     summary = simulate_ecg_cohort(
         arguments.out, num_studies=arguments.studies, seed=arguments.seed, workers=arguments.workers
     )
-    print(summary)
+    print(
+        f"{summary.path}: {summary.num_studies:,} simulated studies of {summary.num_patients:,} patients, "
+        f"simulator {summary.simulator_version}, seed {summary.seed}, {summary.seconds:.0f} s"
+    )

@@ -7,6 +7,7 @@ from lamae.evals.features import FeatureTable, extract
 from lamae.evals.finetune import finetune
 from lamae.evals.handmade import handmade
 from lamae.evals.probe import probe
+from lamae.evals.reconstruct import reconstruct, write_reconstruction
 from lamae.evals.results import Evaluation, read_result, write_result
 from lamae.evals.settings import EvalSettings, FinetuneConfig
 
@@ -25,5 +26,7 @@ __all__ = [
     "paired_difference",
     "probe",
     "read_result",
+    "reconstruct",
+    "write_reconstruction",
     "write_result",
 ]

@@ -23,7 +23,7 @@ _ATTENTION_ARRAYS = ("leads", "weights", "cls")
 
 @dataclass(frozen=True, kw_only=True)
 class Reconstruction:
-    """``examples/reconstruction.npz``: one study with its hidden parts and what the model made of them.
+    """``examples/reconstruction*.npz``: one study with its hidden parts and what the model made of them.
 
     Attributes:
         leads: Names of the leads.
@@ -32,6 +32,7 @@ class Reconstruction:
         reconstructed: ``[leads, samples]`` in mV.
         masked: ``[leads, samples]`` bool.
         simulated: Whether the study is simulated.
+        title: Title of the picture; empty where the file gives none.
     """
 
     leads: tuple[str, ...]
@@ -40,6 +41,7 @@ class Reconstruction:
     reconstructed: np.ndarray
     masked: np.ndarray
     simulated: bool
+    title: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,12 +61,12 @@ class Attention:
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A pretraining run. ``reconstruction`` and ``attention`` are None where the run left no such example."""
+    """A pretraining run. ``reconstructions`` is empty and ``attention`` None where the run left no such example."""
 
     info: Mapping[str, Any]
     config: Mapping[str, Any]
     metrics: tuple[Mapping[str, Any], ...]
-    reconstruction: Reconstruction | None
+    reconstructions: tuple[Reconstruction, ...]
     attention: Attention | None
 
 
@@ -113,7 +115,7 @@ def read_run(folder: Path) -> Run:
         info=info,
         config=read_yaml(folder / "config.yaml"),
         metrics=_read_metrics(folder / "metrics.jsonl"),
-        reconstruction=_read_reconstruction(examples / "reconstruction.npz"),
+        reconstructions=tuple(map(_read_reconstruction, sorted(examples.glob("reconstruction*.npz")))),
         attention=_read_attention(examples / "attention.npz"),
     )
 
@@ -162,10 +164,8 @@ def _read_metrics(path: Path) -> tuple[Mapping[str, Any], ...]:
     return tuple(rows)
 
 
-def _read_reconstruction(path: Path) -> Reconstruction | None:
-    if not path.is_file():
-        return None
-    arrays = _read_arrays(path, _RECONSTRUCTION_ARRAYS)
+def _read_reconstruction(path: Path) -> Reconstruction:
+    arrays = _read_arrays(path, _RECONSTRUCTION_ARRAYS, optional=("title",))
     expected = (len(arrays["leads"]), arrays["original"].shape[-1])
     _check_shapes(path, arrays, dict.fromkeys(("original", "reconstructed", "masked"), expected))
     return Reconstruction(
@@ -175,6 +175,7 @@ def _read_reconstruction(path: Path) -> Reconstruction | None:
         reconstructed=arrays["reconstructed"],
         masked=arrays["masked"].astype(bool),
         simulated=bool(arrays["simulated"]),
+        title=str(arrays.get("title", "")),
     )
 
 
@@ -187,12 +188,12 @@ def _read_attention(path: Path) -> Attention | None:
     return Attention(leads=tuple(map(str, arrays["leads"])), weights=arrays["weights"], cls=arrays["cls"])
 
 
-def _read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
+def _read_arrays(path: Path, names: tuple[str, ...], *, optional: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(path):
         raise FormatError(f"{path}: this is not a readable .npz file", reason="damaged-npz")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in names if name in archive}
+            arrays = {name: archive[name] for name in (*names, *optional) if name in archive}
     except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
         raise FormatError(f"{path}: this is not a readable .npz file: {error}", reason="damaged-npz") from error
     if absent := [name for name in names if name not in arrays]:

@@ -42,6 +42,7 @@ class Waveform:
     error_mv: str
     signal_mv: str
     simulated: bool
+    title: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,7 @@ class RunSection:
     config: Sequence[tuple[str, list[tuple[str, str]]]]
     environment: Sequence[tuple[str, str]]
     data: Sequence[cards.DataCard]
-    waveform: Waveform | None
+    waveforms: Sequence[Waveform]
     attention: AttentionCharts | None
     normalised_target: bool
 
@@ -151,7 +152,7 @@ def _make_section(run: Run, name: str, index: int) -> RunSection:
         config=cards.config_groups(run),
         environment=cards.environment(run),
         data=cards.data_cards(run),
-        waveform=None if run.reconstruction is None else _waveform(run.reconstruction, anchor),
+        waveforms=[_waveform(example, f"{anchor}-ecg-{i}") for i, example in enumerate(run.reconstructions, 1)],
         attention=_attention(run, anchor),
         normalised_target="patch-normalised" in str(run.config),
     )
@@ -184,6 +185,7 @@ def _waveform(example: Reconstruction, anchor: str) -> Waveform:
         error_mv=number(_rms(error), 3),
         signal_mv=number(_rms(example.original[hidden]), 3),
         simulated=example.simulated,
+        title=example.title or "A study of the run's own data",
     )
 
 

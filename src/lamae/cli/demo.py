@@ -1,0 +1,177 @@
+"""`lamae demo`: the main job, whole, on a simulated cohort and on the real ECG that ships with pydicom."""
+
+import argparse
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lamae.cli.arguments import Verbs, count, positive_int
+from lamae.cli.prepare import told
+from lamae.cli.progress import TextProgress
+from lamae.errors import DataError
+
+if TYPE_CHECKING:
+    from lamae.evals import Evaluation
+    from lamae.metrics import Interval
+
+SIMULATION_SEED = 0
+VALIDATION_FOLDS, TEST_FOLDS = 3, 6
+LABELS, MIN_COUNT = "icd10-chapter-ix", 25
+RECIPES = ("ecg-lamae-tiny", "ecg-independent-tiny")
+READOUT = "view-concat"
+NOT_BETTER = 1
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Add ``demo`` to the parser."""
+    parser = verbs.add_parser("demo", help="the main job, whole: simulate, prepare, pretrain, probe, report")
+    parser.add_argument("--out", type=Path, default=Path("demo"), help="folder to write (default: %(default)s)")
+    parser.add_argument("--studies", type=positive_int, default=2400, help="simulated studies (default: %(default)s)")
+    parser.add_argument("--steps", type=positive_int, help="pretraining steps (default: the recipe's)")
+    parser.add_argument("--workers", type=count, default=2, help="processes that prepare (default: %(default)s)")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run every stage; a stage that an earlier call finished is not done again.
+
+    Returns:
+        0, or 1 when the pretrained encoder is not better than the random one: the paired interval must lie above 0.
+    """
+    started, out = time.monotonic(), arguments.out
+    pack = make_pack(out, num_studies=arguments.studies, workers=arguments.workers)
+    runs = [pretrain_recipe(recipe, pack, out / recipe, steps=arguments.steps) for recipe in RECIPES]
+    results = judge(runs, pack, out)
+    real = fill_in_real_ecg(runs[0])
+    page = write_page(out, runs, results)
+    gain = difference(results, "lamae", "random")
+    print(f"\n{as_table(results)}\n")
+    print(f"LAMAE minus random init: {_interval(gain)}, paired over patients")
+    print(f"Real ECG that ships with pydicom: {real}")
+    print(f"All of the above but that ECG is simulated data. Took {time.monotonic() - started:.0f} s.")
+    print(f"Report: {page}")
+    if gain.low > 0:
+        return 0
+    print("FAILED: the pretrained encoder is not better than the random one")
+    return NOT_BETTER
+
+
+def make_pack(out: Path, *, num_studies: int, workers: int) -> Path:
+    """Simulate a cohort in the layout of MIMIC-IV-ECG and prepare it."""
+    from lamae.cohorts import open_cohort
+    from lamae.prepare import prepare
+    from lamae.simulate import simulate_ecg_cohort
+
+    _say(f"1. Simulate {num_studies:,} ECGs as WFDB files")
+    cohort_folder = out / "cohort"
+    if not _is_simulated(cohort_folder, num_studies):
+        simulate_ecg_cohort(cohort_folder, num_studies=num_studies, seed=SIMULATION_SEED)
+    _say("2. Prepare them into a pack")
+    cohort = open_cohort(
+        "mimic-iv-ecg", cohort_folder, num_validation_folds=VALIDATION_FOLDS, num_test_folds=TEST_FOLDS
+    )
+    print(told(prepare(cohort, out / "pack", workers=workers)))
+    return out / "pack"
+
+
+def pretrain_recipe(recipe: str, pack: Path, run_folder: Path, *, steps: int | None) -> Path:
+    """Pretrain a recipe on the pack, or go on with it."""
+    from lamae import recipes
+    from lamae.train import pretrain
+
+    _say(f"3. Pretrain {recipe}")
+    config = recipes.get(recipe)
+    if steps is not None:
+        optim = replace(config.optim, steps=steps, warmup_steps=min(config.optim.warmup_steps, steps))
+        config = replace(config, optim=optim)
+    print(pretrain(config, [pack], run_folder, recipe_name=recipe))
+    return run_folder
+
+
+def judge(runs: list[Path], pack: Path, out: Path) -> dict[str, "Evaluation"]:
+    """Judge both models and the three controls on the same test patients, with the same read-out."""
+    from lamae.evals import EvalSettings, FinetuneConfig, finetune, handmade, probe
+
+    lamae, independent = runs
+    settings = EvalSettings(min_count=MIN_COUNT)
+    from_scratch = FinetuneConfig(epochs=8, patience=3, precision="bf16")
+    _say(f"4. Judge on {LABELS}: frozen probes, then the controls")
+    with TextProgress() as progress:
+        shared = {"settings": settings, "progress": progress}
+        frozen = {"readout": READOUT, **shared}
+        return {
+            "lamae": probe(lamae, pack, LABELS, out / "results" / "lamae", **frozen),
+            "independent": probe(independent, pack, LABELS, out / "results" / "independent", **frozen),
+            "random": probe(lamae, pack, LABELS, out / "results" / "random", weights="random", **frozen),
+            "scratch": finetune(
+                lamae, pack, LABELS, out / "results" / "scratch", init="scratch", config=from_scratch, **frozen
+            ),
+            "handmade": handmade(pack, LABELS, out / "results" / "handmade", **shared),
+        }
+
+
+def fill_in_real_ecg(run_folder: Path) -> str:
+    """Read, embed and reconstruct the real ECG of pydicom's test files; the report shows it."""
+    import lamae
+    from lamae.evals import write_reconstruction
+
+    path = real_ecg()
+    study, model = lamae.read(path), lamae.load(run_folder)
+    vector = model.embed(study)
+    write_reconstruction(model, study, run_folder / "examples" / "reconstruction-real.npz", title="A real 12-lead ECG")
+    rate_hz = next(iter(study.views.values())).rate_hz
+    return f"{len(study.views)} leads at {rate_hz:g} Hz read, embedded into {len(vector)} numbers, reconstructed"
+
+
+def real_ecg() -> Path:
+    """Return the DICOM ECG that every installation of pydicom holds."""
+    from pydicom.data import get_testdata_file
+
+    path = get_testdata_file("waveform_ecg.dcm", download=False)
+    if not isinstance(path, str):
+        raise DataError("pydicom's waveform_ecg.dcm is missing: install pydicom again", reason="missing-file")
+    return Path(path)
+
+
+def write_page(out: Path, runs: list[Path], results: dict[str, "Evaluation"]) -> Path:
+    """Write the report on all runs and results."""
+    from lamae.report import write_report
+
+    _say("5. Report")
+    return write_report([*runs, *(out / "results" / name for name in results)], out / "report.html")
+
+
+def difference(results: dict[str, "Evaluation"], ours: str, theirs: str) -> "Interval":
+    """Return the macro AUROC of one minus that of another, with its interval."""
+    from lamae.evals import paired_difference
+
+    return paired_difference(results[ours], results[theirs])
+
+
+def as_table(results: dict[str, "Evaluation"]) -> str:
+    """Return one line a system: macro AUROC with its interval, and its paired difference to the random encoder."""
+    width = max(len(result.info["system"]) for result in results.values())
+    lines = [f"{'system':{width}}  macro AUROC [95 % interval]  minus random init"]
+    for name, result in results.items():
+        against = "" if name == "random" else _interval(difference(results, name, "random"))
+        lines.append(f"{result.info['system']:{width}}  {_interval(result.metric('macro_auroc')):27}  {against}")
+    tested, skipped = len(next(iter(results.values())).scores), next(iter(results.values())).info["skipped_labels"]
+    return "\n".join([*lines, f"{tested} test studies, {len(skipped)} labels skipped; simulated data"])
+
+
+def _is_simulated(folder: Path, num_studies: int) -> bool:
+    about = folder / "lamae_simulation.json"
+    if not about.is_file():
+        return False
+    found = json.loads(about.read_text(encoding="utf-8"))
+    return (found["num_studies"], found["seed"]) == (num_studies, SIMULATION_SEED)
+
+
+def _interval(interval: "Interval") -> str:
+    return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
+
+
+def _say(stage: str) -> None:
+    print(f"\n{stage}", flush=True)
