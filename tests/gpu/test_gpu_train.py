@@ -29,6 +29,7 @@ def test_a_gpu_follows_the_cpu(pack, tmp_path):
     assert losses(tmp_path / "gpu", pack, device="cuda") == pytest.approx(on_cpu, rel=1e-3)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own compiler says so
 @pytest.mark.parametrize("compiled", [False, True])
 def test_bf16(pack, tmp_path, compiled):
     on_cpu = losses(tmp_path / "cpu", pack)

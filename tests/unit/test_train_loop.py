@@ -132,7 +132,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path, pack):
 
 def test_two_processes_on_one_run_are_refused(tmp_path, pack):
     with (
-        RunFolder(tmp_path / "run").lock(),
+        RunFolder(tmp_path / "run").claimed(fake_config(), []),
         pytest.raises(ConfigError, match="another process is working on this run"),
     ):
         pretrain(fake_config(), [pack], tmp_path / "run", progress=False)

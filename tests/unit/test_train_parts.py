@@ -100,6 +100,7 @@ def test_validation_is_the_same_each_time_and_in_any_batches(dataset):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script:DeprecationWarning")  # torch's own compiler says so
 def test_compiled_follows_eager(dataset):
     _, eager = trained(dataset)
     _, compiled = trained(dataset, compile=True)

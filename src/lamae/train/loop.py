@@ -89,17 +89,16 @@ def pretrain(
     """
     folder = RunFolder(Path(out))
     opened = [Pack.open(path) for path in packs]
-    with join_workers(config.device) as workers, folder.lock() if workers.is_main else nullcontext():
+    with join_workers(config.device) as workers:
         training, validation = _datasets(config, opened)
         trainer = make_trainer(config, training, workers)
         rehearse(trainer)
         cards = [data_card(pack) for pack in opened]
-        if workers.is_main:
-            folder.claim(config, cards)
-        workers.wait()
-        run = _Run(folder, trainer, validation, workers)
-        with run.recorded(recipe_name, cards), stop_requests() as stop:
-            return run.train(stop, progress=progress and workers.is_main)
+        with folder.claimed(config, cards) if workers.is_main else nullcontext():
+            workers.wait()
+            run = _Run(folder, trainer, validation, workers)
+            with run.recorded(recipe_name, cards), stop_requests() as stop:
+                return run.train(stop, progress=progress and workers.is_main)
 
 
 def make_trainer(config: PretrainConfig, dataset: PackDataset, workers: Workers) -> Trainer:

@@ -17,6 +17,7 @@ from lamae.train.config import PretrainConfig
 RUN_FORMAT = "lamae-run"
 RUN_FORMAT_VERSION = 1
 CONFIG_FILE, INFO_FILE, METRICS_FILE, NONFINITE_FILE = "config.yaml", "run.json", "metrics.jsonl", "nonfinite.json"
+LOCK_FILE = ".lock"
 
 
 class RunFolder:
@@ -48,27 +49,37 @@ class RunFolder:
             raise CheckpointError(f"{file}: expected {RUN_FORMAT} of version {RUN_FORMAT_VERSION}")
         return content
 
-    def claim(self, config: PretrainConfig, packs: list[dict[str, Any]]) -> None:
-        """Make the folder for a new run, or check that this is the same run again.
+    @contextmanager
+    def claimed(self, config: PretrainConfig, packs: list[dict[str, Any]]) -> Iterator[None]:
+        """Hold the folder for a new run, or for the same run again, so that no other process works on it.
 
         Args:
             config: Configuration of the run.
             packs: Data card of each pack, with its ``content_hash``.
 
         Raises:
-            ConfigError: The folder holds something else, or a run of another configuration or other data; the message
-                lists where they differ.
+            ConfigError: The folder holds something else, or a run of another configuration or other data (the message
+                lists where they differ), or another process works on it.
         """
-        if not (self.path / CONFIG_FILE).exists():
-            if self.path.exists() and any(self.path.iterdir()):
-                raise ConfigError(f"{self.path}: holds files but no run ({CONFIG_FILE}); choose another folder")
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path / CONFIG_FILE, yaml.safe_dump(to_dict(config), sort_keys=False).encode())
-            return
+        self.path.mkdir(parents=True, exist_ok=True)
+        strangers = [file for file in self.path.iterdir() if not file.name.startswith(".")]
+        if strangers and not (self.path / CONFIG_FILE).exists():
+            raise ConfigError(f"{self.path}: holds files but no run ({CONFIG_FILE}); choose another folder")
+        with (self.path / LOCK_FILE).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ConfigError(f"{self.path}: another process is working on this run; wait for it") from error
+            self._check_or_write_config(config, packs)
+            yield
+
+    def _check_or_write_config(self, config: PretrainConfig, packs: list[dict[str, Any]]) -> None:
         file = self.path / CONFIG_FILE
+        if not file.exists():
+            write_atomically(file, yaml.safe_dump(to_dict(config), sort_keys=False).encode())
+            return
         before = from_dict(PretrainConfig, read_yaml(file), source=str(file))
-        differing = difference(before, config)
-        if differing:
+        if differing := difference(before, config):
             raise ConfigError(
                 f"{self.path}: holds a run of another configuration (that run != this command): "
                 f"{'; '.join(differing)}. Choose another folder, or give the same settings to resume"
@@ -93,21 +104,6 @@ class RunFolder:
         if file.exists():
             kept = [line for line in read_metrics(file) if line["step"] <= step]
             write_atomically(file, "".join(json.dumps(line) + "\n" for line in kept).encode())
-
-    @contextmanager
-    def lock(self) -> Iterator[None]:
-        """Keep other processes from working on the same run.
-
-        Raises:
-            ConfigError: Another process does.
-        """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.with_name(f".{self.path.name}.lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise ConfigError(f"{self.path}: another process is working on this run; wait for it") from error
-            yield
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:
