@@ -27,12 +27,19 @@ def test_ratio_of_rates(rate_hz, new_rate_hz, expected):
     assert rational_ratio(rate_hz, new_rate_hz) == expected
 
 
-@pytest.mark.parametrize(("up", "down"), [(1, 5), (5, 18), (8, 5)])
-def test_resampling_is_scipys(up, down):
-    values = noise(3, 997)
+@pytest.mark.parametrize(
+    ("up", "down", "num_samples"), [(1, 5, 995), (1, 2, 1006), (1, 10, 4990), (1, 3, 21), (5, 18, 997), (8, 5, 997)]
+)
+def test_resampling_is_scipys(up, down, num_samples):
+    values = noise(3, num_samples) + 5.0
     np.testing.assert_allclose(
         resample(values, up, down), signal.resample_poly(values, up, down, axis=1, padtype="line"), atol=1e-12
     )
+
+
+def test_a_straight_line_stays_one_whatever_the_length():
+    line = 3.0 - 0.01 * np.arange(997)
+    np.testing.assert_allclose(resample(line[None], 1, 5)[0], line[::5], atol=1e-12)
 
 
 def test_resampling_in_single_precision_stays_close():

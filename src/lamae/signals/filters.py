@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 
 _LARGEST_FACTOR = 5000
+_BLOCK = 32
+"""New samples that one row of the decimation's product makes."""
+
 _EDGE_S = 2.0
 """Odd extension at both ends before filtering: the longest transient of a 0.5 Hz edge."""
 
@@ -38,10 +41,41 @@ def resample(values: np.ndarray, up: int, down: int) -> np.ndarray:
     """
     if up == down:
         return values
+    if up == 1:
+        return _decimate(values, down)
     from scipy.signal import resample_poly
 
     window = _resampling_window(up, down).astype(values.dtype)
     return resample_poly(values, up, down, axis=1, window=window, padtype="line")
+
+
+def _decimate(values: np.ndarray, down: int) -> np.ndarray:
+    """Resample by ``1 / down`` as a product of matrices, some ten times as fast as filtering tap by tap.
+
+    Each block of ``_BLOCK`` new samples is a stretch of old samples times one matrix, whose columns are the low-pass
+    at its places; BLAS does all blocks of all leads at once.
+    """
+    num_leads, num_samples = values.shape
+    num_new = -(-num_samples // down)
+    num_blocks = -(-num_new // _BLOCK)
+    matrix = _decimation_matrix(down, values.dtype.char)
+    slope = (values[:, -1:] - values[:, :1]) / max(num_samples - 1, 1)
+    line = values[:, :1] + slope * np.arange(num_samples, dtype=values.dtype)
+    stride = _BLOCK * down
+    padded = np.zeros((num_leads, (num_blocks - 1) * stride + len(matrix)), dtype=values.dtype)
+    np.subtract(values, line, out=padded[:, 10 * down : 10 * down + num_samples])
+    stretches = np.lib.stride_tricks.sliding_window_view(padded, len(matrix), axis=1)[:, ::stride]
+    resampled = (stretches.reshape(-1, len(matrix)) @ matrix).reshape(num_leads, -1)[:, :num_new]
+    return resampled + line[:, ::down]
+
+
+@lru_cache(maxsize=32)
+def _decimation_matrix(down: int, dtype: str) -> np.ndarray:
+    taps = _resampling_window(1, down)
+    matrix = np.zeros(((_BLOCK - 1) * down + len(taps), _BLOCK), dtype=dtype)
+    for sample in range(_BLOCK):
+        matrix[sample * down : sample * down + len(taps), sample] = taps
+    return matrix
 
 
 @lru_cache(maxsize=32)
