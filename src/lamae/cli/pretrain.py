@@ -5,6 +5,9 @@ from pathlib import Path
 
 from lamae.cli.arguments import Verbs, dotted
 
+STOPPED = 143
+"""128 + 15, what schedulers expect of a process that SIGTERM ended."""
+
 
 def add_verbs(verbs: Verbs) -> None:
     """Add ``pretrain`` to the parser."""
@@ -23,8 +26,8 @@ def add_verbs(verbs: Verbs) -> None:
     parser.set_defaults(run=run, takes_settings=True)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Resolve the configuration, then train."""
+def run(arguments: argparse.Namespace) -> int:
+    """Resolve the configuration, then train; the exit status is 143 when a signal ended it early."""
     from lamae import recipes
     from lamae.config import apply_overrides, from_mapping_over, read_yaml
     from lamae.train import pretrain
@@ -33,4 +36,6 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.config is not None:
         config = from_mapping_over(config, read_yaml(arguments.config), source=str(arguments.config))
     config = apply_overrides(config, dotted(arguments.settings))
-    print(pretrain(config, arguments.data, arguments.out, recipe_name=arguments.recipe))
+    summary = pretrain(config, arguments.data, arguments.out, recipe_name=arguments.recipe)
+    print(summary)
+    return 0 if summary.status == "finished" else STOPPED
