@@ -14,7 +14,7 @@ LONGEST_MATMUL = 512
 """Above this number of keys the explicit kernel's ``queries x keys`` matrix costs more memory than it saves time."""
 
 
-def choose_kernel(kernel: AttentionKernel, query: Float[Tensor, "b h n e"], num_keys: int) -> AttentionKernel:
+def choose_kernel(kernel: AttentionKernel, query: Float[Tensor, "..."], num_keys: int) -> AttentionKernel:
     """Return the kernel that ``attend`` uses: ``"sdpa"`` or ``"matmul"``.
 
     The rule of ``"auto"``: bfloat16 on a CPU with at most `LONGEST_MATMUL` keys goes through explicit
@@ -50,7 +50,11 @@ def attention_weights(
     query: Float[Tensor, "b h n e"], key: Float[Tensor, "b h m e"], *, key_mask: Bool[Tensor, "b m"] | None = None
 ) -> Float[Tensor, "b h n m"]:
     """The weights that `attend` gives to the keys; each row sums to 1."""
-    scores = (query * (1 / math.sqrt(query.shape[-1]))) @ key.transpose(-2, -1)
+    B, H, N, E = query.shape
+    flat_query, flat_key = query.reshape(B * H, N, E), key.reshape(B * H, -1, E)
+    nothing = query.new_zeros(1, 1, 1)  # beta 0: not read
+    scores = torch.baddbmm(nothing, flat_query, flat_key.transpose(1, 2), beta=0, alpha=1 / math.sqrt(E))
+    scores = scores.view(B, H, N, -1)
     if key_mask is not None:
         scores = scores.masked_fill(~_allowed(key_mask), -torch.inf)
     return scores.softmax(dim=-1, dtype=scores.dtype)
@@ -95,4 +99,7 @@ class SelfAttention(nn.Module):
     def _project(self, tokens: Float[Tensor, "b n dim"]) -> tuple[Tensor, ...]:
         B, N, D = tokens.shape
         qkv = self.qkv(tokens).view(B, N, 3, self.num_heads, D // self.num_heads)
-        return qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each [b h n e]
+        qkv = qkv.permute(2, 0, 3, 1, 4)
+        if choose_kernel(self.kernel, qkv, N) == "matmul":
+            qkv = qkv.contiguous()  # one copy instead of one in each product
+        return qkv.unbind(0)  # each [b h n e]

@@ -55,7 +55,7 @@ def make_targets(
         count = valid.sum(dim=-1, keepdim=True).float().clamp_min(1)
         shift = patches.sum(dim=-1, keepdim=True) / count
         centred = torch.where(valid, patches - shift, 0.0)
-    variance = (centred * centred).sum(dim=-1, keepdim=True) / (count - 1).clamp_min(1)
+    variance = torch.linalg.vector_norm(centred, dim=-1, keepdim=True) ** 2 / (count - 1).clamp_min(1)
     gain = (variance + TARGET_EPS).sqrt()
     return Targets(values=centred / gain, gain=gain, shift=shift)
 

@@ -3,6 +3,7 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from lamae.nn.output import MaskedOutput, MaskedPrediction
 
@@ -40,14 +41,13 @@ def _sums(output: MaskedOutput, predictions: list[MaskedPrediction]) -> tuple[Te
     error = torch.zeros(output.num_studies, device=output.summary.device)
     count = torch.zeros_like(error)
     for prediction in predictions:
-        difference = prediction.predicted.float() - prediction.target
-        if prediction.valid is not None:
-            difference = torch.where(prediction.valid, difference, 0.0)
-        squared = (difference * difference).flatten(1).sum(1)
-        if prediction.valid is not None:
-            number = prediction.valid.flatten(1).sum(1).float()
+        predicted, target = prediction.predicted.float(), prediction.target
+        if prediction.valid is None:
+            number = torch.full((len(target),), float(target[0].numel()), device=target.device)
         else:
-            number = torch.full_like(squared, float(difference[0].numel()))
+            predicted = torch.where(prediction.valid, predicted, target)
+            number = prediction.valid.flatten(1).sum(1).float()
+        squared = mse_loss(predicted, target, reduction="none").flatten(1).sum(1)
         error = error.index_add(0, prediction.study_of, squared)
         count = count.index_add(0, prediction.study_of, number)
     return error, count
