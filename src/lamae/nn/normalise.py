@@ -60,7 +60,7 @@ def normalise(
     flat = centred.flatten(1)
     variance = _group_mean((flat * flat).sum(1), counts, groups, num_groups)
     gain = variance.sqrt().clamp_min(std_floor)
-    return Normalised(values=centred / _by_instance(gain, centred), gain=gain, shift=mean)
+    return Normalised(values=centred.div_(_by_instance(gain, centred)), gain=gain, shift=mean)
 
 
 def _counts(values: Float[Tensor, "n c *grid"], valid: Bool[Tensor, "n *grid"] | None) -> Float[Tensor, " n"]:

@@ -57,7 +57,7 @@ def make_targets(
         centred = torch.where(valid, patches - shift, 0.0)
     variance = torch.linalg.vector_norm(centred, dim=-1, keepdim=True) ** 2 / (count - 1).clamp_min(1)
     gain = (variance + TARGET_EPS).sqrt()
-    return Targets(values=centred / gain, gain=gain, shift=shift)
+    return Targets(values=centred.div_(gain), gain=gain, shift=shift)
 
 
 def element_validity(
