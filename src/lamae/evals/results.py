@@ -23,6 +23,9 @@ from lamae.metrics import BootstrapResult, Interval, patient_bootstrap
 from lamae.pack.files import write_atomically
 
 FORMAT, FORMAT_VERSION = "lamae-result", 1
+FEW_PATIENTS = 10
+"""A label that fewer tested patients have is marked: its own figures say next to nothing."""
+
 RESULT_FILE, PREDICTIONS_FILE = "result.json", "predictions.parquet"
 
 
@@ -271,10 +274,12 @@ def _absent(task: Task, outcome: BootstrapResult) -> list[dict[str, str]]:
 def _per_label(task: Task, targets: np.ndarray, outcome: BootstrapResult) -> list[dict[str, Any]]:
     rows = []
     for label, name in enumerate(task.label_names):
-        known = targets[:, label][~np.isnan(targets[:, label])]
-        row: dict[str, Any] = {"label": name, "studies": len(known)}
+        known = ~np.isnan(targets[:, label])
+        row: dict[str, Any] = {"label": name, "studies": int(known.sum())}
         if not task.is_regression:
-            row["positives"] = int(known.sum())
+            positive = targets[:, label] == 1
+            patients = len(np.unique(task.patient_hash[task.tested][positive]))
+            row |= {"positives": int(positive.sum()), "positive_patients": patients, "few": patients < FEW_PATIENTS}
         row |= {metric: asdict(found[label]) for metric, found in outcome.per_label.items()}
         row["draws_absent"] = int(outcome.num_draws_absent[label])
         rows.append(row)

@@ -42,6 +42,11 @@ def test_a_labels_counts_and_the_split_are_said(result: Path, toy_pack: Pack):
     split = np.array(toy_pack.studies["split"].to_pylist())
     inverted = np.array(toy_pack.studies["label_inverted"].to_pylist())
     assert info["per_label"][0]["positives"] == int(inverted[split == "test"].sum())
+    tested = {
+        key for key, part in zip(toy_pack.studies["patient_key"].to_pylist(), split, strict=True) if part == "test"
+    }
+    assert 0 < info["per_label"][0]["positive_patients"] < len(tested)
+    assert info["per_label"][0]["few"] == (info["per_label"][0]["positive_patients"] < 10)
     assert info["per_label"][0]["studies"] == int((split == "test").sum())
     assert info["per_label"][1]["studies"] < info["per_label"][0]["studies"]  # some are unknown
     assert info["split"]["train"]["studies"] == int((split == "train").sum())
