@@ -35,6 +35,13 @@ def worker_peak_mib() -> float:
     return peak_mib("self")
 
 
+def import_everything() -> None:
+    """Do what a worker does once, whatever the number of studies."""
+    import scipy.signal  # noqa: F401
+
+    import lamae.prepare  # noqa: F401
+
+
 def measure(cohort_root: Path, pack: Path, results) -> None:
     """Prepare in a process of its own, so that peaks of one size do not show in the other."""
     found = {}
@@ -42,9 +49,11 @@ def measure(cohort_root: Path, pack: Path, results) -> None:
 
     def timed(client, *arguments):
         client.wait_for_workers(WORKERS)
-        started = time.monotonic()
+        client.run(import_everything)
+        started, cpu_before = time.monotonic(), sum(client.run(time.process_time).values())
         yield from original(client, *arguments)
         found["seconds"] = time.monotonic() - started
+        found["cpu_seconds"] = sum(client.run(time.process_time).values()) - cpu_before
         found["workers_mib"] = max(client.run(worker_peak_mib).values())
 
     prepare_run._distribute = timed
@@ -62,8 +71,9 @@ def measure_apart(cohort_root: Path, pack: Path) -> dict[str, float]:
     process.join()
     print(
         f"  {found['studies']} studies: {found['studies'] / found['seconds']:.0f} studies/s after start-up "
-        f"({found['seconds']:.1f} s of {found['total_seconds']:.1f} s); peak memory {found['main_mib']:.0f} MiB main, "
-        f"{found['workers_mib']:.0f} MiB largest worker"
+        f"({found['seconds']:.1f} s of {found['total_seconds']:.1f} s), workers' CPU time "
+        f"{1000 * found['cpu_seconds'] / found['studies']:.2f} ms a study; "
+        f"peak memory {found['main_mib']:.0f} MiB main, {found['workers_mib']:.0f} MiB largest worker"
     )
     return found
 
