@@ -11,6 +11,8 @@ from lamae.evals.settings import EvalSettings, Progress, SelectBy, silent
 from lamae.evals.task import Part, Task
 from lamae.metrics import auroc, mean_absolute_error
 
+_PATIENCE = 3
+
 Design = Callable[[np.ndarray, Part], np.ndarray]
 """Turns the features of all of a task's studies into a finite matrix, learning from the training studies only."""
 
@@ -66,12 +68,20 @@ def predict_linearly(
 def _best(
     models: Iterable[LinearModel], features: np.ndarray, targets: np.ndarray, by: SelectBy
 ) -> tuple[LinearModel, float]:
-    """Return the model that is best on the validation studies, the one of the highest penalty among equals."""
+    """Return the model that is best on the validation studies, the one of the highest penalty among equals.
+
+    Models come with falling penalties; after ``_PATIENCE`` that were no better the others, the slowest, are not fitted.
+    """
     best: tuple[LinearModel, float] | None = None
+    since_best = 0
     for model in models:
         value = _validation_value(model.scores(features), targets, by)
         if best is None or (value > best[1] if by == "macro-auroc" else value < best[1]):
-            best = model, value
+            best, since_best = (model, value), 0
+        else:
+            since_best += 1
+        if since_best == _PATIENCE:
+            break
     if best is None or np.isnan(best[1]):
         raise DataError(
             "no label has positives and negatives among the validation studies, so no penalty can be chosen by "

@@ -170,7 +170,8 @@ def test_a_validation_set_of_one_class_is_refused(toy_pack: Pack):
     object.__setattr__(task, "targets", targets)
     features = np.random.default_rng(2).normal(size=(len(task.rows), 3))
     with pytest.raises(DataError, match="no penalty can be chosen by macro-auroc"):
-        predict_linearly(features, task, QUICK)
+        predict_linearly(features, task, EvalSettings(select_by="macro-auroc"))
+    assert predict_linearly(features, task, QUICK)[1]["metric"] == "log-loss"
 
 
 def test_regression(toy_run: Path, toy_pack: Pack):
