@@ -66,3 +66,15 @@ def test_it_is_the_papers_objective_up_to_a_constant():
     paper = error.square().sum() / leads / (hidden / patches)
     ours = masked_reconstruction(output(found, num_studies=1), global_size=1)
     torch.testing.assert_close(ours * patches * elements, paper)
+
+
+def test_the_gradient_by_hand_and_at_a_perfect_prediction():
+    predicted = torch.tensor([[[3.0, 1.0]], [[7.0, 7.0]]], requires_grad=True)
+    found = MaskedPrediction(
+        predicted=predicted,
+        target=torch.tensor([[[1.0, 2.0]], [[7.0, 7.0]]]),
+        valid=None,
+        study_of=torch.tensor([0, 1]),
+    )
+    masked_reconstruction(output(found, num_studies=2), global_size=2).backward()
+    assert predicted.grad.flatten().tolist() == pytest.approx([2 * 2 / 4, -2 * 1 / 4, 0, 0])

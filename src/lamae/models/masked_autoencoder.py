@@ -287,7 +287,9 @@ def take_patches(
     patches: Float[Tensor, "instances patches elements"], places: Tensor
 ) -> Float[Tensor, "instances some elements"]:
     """The patches of each instance at the given places."""
-    return patches[torch.arange(len(patches), device=patches.device).unsqueeze(1), places]
+    N, P, _ = patches.shape
+    rows = torch.arange(N, device=patches.device).unsqueeze(1) * P + places
+    return patches.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, rows.shape)
 
 
 def _encoded_rows(rows: Tensor, mask: StreamMask) -> Tensor:

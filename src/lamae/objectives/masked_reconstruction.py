@@ -3,7 +3,6 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import mse_loss
 
 from lamae.nn.output import MaskedOutput, MaskedPrediction
 
@@ -47,7 +46,7 @@ def _sums(output: MaskedOutput, predictions: list[MaskedPrediction]) -> tuple[Te
         else:
             predicted = torch.where(prediction.valid, predicted, target)
             number = prediction.valid.flatten(1).sum(1).float()
-        squared = mse_loss(predicted, target, reduction="none").flatten(1).sum(1)
+        squared = torch.linalg.vector_norm((predicted - target).flatten(1), dim=1) ** 2
         error = error.index_add(0, prediction.study_of, squared)
         count = count.index_add(0, prediction.study_of, number)
     return error, count
