@@ -51,10 +51,9 @@ def finetune(
         progress: Called after each pass.
 
     Raises:
-        DataError: The task cannot be made, or tested patients were pretrained on.
+        DataError: The task cannot be made, tested patients were pretrained on, or the loss stopped being finite.
         CheckpointError: There is no whole checkpoint.
         ConfigError: Settings, label set or preprocessing do not fit.
-        FloatingPointError: The loss stopped being finite.
     """
     settings, config = settings or EvalSettings(), config or FinetuneConfig()
     pack = pack if isinstance(pack, Pack) else Pack.open(pack)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lamae.data import PackDataset, global_batch
+from lamae.errors import DataError
 from lamae.evals.classifier import StudyClassifier
 from lamae.evals.features import autocast
 from lamae.evals.settings import FinetuneConfig, Progress
@@ -32,7 +33,7 @@ def fit(
         ``best_epoch`` (from 1), ``epochs`` done, ``value`` on the validation studies and its ``metric``.
 
     Raises:
-        FloatingPointError: The loss stopped being finite.
+        DataError: The loss stopped being finite.
     """
     dataset = _dataset(task, part.train, model)
     targets = _standardised(task.targets[part.train], model)
@@ -167,9 +168,10 @@ def _train_epoch(
         loss.backward()
         norm = nn.utils.clip_grad_norm_([p for _, p in _trained(model)], config.clip)
         if not bool(torch.isfinite(loss)) or not bool(torch.isfinite(norm)):
-            raise FloatingPointError(
+            raise DataError(
                 f"fine-tuning: the loss is {loss.item()} with a gradient of {norm.item()} at step {step}: lower lr "
-                f"({config.lr}), or use precision fp32"
+                f"({config.lr}), or use precision fp32",
+                reason="non-finite-loss",
             )
         optimiser.step()
 

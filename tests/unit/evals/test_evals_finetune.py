@@ -8,7 +8,7 @@ import torch
 
 from lamae.checkpoint import read_meta
 from lamae.data import PackDataset
-from lamae.errors import CheckpointError
+from lamae.errors import CheckpointError, DataError
 from lamae.evals import EvalSettings, FinetuneConfig, finetune, load_classifier
 from lamae.evals.classifier import StudyClassifier
 from lamae.evals.features import encoder
@@ -110,7 +110,7 @@ def test_every_trained_weight_has_a_gradient(toy_run: Path, toy_pack: Pack):
 
 
 def test_a_diverging_training_stops(toy_run: Path, toy_pack: Pack):
-    with pytest.raises(FloatingPointError, match="lower lr"):
+    with pytest.raises(DataError, match="lower lr"):
         finetune(toy_run, toy_pack, "inverted", config=FinetuneConfig(lr=1e30, warmup_fraction=0), settings=QUICK)
 
 
