@@ -24,8 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if settings and not getattr(arguments, "takes_settings", False):
         parser.error(f"unrecognized arguments: {' '.join(settings)}")
     arguments.settings = settings
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("lamae").setLevel(logging.INFO)
+    _show_own_messages()
     try:
         return arguments.run(arguments) or 0
     except KeyboardInterrupt:
@@ -36,6 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"lamae: error: {error}", file=sys.stderr)
         return USER_ERROR
+
+
+def _show_own_messages() -> None:
+    """Show what `lamae` logs, and nothing of what other libraries say about themselves."""
+    logger = logging.getLogger("lamae")
+    logger.setLevel(logging.INFO)
+    logger.handlers = [logging.StreamHandler(sys.stderr)]
+    logger.propagate = False
 
 
 def build_parser() -> argparse.ArgumentParser:

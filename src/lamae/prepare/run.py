@@ -1,6 +1,7 @@
 """The preparation as a whole: plan the shards, do those that are not done, finish the pack."""
 
 import json
+import logging
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -24,8 +25,8 @@ from lamae.splits import check_disjoint
 _TASKS_AHEAD = 2
 """Tasks handed out for each worker at a time: one in work, one waiting, however many studies there are."""
 
-_PLAIN_CLUSTER: dict[str, Any] = {"dashboard_address": None, "memory_limit": 0}
-"""No web page, and no killing of workers by Dask's own idea of the machine's memory: theirs does not grow."""
+_PLAIN_CLUSTER: dict[str, Any] = {"dashboard_address": None, "memory_limit": 0, "silence_logs": logging.CRITICAL}
+"""No web page, no killing of workers by Dask's own idea of the machine's memory (theirs does not grow), no last words."""
 
 
 def prepare(
