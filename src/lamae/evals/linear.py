@@ -12,7 +12,7 @@ import numpy as np
 
 from lamae.errors import DataError
 
-L2_GRID = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 10.0)
+L2_GRID = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Penalties to choose from, highest last; they stand beside the mean loss of a row, so they do not grow with rows."""
 
 _MAX_STEPS = 200
