@@ -6,7 +6,19 @@ import sys
 import pytest
 
 HEAVY = ("torch", "scipy", "sklearn", "matplotlib", "pydicom", "dask", "pyarrow")
-TORCH_FREE = ("readers", "signals", "labels", "cohorts", "simulate", "pack", "splits", "prepare", "metrics", "report", "config")
+TORCH_FREE = (
+    "readers",
+    "signals",
+    "labels",
+    "cohorts",
+    "simulate",
+    "pack",
+    "splits",
+    "prepare",
+    "metrics",
+    "report",
+    "config",
+)
 
 
 def loaded_after(statement: str) -> set[str]:

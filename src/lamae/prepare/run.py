@@ -26,7 +26,7 @@ _TASKS_AHEAD = 2
 """Tasks handed out for each worker at a time: one in work, one waiting, however many studies there are."""
 
 _PLAIN_CLUSTER: dict[str, Any] = {"dashboard_address": None, "memory_limit": 0, "silence_logs": logging.CRITICAL}
-"""No web page, no killing of workers by Dask's own idea of the machine's memory (theirs does not grow), no last words."""
+"""No web page, no killing of workers by Dask's own idea of the machine's memory (theirs stays), no last words."""
 
 
 def prepare(
