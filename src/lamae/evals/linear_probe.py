@@ -12,6 +12,7 @@ from lamae.evals.task import Part, Task
 from lamae.metrics import auroc, mean_absolute_error
 
 _PATIENCE = 3
+_SPREADS = np.geomspace(0.02, 1.5, 25)
 
 Design = Callable[[np.ndarray, Part], np.ndarray]
 """Turns the features of all of a task's studies into a finite matrix, learning from the training studies only."""
@@ -75,7 +76,7 @@ def _best(
     best: tuple[LinearModel, float] | None = None
     since_best = 0
     for model in models:
-        value = _validation_value(model.scores(features), targets, by)
+        value = _validation_value(model.scores(features), model.bias, targets, by)
         if best is None or (value > best[1] if by == "macro-auroc" else value < best[1]):
             best, since_best = (model, value), 0
         else:
@@ -91,17 +92,36 @@ def _best(
     return best
 
 
-def _validation_value(scores: np.ndarray, targets: np.ndarray, by: SelectBy) -> float:
+def _validation_value(scores: np.ndarray, bias: np.ndarray, targets: np.ndarray, by: SelectBy) -> float:
     if by == "macro-auroc":
         values = auroc(targets, scores)
     elif by == "mae":
         values = mean_absolute_error(targets, scores) / np.maximum(np.nanstd(targets, axis=0), 1e-12)
     else:
-        loss = np.logaddexp(0, scores) - np.nan_to_num(targets) * scores
-        known = ~np.isnan(targets)
-        values = np.where(known, loss, 0).sum(axis=0) / np.where(known.any(axis=0), known.sum(axis=0), np.nan)
+        values = scaled_log_loss(scores, bias, targets)
     defined = values[~np.isnan(values)]
     return float(defined.mean()) if len(defined) else float("nan")
+
+
+def scaled_log_loss(scores: np.ndarray, bias: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return ``[labels]``: the log loss at the best of several spreads of each label's scores around its bias.
+
+    A weak penalty makes scores too wide, which the log loss punishes even where they rank well. What remains at the
+    best spread is how well they tell the classes apart, and it is steadier than the AUROC of a few positives.
+
+    Args:
+        scores: ``[rows, labels]`` logits.
+        bias: ``[labels]``, the logits of a study of average features.
+        targets: ``[rows, labels]`` of 0, 1 or NaN (unknown); NaN is returned for a label without a known one.
+    """
+    known = ~np.isnan(targets)
+    count = np.where(known.any(axis=0), known.sum(axis=0), np.nan)
+    best = np.full(scores.shape[1], np.inf)
+    for spread in _SPREADS:
+        logits = bias + spread * (scores - bias)
+        loss = np.where(known, np.logaddexp(0, logits) - np.nan_to_num(targets) * logits, 0).sum(axis=0)
+        best = np.minimum(best, loss)
+    return best / count
 
 
 def _selection(chosen: list[dict[str, Any]], task: Task, settings: EvalSettings) -> dict[str, Any]:

@@ -28,8 +28,9 @@ class EvalSettings:
         max_labels: Keep the most frequent labels only.
         seed: Seed of the label fraction, of random encoders, of fine-tuning and of the bootstrap.
         l2_grid: Penalties of the linear probe.
-        select_by: What the penalty is chosen by on the validation set: the log loss averaged over labels, or their mean
-            AUROC, which is unsteady when few validation patients have a label. A regression always uses ``"mae"``.
+        select_by: What the penalty is chosen by on the validation set: the log loss averaged over labels, each at the
+            best spread of its scores, or their mean AUROC, which is unsteady when few validation patients have a label.
+            A regression always uses ``"mae"``.
         draws: Draws of patients for the intervals.
         level: Coverage of the intervals.
         absent: What a label without positives or negatives in the test set is worth.

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import log_loss
 
 from lamae.errors import CheckpointError, ConfigError, DataError
 from lamae.evals import EvalSettings, extract, handmade, paired_difference, probe, read_result
 from lamae.evals.handmade import impute
-from lamae.evals.linear_probe import predict_linearly
+from lamae.evals.linear_probe import predict_linearly, scaled_log_loss
 from lamae.evals.task import Part, make_task
 from lamae.pack import Pack
 
@@ -148,13 +150,25 @@ def test_the_test_set_has_no_say_in_the_penalty(toy_pack: Pack):
 
 
 @pytest.mark.parametrize("select_by", ["macro-auroc", "log-loss"])
-def test_noise_asks_for_a_high_penalty(toy_pack: Pack, select_by):
+def test_either_criterion_chooses_on_the_validation_studies(toy_pack: Pack, select_by):
     settings = EvalSettings(draws=3, select_by=select_by)
     task = make_task(toy_pack, "luck", settings)
     _, selection = predict_linearly(np.random.default_rng(2).normal(size=(len(task.rows), 61)), task, settings)
     assert selection["metric"] == select_by
-    if select_by == "log-loss":
-        assert selection["l2"] >= 1.0
+    assert selection["on"] == "validation"
+
+
+def test_the_log_loss_is_taken_at_the_best_spread_of_the_scores():
+    rng = np.random.default_rng(3)
+    targets = (rng.random((997, 2)) < 0.5).astype(float)
+    scores = 4 * (rng.normal(size=(997, 2)) + 2 * targets - 1)
+    targets[::5, 1] = np.nan
+    at_best, bias = scaled_log_loss(scores, np.zeros(2), targets), np.array([0.3, -0.2])
+    np.testing.assert_allclose(scaled_log_loss(7 * scores, np.zeros(2), targets), at_best, rtol=0.02)
+    reference = LogisticRegression(C=np.inf, fit_intercept=False).fit(scores[:, :1], targets[:, 0])
+    plain = log_loss(targets[:, 0], reference.predict_proba(scores[:, :1]))
+    assert at_best[0] == pytest.approx(plain, rel=0.01)
+    assert np.isnan(scaled_log_loss(scores, bias, np.full((997, 2), np.nan))).all()
 
 
 def test_features_that_are_not_finite_are_refused(toy_pack: Pack):
