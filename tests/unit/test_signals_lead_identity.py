@@ -5,6 +5,7 @@ import pytest
 
 from lamae.signals import EcgPreprocessing, check_leads, preprocess
 from lamae.signals.lead_identity import CORRECTIONS, repair
+from lamae.simulate import simulate_study
 from lamae.studies import LEADS, Study, View, Views
 
 RATE_HZ = 100.0
@@ -16,12 +17,12 @@ def wave(height_mv: float, centre_s: float, width_s: float, times: np.ndarray) -
     return height_mv * np.exp(-0.5 * ((times - centre_s) / width_s) ** 2)
 
 
-def beats(p_mv: float, r_mv: float, t_mv: float) -> np.ndarray:
+def beats(p_mv: float, r_mv: float, t_mv: float, r_sd_s: float = 0.012) -> np.ndarray:
     """Ten seconds of sinus rhythm, 75 a minute: P 160 ms before R, T 280 ms after it."""
     times = np.arange(1000) / RATE_HZ
     total = np.zeros(1000)
     for r_s in np.arange(0.4, 10, 0.8):
-        total += wave(p_mv, r_s - 0.16, 0.02, times) + wave(r_mv, r_s, 0.012, times)
+        total += wave(p_mv, r_s - 0.16, 0.02, times) + wave(r_mv, r_s, r_sd_s, times)
         total += wave(t_mv, r_s + 0.28, 0.05, times)
     return total
 
@@ -33,6 +34,12 @@ def healthy() -> dict[str, np.ndarray]:
     first, last = beats(0.05, -0.9, -0.1), beats(0.09, 1.3, 0.35)
     chest = [first + (last - first) * share for share in np.linspace(0, 1, 6)]
     return dict(zip(LEADS, limb + chest, strict=True))
+
+
+def with_limb_leads(one: np.ndarray, two: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the healthy chest leads with other limb leads."""
+    limb = [one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2]
+    return healthy() | dict(zip(LIMB_LEADS, limb, strict=True))
 
 
 def record_as(fault: str, leads: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -122,6 +129,56 @@ def test_without_p_waves_nothing_is_said_about_electrodes():
     without_p |= {"I": one, "II": two, "III": two - one, "aVR": -(one + two) / 2, "V6": six}
     without_p |= {"aVL": one - two / 2, "aVF": two - one / 2}
     assert check_leads(record_as("limb-leads-reversed-ra-la", without_p), rate_hz=RATE_HZ).study_flags == ()
+
+
+def test_a_left_axis_with_a_normal_p_wave_is_an_axis():
+    """QRS points away from II, as in left anterior fascicular block, but P does not."""
+    leads = with_limb_leads(beats(0.08, 0.8, 0.2), beats(0.12, -0.9, 0.1))
+    assert check_leads(leads, rate_hz=RATE_HZ).study_flags == ()
+
+
+def test_an_inverted_p_wave_before_an_upright_complex_is_a_rhythm():
+    """P points away from II, as in a low atrial or junctional rhythm, while lead I resembles V6."""
+    leads = with_limb_leads(beats(0.03, 0.8, 0.2), beats(-0.12, 1.1, 0.3))
+    assert check_leads(leads, rate_hz=RATE_HZ).study_flags == ()
+
+
+def test_broad_complexes_say_nothing_about_electrodes():
+    broad = {name: beats(0.02 * p, r, 0.1, r_sd_s=0.05) for name, p, r in (("I", -4, -0.9), ("V6", 4, 1.0))}
+    leads = with_limb_leads(broad["I"], beats(0.08, -0.5, 0.1, r_sd_s=0.05)) | {"V6": broad["V6"]}
+    assert check_leads(leads, rate_hz=RATE_HZ).study_flags == ()
+
+
+def test_a_mirror_image_of_v6_needs_no_clear_p_wave():
+    six = beats(0.0, 1.3, 0.35)
+    leads = with_limb_leads(-0.7 * six, beats(0.04, 0.6, 0.1)) | {"V6": six}
+    assert check_leads(leads, rate_hz=RATE_HZ).study_flags == ("limb-leads-reversed-ra-la",)
+    leads = with_limb_leads(-0.7 * six + beats(0.09, 0, 0), beats(0.04, 0.6, 0.1)) | {"V6": six}
+    assert check_leads(leads, rate_hz=RATE_HZ).study_flags == ()
+
+
+@pytest.mark.parametrize("condition", ["paced", "left_bundle_branch_block", "left_anterior_fascicular_block"])
+def test_simulated_disease_does_not_pass_for_a_reversal(condition):
+    flags = [
+        preprocess(simulate_study(seed, conditions={condition: 0.9}, clean=True)[0], EcgPreprocessing()).study_flags
+        for seed in range(13)
+    ]
+    assert flags == [()] * 13
+
+
+@pytest.mark.parametrize(("arm", "flag"), [("RA", "limb-leads-reversed-ra-rl"), ("LA", "limb-leads-reversed-la-rl")])
+def test_an_arm_exchanged_with_the_neutral_electrode_leaves_a_lead_between_two_legs(arm, flag):
+    """With the arm's electrode on a leg its potential is LL's: II = LL - RA, or III = LL - LA, is nearly 0."""
+    one, two = healthy()["I"], healthy()["II"]
+    leads = with_limb_leads(one - two, 0.01 * two) if arm == "RA" else with_limb_leads(two, two - 0.01 * (two - one))
+    identity = check_leads(leads, rate_hz=RATE_HZ)
+    assert identity.study_flags == (flag,)
+    assert identity.correction == {}
+
+
+def test_silent_limb_leads_together_say_nothing_about_electrodes():
+    silent = {name: 0.001 * values for name, values in healthy().items()}
+    assert check_leads(silent, rate_hz=RATE_HZ).study_flags == ()
 
 
 @pytest.mark.parametrize("absent", [("V5", "V6"), ("I",), ("II",)])
