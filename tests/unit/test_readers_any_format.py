@@ -1,5 +1,6 @@
 """The format is told by the content, whatever the file is called."""
 
+import errno
 import os
 import pickle
 import shutil
@@ -147,3 +148,18 @@ def test_read_is_found_on_the_package():
     assert "read" in dir(lamae)
     with pytest.raises(AttributeError, match="has no attribute 'reed'"):
         lamae.reed  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["rec", "a.npy", "a.xml", "a.dcm"])
+def test_a_fault_of_the_system_is_not_blamed_on_the_file(record, tmp_path, monkeypatch, name):
+    for file in ("a.npy", "a.xml", "a.dcm"):
+        (tmp_path / file).write_bytes({"a.npy": b"\x93NUMPY", "a.xml": b"<?xml ", "a.dcm": bytes(128) + b"DICM"}[file])
+    found = find_format(str(record) if name == "rec" else str(tmp_path / name))
+
+    def gone(*arguments, **settings):
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr("lamae.readers.any_format.find_format", lambda path: found)
+    monkeypatch.setattr("builtins.open", gone)
+    with pytest.raises(OSError, match="Stale file handle"):
+        lamae.read(record if name == "rec" else tmp_path / name)

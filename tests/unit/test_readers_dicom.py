@@ -204,6 +204,8 @@ def test_bad_groups(tmp_path, samples, change, reason, match):
         (channel("2:2", ChannelSensitivity=None), "missing-units", "lead II has no sensitivity"),
         (channel("2:2", ChannelSensitivity=0), "zero-gain", "lead II has a sensitivity of 0"),
         (channel("2:2", ChannelOffset=0.5), "skewed-channels", "lead II is shifted in time"),
+        (channel("2:2", ChannelTimeSkew=0.5), "skewed-channels", "lead II is shifted in time"),
+        (channel("2:2", ChannelSampleSkew=2), "skewed-channels", "lead II is shifted in time"),
     ],
 )
 def test_bad_channels(tmp_path, samples, second, reason, match):

@@ -181,6 +181,17 @@ def test_checksums_are_verified_when_asked(tmp_path, oracle, rng):
     assert caught.value.reason == "wrong-checksum"
 
 
+def test_malformed_checksums_are_told_and_empty_records_have_none(tmp_path):
+    line = "rec.dat 16 200/mV 16 0 0 many 0 I\n"
+    path = write_record(tmp_path, f"rec 1 250 1\n{line}", rec_dat=b"ab")
+    with pytest.raises(FormatError, match="signal 'I': first sample and checksum are malformed") as caught:
+        read_wfdb(path, verify_checksum=True)
+    assert caught.value.reason == "malformed-header"
+    path = write_record(tmp_path, "rec 1 250\nrec.dat 16 200/mV 16 0 0 7 0 I\n", rec_dat=b"")
+    with pytest.raises(DataError, match="no samples"):
+        read_wfdb(path, verify_checksum=True)
+
+
 # --- what goes through the package ------------------------------------------------------------------------------------
 
 

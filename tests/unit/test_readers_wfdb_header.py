@@ -107,3 +107,11 @@ def test_bad_headers(text, reason, match):
         parse_header(text)
     assert caught.value.reason == reason
     assert isinstance(caught.value, FormatError) == (reason == "malformed-header")
+
+
+def test_a_comment_in_another_encoding_does_not_end_a_line():
+    """The second byte of a capital A with a ring in UTF-8 is a line end in latin-1."""
+    text = "rec 1 250 3\r\nrec.dat 16 200 16 0 0 0 0 I\r\n# Hospital: \u00c5rhus\r\n#Dx: 426783006\r\n"
+    header = parse_header(text.encode("utf-8").decode("latin-1"))
+    assert header.names == ["I"]
+    assert header.comments[1] == "Dx: 426783006"

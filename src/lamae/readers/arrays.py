@@ -28,6 +28,7 @@ from lamae.readers.leads import (
     make_ecg_study,
     millivolts_in,
     naming,
+    raise_fault_of_the_system,
     study_id_of,
 )
 from lamae.readers.matlab import read_matlab
@@ -149,6 +150,7 @@ def _load_npz(path: str, asked: ArrayDescription) -> Loaded:
 
 
 def _damaged(what: str, error: Exception) -> FormatError:
+    raise_fault_of_the_system(error)
     return FormatError(f"{what}: {error}", reason="malformed-file")
 
 

@@ -17,6 +17,7 @@ from lamae.readers.leads import (
     make_ecg_study,
     millivolts_in,
     naming,
+    raise_fault_of_the_system,
     study_id_of,
 )
 from lamae.readers.segments import Segment, merge_segments
@@ -74,7 +75,7 @@ def read_dicom_ecg(
     A multiplex group whose label speaks of a median or average beat, or which is derived and not called a rhythm, is
     left out (C.10.9.1.1). Groups that hold different leads are put on one time axis by their Multiplex Group Time
     Offset. Values are ``sample x sensitivity x correction factor + baseline`` in the channel's unit (C.10.9.1.4);
-    the Waveform Padding Value becomes NaN. A channel skew of less than a sample is left as it is.
+    the Waveform Padding Value becomes NaN. A channel skew of up to a sample is left as it is.
 
     Args:
         path: The file, with or without the 128 bytes of preamble.
@@ -101,6 +102,7 @@ def read_dicom_ecg(
         except (*_PARSING_ERRORS, BytesLengthException) as error:
             if isinstance(error, DataError):
                 raise
+            raise_fault_of_the_system(error)
             raise FormatError(f"damaged, or not DICOM: {error}", reason="malformed-dicom") from error
 
 
@@ -212,10 +214,9 @@ def _padding_value(group: "Dataset", dtype: np.dtype) -> int | None:
 
 def _to_mv(samples: np.ndarray, channel: "Dataset", padding: int | None, rate_hz: float, lead: str) -> np.ndarray:
     """Scale one channel (C.10.9.1.4.2 to C.10.9.1.4.4)."""
-    if (
-        abs(float(channel.get("ChannelOffset") or 0)) * rate_hz >= 1
-        or abs(float(channel.get("ChannelSampleSkew") or 0)) > 1
-    ):
+    skew_s = (float(channel.get(name) or 0) for name in ("ChannelOffset", "ChannelTimeSkew"))
+    skews = (*(time_s * rate_hz for time_s in skew_s), float(channel.get("ChannelSampleSkew") or 0))
+    if max(map(abs, skews)) > 1:
         raise DataError(
             f"lead {lead} is shifted in time against the others: this is not read", reason="skewed-channels"
         )

@@ -1,5 +1,6 @@
 """What all readers share: lead names, voltage units, and a study made of named rows."""
 
+import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,12 @@ from lamae.studies import Study, View, Views, canonical_lead
 
 ExtraChannels = Literal["error", "ignore"]
 """What to do with a channel that is no known ECG lead."""
+
+_FAULTS_OF_THE_SYSTEM = frozenset(
+    {errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO}
+    | {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ECONNRESET}
+)
+"""Too little memory, too many open files, a network drive that is gone: the next file would fail alike."""
 
 _MV_IN_UNIT = {
     "nv": 1e-6,
@@ -158,11 +165,22 @@ def named(error: DataError, path: str | os.PathLike[str]) -> DataError:
 
 
 def refused(error: OSError, path: str | os.PathLike[str]) -> DataError:
-    """Return the data error for a file that the system did not let us read."""
+    """Return the data error for a file that the system did not let us read.
+
+    Raises:
+        OSError: As it came, when it lies with the system and not with this file.
+    """
+    raise_fault_of_the_system(error)
     at = error.filename if isinstance(error.filename, str) else os.fspath(path)
     if isinstance(error, FileNotFoundError):
         return DataError(f"{at}: there is no such file", reason="missing-file")
     return DataError(f"{at}: cannot be read ({error.strerror or error})", reason="unreadable-file")
+
+
+def raise_fault_of_the_system(error: Exception) -> None:
+    """Raise an error again that says nothing about the file that was being read."""
+    if isinstance(error, OSError) and error.errno in _FAULTS_OF_THE_SYSTEM:
+        raise error
 
 
 def study_id_of(path: str | os.PathLike[str]) -> str:

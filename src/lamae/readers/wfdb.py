@@ -10,7 +10,7 @@ from itertools import groupby
 
 import numpy as np
 
-from lamae.errors import DataError
+from lamae.errors import DataError, FormatError
 from lamae.readers.leads import ExtraChannels, as_float32, choose_leads, make_ecg_study, named, refused, study_id_of
 from lamae.readers.wfdb_header import Header, parse_comments, parse_header
 from lamae.studies import Study
@@ -214,9 +214,15 @@ def _verify(samples: np.ndarray, header: Header, signals: range) -> None:
     """Compare first samples and checksums (the sum of all samples modulo 2**16) with the header's."""
     sums = samples.sum(axis=0, dtype=np.int64)
     for column, signal in enumerate(signals):
-        if len(header.checks[signal]) < 2:
+        if len(header.checks[signal]) < 2 or not len(samples):
             continue
-        first, checksum = (int(field) for field in header.checks[signal])
+        try:
+            first, checksum = (int(field) for field in header.checks[signal])
+        except ValueError as error:
+            raise FormatError(
+                f"signal {header.names[signal]!r}: first sample and checksum are malformed: {header.checks[signal]}",
+                reason="malformed-header",
+            ) from error
         if int(samples[0, column]) != first or (int(sums[column]) - checksum) % 65536:
             raise DataError(
                 f"signal {header.names[signal]!r}: first sample and checksum do not match the header's",

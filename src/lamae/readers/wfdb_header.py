@@ -89,7 +89,8 @@ def parse_header(text: str) -> Header:
     """
     lines: list[str] = []
     comments: list[str] = []
-    for line in text.splitlines():
+    for line in text.split("\n"):  # not splitlines: in latin-1, bytes of other encodings look like line ends
+        line = line.removesuffix("\r")
         if line.startswith("#"):
             comments.append(line[1:])
         elif line and not line.isspace():
