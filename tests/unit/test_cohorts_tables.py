@@ -164,3 +164,13 @@ def test_columns_come_in_their_order_and_types(tmp_path):
 )
 def test_versions_are_read_from_folders(tmp_path, folder, version):
     assert version_from_folder(tmp_path / folder) == version
+
+
+def test_a_column_of_another_type_is_refused_without_its_values(tmp_path):
+    columns = {"study_id": ["a", "b"], "age_years": pa.array(["61", "Mrs Smith"])}
+    with pytest.raises(DataError, match="'age_years' should hold float, found string") as caught:
+        studies_table(columns, where=tmp_path)
+    assert caught.value.reason == "wrong-column-type"
+    assert "Smith" not in str(caught.value)
+    with pytest.raises(DataError, match="'codes_icd10cm' should hold list"):
+        studies_table({"study_id": ["a"], "codes_icd10cm": pa.array(["I480"])}, where=tmp_path)

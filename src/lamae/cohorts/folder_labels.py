@@ -21,6 +21,7 @@ _SPLIT_NAMES = dict(zip(SPLITS, SPLITS, strict=True)) | {
     "dev": "validation",
     "testing": "test",
 }
+_SEXES = {"f": "female", "female": "female", "m": "male", "male": "male"}
 _KNOWN_COLUMNS = ("age_years", "sex", "acquired_at", "fold")
 _KNOWN_PREFIXES = ("label_", "measure_", "codes_")
 _NUM_EXAMPLES = 5
@@ -49,7 +50,8 @@ def label_columns(
 
     Returns:
         Columns in the order of ``study_ids`` (``patient_id`` and ``split`` where there, labels, covariates); and the
-        numbers of rows without a recording, of recordings without a row, and of columns left out.
+        numbers of rows without a recording, of recordings without a row, of columns left out, and, if any,
+        of words for sex that mean neither female nor male.
 
     Raises:
         DataError: A column is missing, a study is repeated or unknown, or a split has an unknown name.
@@ -66,8 +68,12 @@ def label_columns(
         columns["patient_id"] = matched[naming.patient]
     if naming.split in matched.column_names:
         columns["split"] = _splits(matched[naming.split], file)
+    counted: dict[str, int] = {}
+    if "sex" in columns:
+        columns["sex"], num_other_words = _sexes(columns["sex"])
+        counted = {"num_unknown_sex": num_other_words} if num_other_words else {}
     used = {*chosen, naming.study, naming.patient, naming.split}
-    return columns, {
+    return columns, counted | {
         "num_unknown_studies": num_unknown,
         "num_without_labels": rows.count(None),
         "num_ignored_columns": len(set(source.column_names) - used),
@@ -151,6 +157,13 @@ def _splits(column: pa.ChunkedArray, file: Path) -> list[str | None]:
             f"{file}: unknown split {_examples(unknown)}: expected {', '.join(SPLITS)}", reason="unknown-split"
         )
     return [None if split is None else _SPLIT_NAMES[split.strip().lower()] for split in given]
+
+
+def _sexes(column: pa.ChunkedArray) -> tuple[list[str | None], int]:
+    """Return ``female`` and ``male`` however they are written, null for the rest, and the number of other words."""
+    given = [None if word is None else str(word).strip().lower() for word in column.to_pylist()]
+    sexes = [None if word is None else _SEXES.get(word) for word in given]
+    return sexes, sum(bool(word) and sex is None for word, sex in zip(given, sexes, strict=True))
 
 
 def _examples(names: list[str]) -> str:

@@ -156,11 +156,11 @@ def studies_table(columns: Mapping[str, Any], *, where: Path, notes: Mapping[str
         notes: What to tell at the end of the preparation, such as ``num_absent``; kept with the table.
 
     Raises:
-        DataError: A study id occurs twice, or a patient is in two splits.
+        DataError: A study id occurs twice, a patient is in two splits, or a column holds something of another type.
     """
     ordered = [name for name in _TYPES if name in columns and name != "codes_scp_likelihood"]
     ordered += [name for name in columns if name not in ordered]
-    table = pa.table({name: _typed(columns[name], _type_of(name)) for name in ordered})
+    table = pa.table({name: _typed(name, columns[name], where) for name in ordered})
     _check_unique(table["study_id"], where)
     if "split" in table.column_names:
         check_disjoint(table)
@@ -225,10 +225,18 @@ def _type_of(name: str) -> pa.DataType:
     raise AssertionError(f"no type is known for the column {name!r}")
 
 
-def _typed(values: Any, kind: pa.DataType) -> Any:
-    if isinstance(values, pa.Array | pa.ChunkedArray):
+def _typed(name: str, values: Any, where: Path) -> Any:
+    kind = _type_of(name)
+    if not isinstance(values, pa.Array | pa.ChunkedArray):
+        return pa.array(values, kind, from_pandas=True)
+    try:
         return values.cast(kind)
-    return pa.array(values, kind, from_pandas=True)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        raise DataError(
+            f"{where}: the column {name!r} should hold {kind}, found {values.type} that cannot be turned into it; "
+            "correct the table, or rename the column",
+            reason="wrong-column-type",
+        ) from None  # Arrow quotes the value, which may be private
 
 
 def _check_unique(study_ids: pa.ChunkedArray, where: Path) -> None:
