@@ -1,4 +1,5 @@
 import errno
+import fcntl
 import json
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -128,6 +129,7 @@ def test_the_same_command_again_finds_the_finished_pack(tmp_path):
     first = run(cohort, tmp_path / "pack")
     again = run(cohort, tmp_path / "pack")
     assert again.already_finished
+    assert not (tmp_path / "pack" / "parts").exists()
     assert (again.num_studies, again.rejected_by_reason) == (first.num_studies, first.rejected_by_reason)
 
 
@@ -180,6 +182,31 @@ def test_going_on_with_another_cohort_is_refused(tmp_path):
         run(Recipes(("1", "3")), tmp_path / "pack")
     with pytest.raises(ConfigError, match=r"cohort\.version: '7' != '8'"):
         run(Recipes(("1", "2"), version="8"), tmp_path / "pack")
+
+
+@pytest.mark.parametrize("stopped_early", [False, True])
+def test_other_labels_are_not_taken_for_the_pack_that_is_there(tmp_path, stopped_early):
+    class Stopped(Recipes):
+        def read(self, path, record=None):
+            raise KeyboardInterrupt
+
+    if stopped_early:
+        with pytest.raises(KeyboardInterrupt):
+            run(Stopped(("1", "2"), {"label_x": [0.0, 1.0]}), tmp_path / "pack")
+    else:
+        run(Recipes(("1", "2"), {"label_x": [0.0, 1.0]}), tmp_path / "pack")
+    with pytest.raises(ConfigError, match="that of the cohort's table: files, codes, labels, splits"):
+        run(Recipes(("1", "2"), {"label_x": [1.0, 1.0]}), tmp_path / "pack")
+
+
+def test_two_processes_do_not_prepare_one_pack(tmp_path):
+    cohort = Recipes(("1", "2"))
+    (tmp_path / "pack").mkdir()
+    with (tmp_path / "pack" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(ConfigError, match="another process is preparing this pack"):
+            run(cohort, tmp_path / "pack")
+    assert run(cohort, tmp_path / "pack").num_studies == 2
 
 
 def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):

@@ -16,7 +16,7 @@ from lamae.pack import Pack
 from lamae.pack.layout import INFO_FILE
 from lamae.prepare.finish import finish
 from lamae.prepare.progress import show_progress
-from lamae.prepare.settings import begin_or_resume, describe
+from lamae.prepare.settings import begun_or_resumed, check_same, describe
 from lamae.prepare.shard_task import ShardOutcome, ShardTask, outcome_of, part_file, run_shard
 from lamae.prepare.summary import PrepareSummary, summarise
 from lamae.signals import EcgPreprocessing
@@ -60,7 +60,8 @@ def prepare(
         What is in the pack and how it went; ``already_finished`` when there was nothing left to do.
 
     Raises:
-        ConfigError: The folder holds something else, or a pack begun with other settings.
+        ConfigError: The folder holds something else, a pack begun with other settings or from another table, or a
+            pack that another process is preparing.
         DataError: The cohort's table cannot be used: a study twice, or a patient in two splits.
         OSError: Writing failed (a full disk, for instance); nothing half-written counts as done. As
             ``ChildProcessError`` when a shard brings down every worker that tries it.
@@ -70,17 +71,19 @@ def prepare(
     config = preprocessing or EcgPreprocessing()
     table = cohort.table()
     _check_table(table, cohort.name)
-    begin_or_resume(pack, describe(cohort, table, config, shard_size=shard_size, salt=salt))
+    settings = describe(cohort, table, config, shard_size=shard_size, salt=salt)
     if (pack / INFO_FILE).exists():
+        check_same(pack, settings)
         return summarise(Pack.open(pack), seconds=0.0, num_resumed=table.num_rows, already_finished=True)
-    tasks, num_resumed = _plan(table, pack, shard_size)
-    with (
-        show_progress(table.num_rows, num_resumed, show=progress) as shown,
-        _outcomes(cohort, pack, config, tasks, workers=workers, scheduler=scheduler) as outcomes,
-    ):
-        for outcome in outcomes:
-            shown.advance(outcome.num_studies, outcome.rejected_by_reason)
-    finish(cohort, table, pack, config, num_shards=-(-table.num_rows // shard_size), salt=salt)
+    with begun_or_resumed(pack, settings):
+        tasks, num_resumed = _plan(table, pack, shard_size)
+        with (
+            show_progress(table.num_rows, num_resumed, show=progress) as shown,
+            _outcomes(cohort, pack, config, tasks, workers=workers, scheduler=scheduler) as outcomes,
+        ):
+            for outcome in outcomes:
+                shown.advance(outcome.num_studies, outcome.rejected_by_reason)
+        finish(cohort, table, pack, config, num_shards=-(-table.num_rows // shard_size), salt=salt)
     seconds = time.monotonic() - started
     return summarise(Pack.open(pack), seconds=seconds, num_resumed=num_resumed, already_finished=False)
 

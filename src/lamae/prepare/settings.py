@@ -1,7 +1,10 @@
 """What a preparation was asked to do, so that only the same command goes on with a half-made pack."""
 
+import fcntl
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,14 @@ from lamae.pack.layout import FORMAT_VERSION, SETTINGS_FILE, VIEWS_FOLDER
 from lamae.prepare.shard_task import PARTS_FOLDER
 from lamae.signals import EcgPreprocessing
 
+_LOCK_FILE = ".lock"
+_ROWS_AT_A_TIME = 65536
+
 
 def describe(
     cohort: Cohort, table: pa.Table, config: EcgPreprocessing, *, shard_size: int, salt: str
 ) -> dict[str, Any]:
-    """Return everything that decides what the shards hold, in plain JSON types."""
+    """Return everything that decides what the pack holds, in plain JSON types."""
     settings = {
         "format_version": FORMAT_VERSION,
         "cohort": {"name": cohort.name, "version": cohort.version, "simulated": cohort.simulated},
@@ -35,34 +41,58 @@ def describe(
 
 
 def _hash(table: pa.Table) -> str:
+    """Hash every column, so that other labels, codes or splits are not taken for the pack that is there."""
     digest = hashlib.sha256()
-    for batch in table.select(["study_id", "path"]).to_batches(max_chunksize=65536):
-        for study_id, path in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-            digest.update(f"{study_id}\t{path}\n".encode())
+    for first in range(0, table.num_rows, _ROWS_AT_A_TIME):
+        rows = table.slice(first, _ROWS_AT_A_TIME)
+        for name in table.column_names:
+            digest.update(f"{name} {rows.column(name).to_pylist()}\n".encode())
     return digest.hexdigest()
 
 
-def begin_or_resume(pack: Path, settings: dict[str, Any]) -> None:
-    """Make the folder of a new pack, or make sure that the one there was begun with the same settings.
+def check_same(pack: Path, settings: dict[str, Any]) -> None:
+    """Make sure that a pack was begun with these settings.
 
     Raises:
         ConfigError: The folder holds something else, or a pack begun with other settings; the message lists them.
-        OSError: Writing failed.
     """
     file = pack / SETTINGS_FILE
     if not file.exists():
-        if pack.exists() and any(not entry.name.startswith(SETTINGS_FILE) for entry in pack.iterdir()):
-            raise ConfigError(f"{pack}: is not empty and holds no pack begun by `prepare`; choose another folder")
-        pack.mkdir(parents=True, exist_ok=True)
-        content = json.dumps({"lamae_version": __version__} | settings, indent=1)
-        write_atomically(file, content.encode())
+        raise ConfigError(f"{pack}: is not empty and holds no pack begun by `prepare`; choose another folder")
     begun = json.loads(file.read_text(encoding="utf-8"))
     begun.pop("lamae_version", None)
     if differences := difference(begun, settings):
+        table = "; studies_hash is that of the cohort's table: files, codes, labels, splits"
         raise ConfigError(
-            f"{pack}: this pack was begun with other settings ({'; '.join(differences)}). Run the first command again "
+            f"{pack}: this pack was begun with other settings ({'; '.join(differences)}"
+            f"{table if 'studies_hash' in str(differences) else ''}). Run the first command again "
             "to go on with it, or choose another folder"
         )
-    for folder in (pack, pack / PARTS_FOLDER, pack / VIEWS_FOLDER):
-        folder.mkdir(exist_ok=True)
-        remove_half_written(folder)
+
+
+@contextmanager
+def begun_or_resumed(pack: Path, settings: dict[str, Any]) -> Iterator[None]:
+    """Hold the folder of a new pack, or of one that was begun with the same settings, for this process alone.
+
+    Raises:
+        ConfigError: As ``check_same``, or another process is preparing this pack.
+        OSError: Writing failed.
+    """
+    file = pack / SETTINGS_FILE
+    ours = (_LOCK_FILE, SETTINGS_FILE)
+    if not file.exists() and pack.exists() and any(not entry.name.startswith(ours) for entry in pack.iterdir()):
+        check_same(pack, settings)
+    pack.mkdir(parents=True, exist_ok=True)
+    with (pack / _LOCK_FILE).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(f"{pack}: another process is preparing this pack; wait for it") from error
+        if not file.exists():
+            content = json.dumps({"lamae_version": __version__} | settings, indent=1)
+            write_atomically(file, content.encode())
+        check_same(pack, settings)
+        for folder in (pack, pack / PARTS_FOLDER, pack / VIEWS_FOLDER):
+            folder.mkdir(exist_ok=True)
+            remove_half_written(folder)
+        yield
