@@ -115,7 +115,8 @@ def vocabulary(
     counts = np.bincount(found.label[in_train[found.study]], minlength=len(found.names))
     order = sorted(range(len(found.names)), key=lambda index: (-counts[index], found.names[index]))
     chosen = [index for index in order if counts[index] >= min_count][:max_labels]
-    dropped = {found.names[index]: int(counts[index]) for index in order if index not in set(chosen)}
+    kept = set(chosen)
+    dropped = {found.names[index]: int(counts[index]) for index in order if index not in kept}
     return tuple(found.names[index] for index in chosen), dropped
 
 
