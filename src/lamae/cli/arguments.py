@@ -25,12 +25,16 @@ def count(text: str) -> int:
 
 
 def key_values(pairs: list[str]) -> dict[str, str]:
-    """Return ``["a=1", "b=x"]`` as a dictionary."""
+    """Return ``["a=1", "b=x"]`` as a dictionary.
+
+    Raises:
+        ConfigError: A pair has no ``=``.
+    """
     found: dict[str, str] = {}
     for pair in pairs:
         key, separator, value = pair.partition("=")
         if not separator:
-            raise argparse.ArgumentTypeError(f"expected NAME=VALUE, found {pair!r}")
+            raise ConfigError(f"expected NAME=VALUE, found {pair!r}")
         found[key] = value
     return found
 

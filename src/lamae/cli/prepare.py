@@ -34,6 +34,7 @@ def add_verbs(verbs: Verbs) -> None:
     parser.add_argument("--workers", type=count, default=2, help="local processes; 0 runs in this one (default: 2)")
     parser.add_argument("--scheduler", help="address of a dask scheduler, such as tcp://host:8786")
     parser.add_argument("--shard-size", type=positive_int, default=256, help="studies a shard (default: 256)")
+    parser.add_argument("--salt", default="", help="your own part of the salt of patient hashes (default: none)")
     parser.set_defaults(run=run)
 
 
@@ -64,6 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
         workers=arguments.workers,
         scheduler=arguments.scheduler,
         shard_size=arguments.shard_size,
+        salt=arguments.salt,
     )
     print(told(summary))
 
