@@ -160,7 +160,7 @@ class PreparedStudy:
         rate_hz: Samples a second.
         has_missing: Whether any value is ``MISSING_CODE``.
         flags: Quality flags by view name, each a tuple of slugs such as ``("flat",)``; views without a flag are absent.
-        study_flags: Flags of the whole study such as ``"limb-leads-reversed"``.
+        study_flags: Flags of the whole study such as ``"limb-leads-reversed-ra-la"``.
     """
 
     view_names: tuple[str, ...]
