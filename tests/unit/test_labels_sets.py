@@ -224,3 +224,9 @@ def test_a_label_table_checks_its_shape():
         LabelTable(
             names=("a", "b"), values=np.zeros((3, 1), np.float32), keep=np.ones(3, bool), kind="binary", description=""
         )
+
+
+def test_missing_codes_within_lists_are_left_out():
+    codes = code_lists(pa.array([["I48", None], None, [], [None, " i10"]], pa.list_(pa.string())))
+    assert (codes.study.tolist(), codes.code.tolist(), codes.distinct) == ([0, 3], [0, 1], ("I48", "I10"))
+    assert codes.has_any.tolist() == [True, False, False, True]

@@ -311,3 +311,12 @@ def test_each_lead_is_prepared_as_if_it_were_alone():
 def test_settings_that_cannot_be(changes, words):
     with pytest.raises(ConfigError, match=words):
         EcgPreprocessing(**changes)
+
+
+@pytest.mark.parametrize("height_mv", [-1.1e6, 3e38])
+def test_voltages_of_no_heart_are_refused_before_they_overflow(height_mv):
+    values = np.random.default_rng(0).standard_normal(1009).astype(np.float32)
+    values[503:507] = height_mv
+    with pytest.raises(DataError, match="mV are no ECG; the unit or gain is wrong") as caught:
+        preprocess(make_study({"I": values}), EcgPreprocessing())
+    assert caught.value.reason == "implausible-values"

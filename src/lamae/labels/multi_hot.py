@@ -57,7 +57,10 @@ class Positives:
 
 
 def code_lists(column: pa.ChunkedArray | pa.Array) -> CodeLists:
-    """Take a column of lists of codes apart; missing lists count as empty, codes are trimmed and upper case."""
+    """Take a column of lists of codes apart; missing lists count as empty, missing codes are left out.
+
+    Codes are trimmed and in capitals.
+    """
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     lengths = np.array(column.value_lengths().fill_null(0), dtype=np.int64)
     encoded = column.flatten().dictionary_encode()
@@ -65,8 +68,9 @@ def code_lists(column: pa.ChunkedArray | pa.Array) -> CodeLists:
     distinct = tuple(dict.fromkeys(cleaned))
     place = {code: index for index, code in enumerate(distinct)}
     renumbered = np.array([place[code] for code in cleaned], dtype=np.int64)
-    code = renumbered[np.array(encoded.indices, dtype=np.int64)]
-    return CodeLists(len(column), np.repeat(np.arange(len(column)), lengths), code, distinct)
+    code = renumbered[np.array(encoded.indices.drop_null(), dtype=np.int64)]
+    study = np.repeat(np.arange(len(column)), lengths)[np.array(encoded.indices.is_valid(), dtype=bool)]
+    return CodeLists(len(column), study, code, distinct)
 
 
 def clean_code(code: str) -> str:

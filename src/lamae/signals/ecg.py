@@ -14,6 +14,9 @@ from lamae.signals.settings import EcgPreprocessing
 from lamae.studies import MISSING_CODE, PreparedStudy, Study
 
 _LARGEST_INTEGER = 32767
+_LARGEST_MV = 1e6
+"""A kilovolt: beyond it the unit is wrong or the file is damaged, and filters in float32 would overflow."""
+
 _LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 50.0, 50_000.0
 
 
@@ -44,8 +47,8 @@ def preprocess(study: Study, config: EcgPreprocessing) -> PreparedStudy:
 
     Raises:
         DataError: The study must be refused. Reasons: ``not-an-ecg``, ``no-known-leads``, ``wrong-rate``,
-            ``all-missing``, ``all-flat``, ``too-short``, ``too-few-leads``, and ``missing-samples``, ``flat-lead``,
-            ``saturated-lead``, ``out-of-range-lead`` where the policy is to reject.
+            ``implausible-values``, ``all-missing``, ``all-flat``, ``too-short``, ``too-few-leads``, and
+            ``missing-samples``, ``flat-lead``, ``saturated-lead``, ``out-of-range-lead`` where the policy is to reject.
     """
     flags: dict[str, tuple[str, ...]] = {}
     parts = [_prepare_group(study, names, config, flags) for names in _groups_of_one_form(study, config)]
@@ -97,6 +100,12 @@ def _prepare_group(
     missing = None if finite.all() else ~finite
     if missing is not None:
         values = bridge(values, missing)
+    largest_mv = max(values.max(initial=0.0), -values.min(initial=0.0))
+    if largest_mv > _LARGEST_MV:
+        raise DataError(
+            f"study {study.study_id}: {largest_mv:g} mV are no ECG; the unit or gain is wrong, or the file is damaged",
+            reason="implausible-values",
+        )
     faults = lead_faults(values, missing, rate_hz, config)
     flags.update({name: found for name, found in zip(names, faults, strict=True) if found})
     kept = _usable(study, names, faults, missing, config)
