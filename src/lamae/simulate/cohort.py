@@ -3,13 +3,14 @@
 import json
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -137,11 +138,23 @@ def _in_parallel(
         if workers == 1 or len(jobs) == 1:
             parts = map(_simulate_patients, jobs)
         else:
-            pool = ProcessPoolExecutor(min(workers, len(jobs)), mp_context=get_context("spawn"))
+            pool = ProcessPoolExecutor(
+                min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_end_with_parent
+            )
             parts = stack.enter_context(pool).map(_simulate_patients, jobs)
         for part in parts:
             bar.advance(task, len(part["truth"]))
             yield part
+
+
+def _end_with_parent() -> None:
+    """Make a worker end when its parent is killed, in place of waiting for work for ever."""
+    threading.Thread(target=_exit_after, args=(parent_process(),), daemon=True).start()
+
+
+def _exit_after(process: Any) -> None:
+    process.join()
+    os._exit(1)
 
 
 def _simulate_patients(job: tuple[str, int, int, Sequence[tuple[int, int]]]) -> dict[str, list[dict[str, Any]]]:
