@@ -46,6 +46,38 @@ def test_parts_of_records_are_no_studies(root):
     assert set(ids) - set(STUDIES) == {"long", "lost"}
 
 
+def test_a_damaged_header_keeps_its_signal_file(root):
+    for name, text in {"empty": "", "dots": "dots 1 500\n. 16\n.. 16\n", "noise": "\x00\x7f\n"}.items():
+        (root / f"{name}.hea").write_text(text)
+        (root / f"{name}.dat").touch()
+    ids = open_cohort("folder", root).table()["study_id"].to_pylist()
+    assert sorted(set(ids) - set(STUDIES)) == ["dots", "empty", "noise"]
+    assert len(ids) == len(set(ids))
+
+
+def test_headers_that_name_themselves_or_each_other_are_not_lost(root):
+    for name, segment in {"self": "self", "left": "right", "right": "left"}.items():
+        (root / f"{name}.hea").write_text(f"{name}/2 1 500 7\n{segment} 7\n")
+    ids = open_cohort("folder", root).table()["study_id"].to_pylist()
+    assert sorted(set(ids) - set(STUDIES)) == ["left", "right", "self"]
+
+
+def test_files_that_cannot_be_opened_are_left_to_the_reader(root):
+    for name in ("gone.hea", "gone.dcm", "IM00002"):
+        (root / name).symlink_to(root / "nowhere")
+    found = open_cohort("folder", root, keep_suffix=True).table()["study_id"].to_pylist()
+    assert {"gone.hea", "gone.dcm", "IM00002"} <= set(found)
+
+
+def test_a_folder_that_cannot_be_listed(root, monkeypatch):
+    def forbidden(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", forbidden)
+    with pytest.raises(DataError, match=r"cannot be listed \(Permission denied\), so its recordings would be lost"):
+        open_cohort("folder", root).table()
+
+
 def test_dicom_without_an_ending_and_hidden_files(root):
     (root / "IM00001").write_bytes(bytes(128) + b"DICM" + bytes(7))
     (root / "README").write_text("no ECG")
@@ -58,7 +90,7 @@ def test_dicom_without_an_ending_and_hidden_files(root):
 
 def test_two_files_of_one_name(root):
     (root / "two.xml").touch()
-    with pytest.raises(DataError, match=r"1 study ids occur more than once .such as 'two'"):
+    with pytest.raises(DataError, match=r"1 study ids occur more than once .such as 'two'.*keep_suffix=true"):
         open_cohort("folder", root).table()
     ids = open_cohort("folder", root, keep_suffix=True).table()["study_id"].to_pylist()
     assert ids == ["a/one.hea", "b/four.npy", "b/three.XML", "five.csv", "two.dcm", "two.xml"]

@@ -1,12 +1,13 @@
 """A folder of ECG files in any mix of the supported formats, with a table of labels where there is one."""
 
+from collections import Counter
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 
-from lamae.cohorts.folder_files import find_recordings
+from lamae.cohorts.folder_files import Recordings, find_recordings
 from lamae.cohorts.folder_labels import LabelColumns, label_columns
 from lamae.cohorts.tables import studies_table
 from lamae.errors import DataError
@@ -84,6 +85,7 @@ class Folder:
                 "(npy, npz, HDF5, MATLAB, CSV)",
                 reason="no-files",
             )
+        _check_ids(found, self.root)
         columns: dict[str, Any] = {"study_id": pa.array(found.study_ids), "path": pa.array(found.paths)}
         notes = {"num_ignored_files": found.num_ignored}
         if self.labels is not None:
@@ -110,6 +112,16 @@ class Folder:
             units=self.array_units,
             layout=self.array_layout,
             key=self.array_key,
+        )
+
+
+def _check_ids(found: Recordings, root: Path) -> None:
+    repeated = [study for study, count in Counter(found.study_ids).items() if count > 1]
+    if repeated:
+        raise DataError(
+            f"{root}: {len(repeated)} study ids occur more than once (such as {', '.join(map(repr, repeated[:3]))}): "
+            "the files differ in their ending alone. Keep it in the ids with keep_suffix=true, or remove the copies",
+            reason="duplicated-study-id",
         )
 
 

@@ -4,9 +4,12 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from lamae.errors import DataError
+
 _SUFFIXES = frozenset(
     {".hea", ".dat", ".dcm", ".dicom", ".xml", ".npy", ".npz", ".h5", ".hdf5", ".mat", ".csv"}
 )  # fmt: skip
+_SIGNAL_SUFFIXES = (".dat", ".mat")
 _DICOM_MAGIC = slice(128, 132)
 
 
@@ -29,17 +32,21 @@ def find_recordings(root: Path, *, except_for: Path | None = None, keep_suffix: 
     """Find every recording below a folder, in alphabetical order of paths.
 
     A WFDB header stands for its record: its signal files, and the segments of a multi-segment record, are no
-    recordings of their own. A signal file without a header is one, so that it is refused by the reader and not lost.
+    recordings of their own; nor is a signal file beside a header of its name, even where that header is damaged.
+    A signal file without a header is one, so that it is refused by the reader and not lost.
     Hidden files are passed over; files without any ending are looked into for DICOM's mark.
 
     Args:
         root: The folder.
         except_for: A table that may lie in it.
         keep_suffix: Keep the ending in the study ids.
+
+    Raises:
+        DataError: A folder cannot be listed.
     """
     files = _files_below(root, except_for)
     headers = [path for path in files if path.endswith(".hea")]
-    parts = {part for header in headers for part in _parts_of_record(root, header)}
+    parts = _parts_of_records(root, headers)
     parts |= {f"{path}.json" for path in files}  # what an array file does not say itself
     paths = [path for path in files if path not in parts and _is_recording(root, path)]
     num_parts = sum(path in parts for path in files)
@@ -49,7 +56,7 @@ def find_recordings(root: Path, *, except_for: Path | None = None, keep_suffix: 
 
 def _files_below(root: Path, except_for: Path | None) -> list[str]:
     found = []
-    for folder, folders, names in os.walk(root):
+    for folder, folders, names in os.walk(root, onerror=_refuse_folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in names:
             path = Path(folder, name)
@@ -58,23 +65,47 @@ def _files_below(root: Path, except_for: Path | None) -> list[str]:
     return sorted(found)
 
 
+def _refuse_folder(error: OSError) -> None:
+    raise DataError(
+        f"{error.filename}: this folder cannot be listed ({error.strerror}), so its recordings would be lost: make it "
+        "readable, or move it away",
+        reason="unreadable-folder",
+    ) from error
+
+
 def _is_same(path: Path, other: Path) -> bool:
     return path.name == other.name and path.resolve() == other.resolve()
 
 
-def _parts_of_record(root: Path, header: str) -> set[str]:
-    """Return the signal files, or the segments' headers, that a WFDB header names (header(5): first word a line)."""
-    lines = (root / header).read_text(encoding="latin-1").splitlines()
-    lines = [line.split() for line in lines if line.strip() and not line.startswith("#")]
-    if not lines:
-        return set()
-    suffix = ".hea" if "/" in lines[0][0] else ""
-    return {str(PurePosixPath(header).with_name(words[0] + suffix)) for words in lines[1:] if "/" not in words[0]}
+def _parts_of_records(root: Path, headers: list[str]) -> set[str]:
+    """Return the signal files and the segments' headers that belong to WFDB headers, by name or by being named."""
+    parts: set[str] = set()
+    multi_segment: set[str] = set()  # never a segment of another one, nor of itself
+    for header in headers:
+        record, *named = _first_words(root / header)
+        parts |= {str(PurePosixPath(header).with_suffix(suffix)) for suffix in _SIGNAL_SUFFIXES}
+        suffix = ".hea" if "/" in record else ""
+        if suffix:
+            multi_segment.add(header)
+        parts |= {str(PurePosixPath(header).parent / (name + suffix)) for name in named if "/" not in name}
+    return parts - multi_segment
+
+
+def _first_words(header: Path) -> list[str]:
+    """Return the first word of each line but comments (header(5)); one empty word where there is none to be read."""
+    try:
+        lines = header.read_text(encoding="latin-1").splitlines()
+    except OSError:  # the reader will refuse it and say why
+        return [""]
+    return [line.split()[0] for line in lines if line.strip() and not line.startswith("#")] or [""]
 
 
 def _is_recording(root: Path, path: str) -> bool:
     suffix = PurePosixPath(path).suffix.lower()
     if suffix:
         return suffix in _SUFFIXES
-    with open(root / path, "rb") as stream:
-        return stream.read(_DICOM_MAGIC.stop)[_DICOM_MAGIC] == b"DICM"
+    try:
+        with open(root / path, "rb") as stream:
+            return stream.read(_DICOM_MAGIC.stop)[_DICOM_MAGIC] == b"DICM"
+    except OSError:  # the reader will refuse it and say why
+        return True
