@@ -1,7 +1,9 @@
 """Array files: what they are is told by arguments, a sidecar or the file itself, and never guessed."""
 
+import io
 import json
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 import lamae
 from lamae.errors import DataError, FormatError, MissingExtraError
+from lamae.studies import Study
 
 NUM_SAMPLES = 11
 LEADS = ["I", "aVF", "V5"]
@@ -87,7 +90,7 @@ def array_file(request, tmp_path, signal) -> Path:
     return path
 
 
-def check(study: lamae.studies.Study, signal: np.ndarray) -> None:
+def check(study: Study, signal: np.ndarray) -> None:
     assert list(study.views) == LEADS
     np.testing.assert_array_equal(np.stack([view.values for view in study.views.values()]), signal)
     assert {view.rate_hz for view in study.views.values()} == {250.0}
@@ -326,3 +329,26 @@ def test_csv_that_is_no_utf8(tmp_path):
     path.write_bytes("Ä,I\n1,2\n3,4\n".encode("latin-1"))
     with pytest.raises(FormatError, match="no UTF-8 text"):
         lamae.read(path, rate_hz=10, units="mV")
+
+
+def test_containers_that_promise_more_than_memory_holds(tmp_path: Path) -> None:
+    header = io.BytesIO()
+    shape = {"descr": "<f4", "fortran_order": False, "shape": (12, 10**11)}
+    np.lib.format.write_array_header_1_0(header, shape)
+    with zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as container:
+        container.writestr("x.npy", header.getvalue() + bytes(1009))
+    with pytest.raises(DataError, match=r"a\.npz: the \.npz file is damaged"):
+        lamae.read(tmp_path / "a.npz", **TOLD)
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", shape=(12, 10**11), dtype="f4", chunks=(12, 997))
+    with pytest.raises(DataError, match="the array 'x' unpacks to 4800000000000 bytes, more than the") as caught:
+        lamae.read(tmp_path / "a.h5", **TOLD)
+    assert caught.value.reason == "array-too-large"
+
+
+def test_an_archive_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    np.savez_compressed(tmp_path / "a.npz", ecg=np.zeros((3, 997), np.float32))
+    monkeypatch.setattr("lamae.readers.arrays.MAX_BYTES", 997)
+    with pytest.raises(DataError, match=r"the array 'ecg\.npy' unpacks to \d+ bytes, more than the 997 allowed"):
+        lamae.read(tmp_path / "a.npz", **TOLD)

@@ -37,6 +37,9 @@ from lamae.studies import Study
 Loaded = tuple[np.ndarray, ArrayDescription]
 """An array as the file holds it, and what the file says about it."""
 
+MAX_BYTES = 12 * 86_400 * 1000 * 4
+"""Most bytes that an array may unpack to: a day of 12 leads at 1000 Hz in float32."""
+
 _NUMPY_ERRORS = (ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError, tokenize.TokenError)
 _ZIP_ERRORS = (KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 
@@ -78,7 +81,8 @@ def read_array(
         DataError: With the reasons ``missing-leads``, ``missing-rate``, ``missing-units``, ``missing-array``,
             ``missing-column``, ``ambiguous-array``, ``ambiguous-layout``, ``wrong-layout``, ``wrong-shape``,
             ``wrong-type``, ``infinite-values``, ``contradiction``, ``wrong-rate``, ``unknown-unit``, ``unknown-lead``,
-            ``duplicated-lead``, ``no-leads``, ``no-samples``, ``missing-file`` or ``unreadable-file``.
+            ``duplicated-lead``, ``no-leads``, ``no-samples``, ``array-too-large``, ``missing-file`` or
+            ``unreadable-file``.
         MissingExtraError: The file is HDF5 and h5py is not installed.
     """
     with naming(path):
@@ -143,6 +147,8 @@ def _load_npz(path: str, asked: ArrayDescription) -> Loaded:
     with open(path, "rb") as file:
         try:
             with np.load(file, allow_pickle=False) as container:
+                for member in container.zip.infolist():
+                    _check_size(member.filename, member.file_size)
                 members = {name: container[name] for name in container.files}
         except (*_NUMPY_ERRORS, *_ZIP_ERRORS) as error:
             raise _damaged("the .npz file is damaged, or holds objects", error) from error
@@ -176,11 +182,21 @@ def _load_hdf5(path: str, asked: ArrayDescription) -> Loaded:
                 if key in DESCRIPTION_KEYS
             }
             told |= {key: datasets[key][()] for key in ("leads", "rate_hz", "units", "layout") if key in datasets}
+            _check_size(name, datasets[name].nbytes)
             return np.asarray(datasets[name][()]), _describe_members(told)
     except (OSError, KeyError, RuntimeError) as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise _damaged("the HDF5 file is damaged", error) from error
+
+
+def _check_size(name: str, num_bytes: int) -> None:
+    if num_bytes > MAX_BYTES:
+        raise DataError(
+            f"the array {name!r} unpacks to {num_bytes} bytes, more than the {MAX_BYTES} allowed: damaged, or to be "
+            "split into recordings of at most a day",
+            reason="array-too-large",
+        )
 
 
 def import_h5py() -> Any:
