@@ -1,12 +1,15 @@
 """The page: whole, closed in itself, honest about simulation, silent about people."""
 
+import errno
 import json
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from report_fakes import LABELS, write_demo, write_result, write_run
 
+from lamae.errors import ConfigError
 from lamae.report import write_report
 from lamae.report.page import render
 from lamae.report.results import LABELS_IN_CHART
@@ -208,3 +211,22 @@ def test_unknown_pretraining_patients_are_a_warning(tmp_path):
     content["leak"] = {"checked": False, "allowed": True}
     (folder / "result.json").write_text(json.dumps(content))
     assert "whether tested patients were pretrained on is not known" in render([folder])
+
+
+def test_a_folder_in_the_place_of_the_page(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"is a folder; give the name of the HTML file to write"):
+        write_report([tmp_path], tmp_path)
+
+
+def test_a_full_disk_keeps_the_page_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run = write_run(tmp_path / "run")
+    out = tmp_path / "pages" / "report.html"
+    before = write_report([run], out).read_bytes()
+    monkeypatch.setattr("lamae.pack.files.os.fsync", full)
+    with pytest.raises(OSError, match=r"the disk is full; nothing half-written is kept.*report\.html"):
+        write_report([run], out, title="Another")
+    assert out.read_bytes() == before
+    assert list(out.parent.iterdir()) == [out]

@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import errno
 import hashlib
 import json
 from collections import defaultdict
@@ -283,3 +284,15 @@ def test_folder_that_is_not_empty_is_refused(tmp_path: Path) -> None:
 def test_numbers_out_of_range_are_refused(tmp_path: Path, num_studies: int, seed: int, workers: int) -> None:
     with pytest.raises(ConfigError, match="must be at least 1 and seed at least 0"):
         simulate_ecg_cohort(tmp_path / "x", num_studies=num_studies, seed=seed, workers=workers, progress=False)
+
+
+def test_a_full_disk_leaves_no_half_cohort(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("lamae.simulate.cohort.write_tables", full)
+    with pytest.raises(OSError, match=r"the disk is full; nothing half-written is kept.*cohort'"):
+        simulate_ecg_cohort(tmp_path / "cohort", num_studies=3, seed=0, workers=1, progress=False)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    assert simulate_ecg_cohort(tmp_path / "cohort", num_studies=3, seed=0, workers=1, progress=False).num_studies == 3

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 from lamae._version import __version__
 from lamae.checkpoint import CheckpointMeta, find_checkpoint, read_meta
 from lamae.embedder import Embedder, load
-from lamae.errors import DataError
+from lamae.errors import ConfigError, DataError
 from lamae.evals.features import check_preprocessing
 from lamae.evals.settings import Progress, silent
 from lamae.models import Readout
 from lamae.pack import Pack
-from lamae.pack.files import TEMPORARY_MARK, write_atomically
+from lamae.pack.files import TEMPORARY_MARK, naming_full_disk, write_atomically
 from lamae.readers import read
 from lamae.splits import PROJECT_SALT
 from lamae.studies import PreparedStudy
@@ -89,24 +89,29 @@ def embed(
 
     Raises:
         CheckpointError: There is no whole checkpoint.
-        ConfigError: A pack was prepared differently, or the model has no such read-out.
+        ConfigError: A pack was prepared differently, the model has no such read-out, or ``out`` is a folder.
         DataError: No input could be embedded, or a pack is damaged.
+        OSError: Writing failed; nothing half-written is left behind.
     """
+    if Path(out).is_dir():
+        raise ConfigError(f"{out}: is a folder; give the name of the Parquet file to write")
     embedder, meta, out = load(run, device=device), read_meta(find_checkpoint(run)), Path(out)
     rejected: list[dict[str, str]] = []
     temporary = out.with_name(f"{out.name}{TEMPORARY_MARK}{os.getpid()}")
     out.parent.mkdir(parents=True, exist_ok=True)
     num_studies, width, writer = 0, 0, None
     try:
-        for ids, sources, vectors in _vectors(embedder, meta, inputs, readout, batch_size, rejected, progress):
-            table = _table(ids, sources, vectors, hash_ids=hash_ids)
-            if writer is None:
-                writer = pq.ParquetWriter(temporary, _described(table.schema, embedder, readout), compression="zstd")
-            writer.write_table(table.replace_schema_metadata(writer.schema.metadata))
-            num_studies, width = num_studies + len(vectors), vectors.shape[1]
-        if writer is not None:
-            writer.close()
-            os.replace(temporary, out)
+        with naming_full_disk(out):
+            for ids, sources, vectors in _vectors(embedder, meta, inputs, readout, batch_size, rejected, progress):
+                table = _table(ids, sources, vectors, hash_ids=hash_ids)
+                if writer is None:
+                    schema = _described(table.schema, embedder, readout)
+                    writer = pq.ParquetWriter(temporary, schema, compression="zstd")
+                writer.write_table(table.replace_schema_metadata(writer.schema.metadata))
+                num_studies, width = num_studies + len(vectors), vectors.shape[1]
+            if writer is not None:
+                writer.close()
+                os.replace(temporary, out)
     finally:
         temporary.unlink(missing_ok=True)
     reasons = dict(Counter(row["reason"] for row in rejected).most_common())

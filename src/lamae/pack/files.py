@@ -3,6 +3,8 @@
 import errno
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,22 +19,32 @@ def write_atomically(path: Path, content: bytes | memoryview | pa.Buffer) -> Non
         OSError: Writing failed; nothing is left behind. A full disk says so and what to do.
     """
     temporary = path.with_name(f"{path.name}{TEMPORARY_MARK}{os.getpid()}")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OSError(
-                error.errno,
-                "the disk is full; nothing half-written is kept: make room and run the same command again",
-                str(path),
-            ) from error
-        raise
+    with naming_full_disk(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
     _sync_folder(path.parent)
+
+
+@contextmanager
+def naming_full_disk(path: Path) -> Iterator[None]:
+    """Say of a full disk what was being written and what to do; the block leaves nothing half-written behind."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            error.errno,
+            "the disk is full; nothing half-written is kept: make room and run the same command again",
+            str(path),
+        ) from error
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,6 +1,5 @@
 """Put the page together and write it as one file without any link to the outside."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +7,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from lamae._version import __version__
+from lamae.errors import ConfigError
+from lamae.pack.files import write_atomically
 from lamae.report.folders import read_folders
 from lamae.report.pretraining import cards_of, make_curves, make_sections
 from lamae.report.results import Task, make_tasks
@@ -32,13 +33,15 @@ def write_report(inputs: Sequence[Path], out: Path, *, title: str | None = None)
     Raises:
         DataError: There is no input, or a folder is neither a RUN nor a RESULT.
         FormatError: A file is damaged, lacks what it must hold, or has an unknown format version.
+        ConfigError: ``out`` is a folder.
+        OSError: Writing failed; nothing half-written is left behind.
     """
     out = Path(out)
+    if out.is_dir():
+        raise ConfigError(f"{out}: is a folder; give the name of the HTML file to write, such as {out / 'report.html'}")
     page = render(inputs, title=title)
     out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(f".{out.name}.partial")
-    partial.write_text(page, encoding="utf-8")
-    os.replace(partial, out)
+    write_atomically(out, page.encode())
     return out
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from lamae.errors import ConfigError
+from lamae.pack.files import naming_full_disk
 from lamae.simulate import cart
 from lamae.simulate.ecg import record
 from lamae.simulate.mimic_layout import DATA_SET_FOLDER, MIMIC_LEADS, record_path, write_record, write_tables
@@ -71,6 +72,7 @@ def simulate_ecg_cohort(
 
     Raises:
         ConfigError: A number is out of range, or the folder is not empty.
+        OSError: Writing failed; nothing half-written is left behind.
     """
     out = Path(out)
     if num_studies < 1 or seed < 0 or workers < 1:
@@ -84,21 +86,12 @@ def simulate_ecg_cohort(
     building = out.with_name(f".{out.name}.partial")
     shutil.rmtree(building, ignore_errors=True)
     building.mkdir(parents=True)
-    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
-    for part in _in_parallel(building, seed, counts, workers, progress):
-        for name in _TABLES:
-            rows[name] += part[name]
-    _write_truth(building / "truth.parquet", rows["truth"])
-    write_tables(building, rows)
-    about = {
-        "simulator_version": SIMULATOR_VERSION,
-        "seed": seed,
-        "num_studies": num_studies,
-        "num_patients": len(counts),
-        "layout": "MIMIC-IV-ECG 1.0 with Ext-ICD 1.0.1",
-        "note": "Simulated data: no record of this folder comes from a person.",
-    }
-    (building / "lamae_simulation.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+    try:
+        with naming_full_disk(out):
+            _write_cohort(building, seed, counts, workers, progress)
+    except OSError:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
     if out.exists():
         out.rmdir()
     building.rename(out)
@@ -110,6 +103,25 @@ def simulate_ecg_cohort(
         simulator_version=SIMULATOR_VERSION,
         seconds=time.monotonic() - start,
     )
+
+
+def _write_cohort(root: Path, seed: int, counts: np.ndarray, workers: int, progress: bool) -> None:
+    """Write records, tables, truth, and what the folder says of itself."""
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
+    for part in _in_parallel(root, seed, counts, workers, progress):
+        for name in _TABLES:
+            rows[name] += part[name]
+    _write_truth(root / "truth.parquet", rows["truth"])
+    write_tables(root, rows)
+    about = {
+        "simulator_version": SIMULATOR_VERSION,
+        "seed": seed,
+        "num_studies": int(counts[:, 1].sum()),
+        "num_patients": len(counts),
+        "layout": "MIMIC-IV-ECG 1.0 with Ext-ICD 1.0.1",
+        "note": "Simulated data: no record of this folder comes from a person.",
+    }
+    (root / "lamae_simulation.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
 
 
 def _ecgs_by_patient(num_studies: int, seed: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Embeddings of packs and files: the same vectors either way, bad files listed, ids as asked."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -110,3 +111,23 @@ def test_a_pack_in_several_batches(tmp_path: Path):
     summary = embed(full, [pack.path], tmp_path / "out.parquet", batch_size=17)
     assert summary.num_studies == len(studies) == len(pack)
     np.testing.assert_allclose(vectors(tmp_path / "out.parquet"), extract(full, pack).values, atol=1e-4)
+
+
+def test_a_folder_in_the_place_of_the_file(run: Path, files: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is a folder; give the name of the Parquet file to write"):
+        embed(run, files, tmp_path)
+
+
+def test_a_full_disk_keeps_the_embeddings_before(
+    run: Path, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(writer: pq.ParquetWriter, table: pa.Table) -> None:
+        raise OSError(errno.ENOSPC, "Error writing bytes to file")
+
+    out = embed(run, files[:1], tmp_path / "e.parquet").out
+    before = out.read_bytes()
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
+    with pytest.raises(OSError, match=r"the disk is full; nothing half-written is kept.*e\.parquet"):
+        embed(run, files, out)
+    assert out.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [out]
