@@ -320,3 +320,15 @@ def test_voltages_of_no_heart_are_refused_before_they_overflow(height_mv):
     with pytest.raises(DataError, match="mV are no ECG; the unit or gain is wrong") as caught:
         preprocess(make_study({"I": values}), EcgPreprocessing())
     assert caught.value.reason == "implausible-values"
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ({"rate_hz": 1e9}, r"rate_hz must be at most 50000, found 1e\+09"),
+        ({"duration_s": 1e6}, r"duration_s must be at most 86400, found 1e\+06"),
+    ],
+)
+def test_a_length_that_no_memory_holds(setting, words):
+    with pytest.raises(ConfigError, match=words):
+        replace(PLAIN, **setting)

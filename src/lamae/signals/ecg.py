@@ -10,14 +10,14 @@ from lamae.signals.filters import bandpass, notch, rational_ratio, resample
 from lamae.signals.gaps import bridge, longer_than, resample_mask
 from lamae.signals.lead_identity import check_leads, repair
 from lamae.signals.quality import lead_faults
-from lamae.signals.settings import EcgPreprocessing
+from lamae.signals.settings import HIGHEST_RATE_HZ, EcgPreprocessing
 from lamae.studies import MISSING_CODE, PreparedStudy, Study
 
 _LARGEST_INTEGER = 32767
 _LARGEST_MV = 1e6
 """A kilovolt: beyond it the unit is wrong or the file is damaged, and filters in float32 would overflow."""
 
-_LOWEST_RATE_HZ, _HIGHEST_RATE_HZ = 50.0, 50_000.0
+_LOWEST_RATE_HZ = 50.0
 
 
 @dataclass(frozen=True)
@@ -71,10 +71,10 @@ def _groups_of_one_form(study: Study, config: EcgPreprocessing) -> list[list[str
                 f"found {view.values.shape} {view.values.dtype}",
                 reason="not-an-ecg",
             )
-        if not _LOWEST_RATE_HZ <= view.rate_hz <= _HIGHEST_RATE_HZ:
+        if not _LOWEST_RATE_HZ <= view.rate_hz <= HIGHEST_RATE_HZ:
             raise DataError(
                 f"study {study.study_id}, lead {name}: {view.rate_hz:g} samples a second are not an ECG "
-                f"(expected {_LOWEST_RATE_HZ:g} to {_HIGHEST_RATE_HZ:g}); check the file's rate",
+                f"(expected {_LOWEST_RATE_HZ:g} to {HIGHEST_RATE_HZ:g}); check the file's rate",
                 reason="wrong-rate",
             )
         groups.setdefault((view.rate_hz, view.num_samples), []).append(name)

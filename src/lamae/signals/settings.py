@@ -6,6 +6,12 @@ from typing import Literal
 from lamae.errors import ConfigError
 from lamae.studies import LEADS, OTHER_LEADS
 
+HIGHEST_RATE_HZ = 50_000.0
+"""No ECG has more samples a second, and none is resampled to more."""
+
+LONGEST_S = 86_400.0
+"""Longest duration of a prepared lead: a day."""
+
 Policy = Literal["flag", "drop-lead", "reject"]
 """What happens to a lead with a fault: kept with a flag, left out, or the whole study refused."""
 
@@ -65,6 +71,8 @@ class EcgPreprocessing:
     def __post_init__(self) -> None:
         for name in ("rate_hz", "duration_s", "min_duration_s", "saturated_fraction", "out_of_range_mv"):
             _check(getattr(self, name) > 0, f"{name} must be above 0, found {getattr(self, name)}")
+        _check(self.rate_hz <= HIGHEST_RATE_HZ, f"rate_hz must be at most {HIGHEST_RATE_HZ:g}, found {self.rate_hz:g}")
+        _check(self.duration_s <= LONGEST_S, f"duration_s must be at most {LONGEST_S:g}, found {self.duration_s:g}")
         _check(self.resolution_mv > 0, f"resolution_mv must be above 0, found {self.resolution_mv}")
         _check(self.num_samples > 0, f"{self.duration_s} s at {self.rate_hz} Hz are no samples")
         _check(self.min_duration_s <= self.duration_s, "min_duration_s must not exceed duration_s")
