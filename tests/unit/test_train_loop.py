@@ -245,7 +245,7 @@ def test_without_validation_studies_and_latent_attention(tmp_path, pack):
         ({"data__train_splits": ["training"]}, r"no studies are left in the split .*train \(24\)"),
         ({"data__views": ["V9"]}, "the model does not know the views V9"),
         ({"optim__batch_size": 2, "optim__accumulation": 3}, "a batch of 2 studies cannot be cut into"),
-        ({"model__streams__ecg__grid": [90]}, r"the model was made for 1 channels of \(90,\), found 1 of \(110,\)"),
+        ({"model__streams__ecg__grid": [90]}, "110 samples a lead .* but the model takes 90"),
         ({"device": "warp"}, "device 'warp' is unknown: expected auto, cpu, cuda"),
     ],
 )
@@ -267,3 +267,11 @@ def test_tensorboard(tmp_path, pack):
     pytest.importorskip("tensorboard")
     pretrain(fake_config(optim__steps=4, tensorboard=True), [pack], tmp_path / "run", progress=False)
     assert len(os.listdir(tmp_path / "run" / "tensorboard")) == 1
+
+
+def test_a_pack_of_another_length_than_the_model_takes(tmp_path, pack):
+    config = fake_config(model__streams__ecg__grid="[100]")
+    words = r"110 samples a lead \(20 Hz x 5\.5 s\), but the model takes 100: prepare the data with --rate-hz 18\.1818"
+    with pytest.raises(ConfigError, match=words):
+        pretrain(config, [pack], tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()

@@ -149,7 +149,10 @@ def check_agreement(packs: Sequence[Pack]) -> None:
         differing = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
         if differing:
             listed = "; ".join(f"{key}: {ours.get(key)!r} and {theirs.get(key)!r}" for key in differing)
-            raise ConfigError(f"{first.path} and {other.path} were prepared differently, so cannot be joined: {listed}")
+            raise ConfigError(
+                f"{first.path} and {other.path} were prepared differently, so cannot be joined: {listed}. Prepare one "
+                "of them again with the settings of the other"
+            )
 
 
 def to_instances(gathered: Gathered, view_names: tuple[str, ...]) -> Instances:

@@ -134,12 +134,25 @@ def _datasets(config: PretrainConfig, packs: Sequence[Pack]) -> tuple[PackDatase
         min_views=data.min_views,
         seed=config.seed,
     )
+    _check_samples(packs[0], config.model.streams[modality].grid)
     found = {
         name for pack in packs if "split" in pack.studies.column_names for name in pack.studies["split"].to_pylist()
     }
     if not found.intersection(data.validation_splits):
         return training, None
     return training, PackDataset(packs, view_names=view_names, split=data.validation_splits, views=data.views)
+
+
+def _check_samples(pack: Pack, grid: tuple[int, ...]) -> None:
+    """Check that the studies of a pack are as long as the model takes them."""
+    found = pack.study(0).values.shape[1:] if len(pack) else grid
+    if found != grid:
+        duration_s = found[0] / pack.info.rate_hz
+        raise ConfigError(
+            f"{pack.path}: {found[0]} samples a lead ({pack.info.rate_hz:g} Hz x {duration_s:g} s), but the model "
+            f"takes {grid[0]}: prepare the data with --rate-hz {grid[0] / duration_s:g} (or another --duration-s), or "
+            f"change model.streams.{pack.info.modality}.grid to [{found[0]}]"
+        )
 
 
 class _Run:
