@@ -48,11 +48,12 @@ def assign_splits(
     return names[inverse]
 
 
-def check_disjoint(table: pa.Table) -> None:
+def check_disjoint(table: pa.Table, *, where: object = "the table of studies") -> None:
     """Check that no patient of a table of studies is in two splits.
 
     Args:
         table: With the columns ``patient_key`` and ``split``; studies without a split are left aside.
+        where: The file or folder it comes from, for the message.
 
     Raises:
         DataError: Some patients are in several splits; the message says how many, not who.
@@ -62,8 +63,8 @@ def check_disjoint(table: pa.Table) -> None:
     several = pc.sum(pc.greater(counts["split_count_distinct"], 1)).as_py() or 0
     if several:
         raise DataError(
-            f"{several} of {len(counts)} patients have studies in several splits: put all studies of a patient in one "
-            "split, or leave the split out and let it be drawn by patient",
+            f"{where}: {several} of {len(counts)} patients have studies in several splits: put all studies of a "
+            "patient in one split, or leave the split out and let it be drawn by patient",
             reason="patient-in-two-splits",
         )
 

@@ -251,7 +251,7 @@ def test_partial_download(root):
 
 
 def test_without_a_record_list(tmp_path):
-    with pytest.raises(DataError, match=r"record_list\.csv: no such file, but this data set needs it"):
+    with pytest.raises(DataError, match=r"record_list\.csv: there is no such file, but this data set needs the table"):
         open_cohort("mimic-iv-ecg", tmp_path).table()
 
 

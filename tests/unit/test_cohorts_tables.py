@@ -49,7 +49,7 @@ def test_options_may_be_text_as_on_the_command_line(tmp_path):
 def test_missing_folders_and_tables_are_named(tmp_path):
     with pytest.raises(DataError, match="nowhere: no such folder"):
         open_cohort("ptb-xl", tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"none\.csv: no such file"):
+    with pytest.raises(DataError, match=r"none\.csv: there is no such file"):
         open_cohort("folder", tmp_path, labels=tmp_path / "none.csv")
 
 
@@ -93,7 +93,7 @@ def test_unreadable_tables(tmp_path, content, message):
 
 
 def test_a_missing_table(tmp_path):
-    with pytest.raises(DataError, match=r"a\.csv: no such file, but this data set needs it"):
+    with pytest.raises(DataError, match=r"a\.csv: there is no such file, but this data set needs the table"):
         read_csv(tmp_path / "a.csv", {"id": TEXT})
 
 

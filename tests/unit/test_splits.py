@@ -65,8 +65,8 @@ def test_a_patient_in_two_splits_is_refused_without_being_named():
     table = pa.table(
         {"patient_key": ["x:secret", "x:secret", "x:b", "x:c"], "split": ["train", "test", "test", "train"]}
     )
-    with pytest.raises(DataError, match="1 of 3 patients have studies in several splits") as caught:
-        check_disjoint(table)
+    with pytest.raises(DataError, match=r"labels\.csv: 1 of 3 patients have studies in several splits") as caught:
+        check_disjoint(table, where="labels.csv")
     assert "secret" not in str(caught.value)
     assert caught.value.reason == "patient-in-two-splits"
 

@@ -83,7 +83,8 @@ def csv_columns(path: Path) -> list[str]:
         DataError: There is no such file, it is empty, or it is no text.
     """
     if not path.is_file():
-        raise DataError(f"{path}: no such file, but this data set needs it", reason="missing-file")
+        found = "it is a folder" if path.is_dir() else "there is no such file"
+        raise DataError(f"{path}: {found}, but this data set needs the table; correct the path", reason="missing-file")
     try:
         with pa.input_stream(str(path), compression="detect") as stream:
             line = stream.read(1 << 16).split(b"\n", 1)[0].decode("utf-8-sig")
@@ -163,7 +164,7 @@ def studies_table(columns: Mapping[str, Any], *, where: Path, notes: Mapping[str
     table = pa.table({name: _typed(name, columns[name], where) for name in ordered})
     _check_unique(table["study_id"], where)
     if "split" in table.column_names:
-        check_disjoint(table)
+        check_disjoint(table, where=where)
     return with_notes(table, notes or {})
 
 

@@ -143,7 +143,9 @@ def _by_split(pack: Pack) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         raise DataError(
             f"{pack.path}: the studies have no split; prepare them with one, or give folds", reason="no-split"
         )
-    check_disjoint(pa.table({"patient_key": patient_keys(pack), "split": pack.studies.column("split")}))
+    check_disjoint(
+        pa.table({"patient_key": patient_keys(pack), "split": pack.studies.column("split")}), where=pack.path
+    )
     split = np.array(pack.studies.column("split").to_pylist(), dtype=object)
     train, validation, test = (np.flatnonzero(split == name) for name in SPLITS)
     return [(train, validation, test)]

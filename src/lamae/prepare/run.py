@@ -98,7 +98,7 @@ def _check_table(table: pa.Table, cohort: str) -> None:
             f"cohort {cohort}: {num_repeated} study ids occur more than once in its table", reason="duplicated-study"
         )
     if {"patient_key", "split"} <= set(table.column_names):
-        check_disjoint(table)
+        check_disjoint(table, where=f"cohort {cohort}")
 
 
 def _plan(table: pa.Table, pack: Path, shard_size: int) -> tuple[Iterable[ShardTask], int]:
