@@ -1,6 +1,8 @@
 """The verbs one after another on a small simulated cohort, as a user would type them, and the errors users meet."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -154,3 +156,24 @@ def test_a_verb_without_settings_refuses_them(capsys: pytest.CaptureFixture[str]
     with pytest.raises(SystemExit):
         main(["verify", "pack", "--optim.lr", "1"])
     assert "unrecognized arguments" in capsys.readouterr().err
+
+
+def test_damaged_and_unfinished_folders_are_described_as_such(lamae: Lamae, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{")
+    assert "run.json: this is not valid JSON" in lamae("describe", tmp_path / "run", status=2)
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "prepare.json").write_text("{}")
+    assert "this pack is not finished; run the same `prepare` again" in lamae("describe", tmp_path / "pack", status=2)
+
+
+def test_probing_a_run_that_is_not_there(work: Path, lamae: Lamae, tmp_path: Path) -> None:
+    words = ["--data", work / "pack", *JUDGED, "--out", tmp_path / "result"]
+    assert "absent: no such folder; give the folder of a run" in lamae("probe", tmp_path / "absent", *words, status=2)
+
+
+def test_a_reader_that_has_seen_enough_is_no_error() -> None:
+    command = f"'{sys.executable}' -m lamae describe ecg-lamae-tiny | true; exit ${{PIPESTATUS[0]}}"
+    told = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert told.returncode in (0, 141)
+    assert told.stderr == ""

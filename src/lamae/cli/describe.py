@@ -1,7 +1,6 @@
 """`lamae verify PACK` and `lamae describe PACK|RUN|RECIPE`."""
 
 import argparse
-import json
 from collections import Counter
 from pathlib import Path
 
@@ -36,11 +35,17 @@ def run_describe(arguments: argparse.Namespace) -> None:
     if (folder / "pack.json").is_file():
         print(describe_pack(folder))
     elif (folder / "run.json").is_file():
-        print(_as_lines(json.loads((folder / "run.json").read_text(encoding="utf-8"))))
+        from lamae.report.folders import read_run_info
+
+        print(_as_lines(read_run_info(folder)))
     elif (folder / "result.json").is_file():
         from lamae.evals import read_result
 
         print(read_result(folder))
+    elif (folder / "prepare.json").is_file():
+        raise DataError(
+            f"{folder}: this pack is not finished; run the same `prepare` again and it goes on where it was"
+        )
     elif folder.exists():
         raise DataError(f"{folder}: neither a pack (pack.json), nor a run (run.json), nor a result (result.json)")
     else:

@@ -11,7 +11,7 @@ from lamae.cli import adapt, demo, describe, embed, prepare, pretrain, report, s
 from lamae.errors import CheckpointError, ConfigError, DataError, MissingExtraError
 
 VERBS = (demo, simulate, prepare, describe, pretrain, adapt, embed, report)
-USER_ERROR, INTERRUPTED = 2, 130
+USER_ERROR, INTERRUPTED, CLOSED_PIPE = 2, 130, 141
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,6 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("lamae: interrupted; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
+    except BrokenPipeError:  # whoever read our output has seen enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
     except (DataError, ConfigError, CheckpointError, MissingExtraError, OSError) as error:
         if os.environ.get("LAMAE_DEBUG"):
             raise

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from lamae.errors import DataError
+from lamae.errors import CheckpointError, DataError
 from lamae.evals.features import run_folder
 from lamae.evals.task import Task
 
@@ -22,6 +22,7 @@ def check_pretraining(run: str | Path, task: Task, *, allow: bool) -> dict[str, 
         The counts of tested patients and records that were pretrained on, for the result.
 
     Raises:
+        CheckpointError: There is no such run.
         DataError: There are any, or the run does not say whom it was trained on, and ``allow`` is false.
     """
     folder = run_folder(run)
@@ -29,6 +30,8 @@ def check_pretraining(run: str | Path, task: Task, *, allow: bool) -> dict[str, 
     if file is None or not file.is_file():
         if allow:
             return {"checked": False, "allowed": True}
+        if not Path(run).exists():
+            raise CheckpointError(f"{run}: no such folder; give the folder of a run that `lamae pretrain` wrote")
         raise DataError(
             f"{run}: no {PATIENTS_FILE}, so nobody can tell whether the tested patients were pretrained on: give the "
             "run's own folder, or set allow_leak to test all the same (the result will say so)",

@@ -109,7 +109,7 @@ def read_folders(inputs: Sequence[Path]) -> tuple[list[Run], list[Result]]:
 
 def read_run(folder: Path) -> Run:
     """Read a RUN folder: ``run.json`` and ``config.yaml`` must be there, metrics and examples may be absent."""
-    info = _read_json(folder / "run.json", RUN_FORMAT, _RUN_KEYS)
+    info = read_run_info(folder)
     examples = folder / "examples"
     return Run(
         info=info,
@@ -118,6 +118,11 @@ def read_run(folder: Path) -> Run:
         reconstructions=tuple(map(_read_reconstruction, sorted(examples.glob("reconstruction*.npz")))),
         attention=_read_attention(examples / "attention.npz"),
     )
+
+
+def read_run_info(folder: Path) -> dict[str, Any]:
+    """Read ``run.json``: what a run says about itself."""
+    return _read_json(folder / "run.json", RUN_FORMAT, _RUN_KEYS)
 
 
 def read_result(folder: Path) -> Result:
