@@ -210,3 +210,15 @@ def test_other_faults_of_writing_leave_nothing_behind_either(tmp_path, monkeypat
     with pytest.raises(OSError, match="Input/output error"):
         write_atomically(tmp_path / "file", b"content")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_that_is_no_parquet(path):
+    file = path / "studies.parquet"
+    content = file.read_bytes()
+    file.write_bytes(bytes(len(content)))
+    with pytest.raises(FormatError, match=r"studies\.parquet: not a readable Parquet file; `lamae verify` lists"):
+        Pack.open(path)
+    assert verify(path) == ["studies.parquet: the content is not what was written (its hash differs)"]
+    file.write_bytes(bytes(byte ^ 0xFF for byte in content[:-400]) + content[-400:])
+    with pytest.raises(FormatError, match="not a readable Parquet file"):
+        _ = Pack.open(path).studies

@@ -307,3 +307,10 @@ def test_on_a_terminal_a_bar_shows_rate_and_refusals(tmp_path, monkeypatch, caps
     shown = capsys.readouterr().err
     assert "4/4" in shown
     assert "1 refused" in shown
+
+
+def test_damaged_settings_of_a_begun_pack(tmp_path):
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "pack" / "prepare.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"prepare\.json: not readable as JSON .*choose another folder"):
+        run(Recipes(("1",)), tmp_path / "pack")

@@ -1,7 +1,8 @@
 """Reading a pack: whole studies, or many rows at once as one array."""
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -40,6 +41,18 @@ class Gathered:
     has_missing: bool
 
 
+@contextmanager
+def _naming_damage(table: Path) -> Iterator[None]:
+    """Say which table of a pack cannot be read, without what Arrow says, which may quote its content."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        raise FormatError(
+            f"{table}: not a readable Parquet file; `lamae verify` lists what is damaged, then prepare the pack again",
+            reason="damaged-pack",
+        ) from error
+
+
 class Pack:
     """A prepared data set on disk, memory-mapped; open it with :meth:`Pack.open`.
 
@@ -67,7 +80,8 @@ class Pack:
         info = read_info(path)
         for file in (*info.tables, *info.shards):
             _check_size(path / file.file, file.bytes)
-        num_rows = pq.read_metadata(path / STUDIES_FILE).num_rows
+        with _naming_damage(path / STUDIES_FILE):
+            num_rows = pq.read_metadata(path / STUDIES_FILE).num_rows
         if not num_rows == info.num_studies == sum(shard.rows for shard in info.shards):
             raise FormatError(
                 f"{path}: pack.json counts {info.num_studies} studies, its shards "
@@ -85,7 +99,8 @@ class Pack:
     @cached_property
     def studies(self) -> pa.Table:
         """The table of studies; its rows are the studies in order."""
-        return pq.read_table(self.path / STUDIES_FILE)
+        with _naming_damage(self.path / STUDIES_FILE):
+            return pq.read_table(self.path / STUDIES_FILE)
 
     def study_id(self, index: int) -> str:
         """Return the identifier of a study."""

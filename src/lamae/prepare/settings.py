@@ -59,7 +59,10 @@ def check_same(pack: Path, settings: dict[str, Any]) -> None:
     file = pack / SETTINGS_FILE
     if not file.exists():
         raise ConfigError(f"{pack}: is not empty and holds no pack begun by `prepare`; choose another folder")
-    begun = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        begun = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{file}: not readable as JSON ({error}); choose another folder, or remove it") from error
     begun.pop("lamae_version", None)
     if differences := difference(begun, settings):
         table = "; studies_hash is that of the cohort's table: files, codes, labels, splits"
