@@ -6,7 +6,7 @@ from torch import nn
 
 from lamae.errors import ConfigError
 from lamae.nn.attention import LONGEST_MATMUL, SelfAttention, attend, attention_weights, choose_kernel
-from lamae.nn.transformer import Block, Transformer, TransformerConfig, initialise
+from lamae.nn.transformer import Block, Transformer, TransformerConfig, initialise, initialise_mimetic
 
 
 def qkv(*, num_queries=7, num_keys=11, dtype=torch.float32):
@@ -145,3 +145,18 @@ def test_initialisation_is_xavier_uniform_and_repeatable():
 def test_bad_sizes_are_refused(changes, words):
     with pytest.raises(ConfigError, match=words):
         TransformerConfig(**({"dim": 15, "depth": 1, "num_heads": 3} | changes))
+
+
+def test_mimetic_attention_begins_with_the_most_similar_token():
+    layer = SelfAttention(dim=32, num_heads=2, kernel="sdpa")
+    initialise_mimetic(layer, generator=torch.Generator().manual_seed(3))
+    tokens = 4 * torch.nn.functional.normalize(
+        torch.randn(1, 7, 32, generator=torch.Generator().manual_seed(5)), dim=-1
+    )
+    tokens[0, 6] = tokens[0, 2]
+    weights = layer.weights(tokens).mean(dim=1)[0]
+    assert weights.argmax(dim=1)[:2].tolist() == [0, 1]
+    assert set(weights[2].topk(2).indices.tolist()) == {2, 6}
+    weight = layer.qkv.weight
+    torch.testing.assert_close(weight[:32], weight[32:64])
+    torch.testing.assert_close(layer.out.weight, 0.7 * weight[64:].T)

@@ -35,3 +35,10 @@ def test_all_rows_differ_and_what_is_left_over_is_zero(counts, dim):
 def test_too_narrow_is_refused():
     with pytest.raises(ConfigError, match="at least 6, found 5"):
         sincos_positions((2, 3, 5), 5)
+
+
+def test_wavelengths_of_the_grid():
+    table = sincos_positions((9,), 4, wavelengths=(4.0, 16.0))  # 4 patches, and 8: half way in equal ratios
+    torch.testing.assert_close(table[4, [0, 2]], table[0, [0, 2]], atol=1e-6, rtol=0)
+    torch.testing.assert_close(table[8], table[0], atol=1e-6, rtol=0)
+    assert table[4, 3] == pytest.approx(-1.0)

@@ -41,7 +41,7 @@ def test_a_recipe_is_whole(name):
 def test_controls_are_matched(size):
     ours, control = recipes.get(f"ecg-lamae-{size}"), recipes.get(f"ecg-independent-{size}")
     keys = {line.split(":")[0] for line in difference(ours, control)}
-    assert keys == {"model.encoder.depth", "model.latent.depth", "model.decoder_context"}
+    assert keys == {"model.encoder.depth", "model.latent.depth"}
     depths = [recipe.model.encoder.depth + recipe.model.latent.depth for recipe in (ours, control)]
     assert depths[0] == depths[1]
     assert num_parameters(f"ecg-lamae-{size}") == pytest.approx(num_parameters(f"ecg-independent-{size}"), rel=0.02)
@@ -53,6 +53,7 @@ def test_the_paper_recipe_holds_what_the_paper_states():
     assert config.model.decoder_context == "none"
     assert config.model.mask.strategy == "random"
     assert config.model.mask.latent_ratio > 0
+    assert config.model.initialisation == "mae"
     assert config.readout == "cls"
 
 

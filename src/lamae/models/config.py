@@ -10,6 +10,7 @@ from lamae.nn.attention import AttentionKernel
 from lamae.nn.masks import MaskConfig
 from lamae.nn.normalise import Normalisation
 from lamae.nn.patches import patch_grid
+from lamae.nn.positions import MAE_WAVELENGTHS
 from lamae.nn.transformer import TransformerConfig
 
 
@@ -72,6 +73,10 @@ class MaskedAutoencoderConfig:
         decoder_context: What the decoder of an instance sees of the rest of its study: nothing (the papers), its CLS
             token, or its CLS token and the mean token of each view.
         target: ``"patch-normalised"``: each patch by its own mean and standard deviation; ``"raw"``: as normalised.
+        position_wavelengths: Shortest and longest wavelength of the positions, in patches; MAE's by default.
+        initialisation: ``"mae"``: Xavier-uniform as in MAE. ``"mimetic"``: attention begins as attention to similar
+            tokens, such as neighbours in time, see `lamae.nn.transformer.initialise_mimetic`; the first predictions
+            are near 0. Short trainings leave the plateau at which nothing but a patch's mean is known much sooner.
         attention_kernel: See `lamae.nn.attention.choose_kernel`.
         mask: What is hidden in pretraining.
 
@@ -87,6 +92,8 @@ class MaskedAutoencoderConfig:
     instance_cls: bool = False
     decoder_context: Literal["none", "cls", "summaries"] = "none"
     target: Literal["raw", "patch-normalised"] = "patch-normalised"
+    position_wavelengths: tuple[float, float] = MAE_WAVELENGTHS
+    initialisation: Literal["mae", "mimetic"] = "mae"
     attention_kernel: AttentionKernel = "auto"
     mask: MaskConfig = field(default_factory=MaskConfig)
 
@@ -95,6 +102,12 @@ class MaskedAutoencoderConfig:
             raise ConfigError("streams is empty: a model needs at least one stream")
         if any("." in name or not name for name in self.streams):
             raise ConfigError(f"names of streams must be non-empty and without dots, found {list(self.streams)}")
+        shortest, longest = self.position_wavelengths
+        if not 2 < shortest < longest:
+            raise ConfigError(
+                "position_wavelengths must be two rising numbers above 2 patches, found "
+                f"{self.position_wavelengths}: shorter ones cannot be told from longer ones on a grid of patches"
+            )
         if self.encoder.depth < 1:
             raise ConfigError(f"encoder.depth must be at least 1, found {self.encoder.depth}")
         if self.latent.depth > 0 and self.latent.dim != self.encoder.dim:

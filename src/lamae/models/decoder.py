@@ -9,6 +9,9 @@ from lamae.nn.plan import StreamMask
 from lamae.nn.positions import sincos_positions
 from lamae.nn.transformer import NORM_EPS, Transformer, token_parameter
 
+FIRST_HEAD = 0.1
+"""Factor on the head's weights with mimetic initialisation."""
+
 
 class InstanceDecoder(nn.Module):
     """Decodes each instance by itself, all instances with the same weights.
@@ -33,7 +36,8 @@ class InstanceDecoder(nn.Module):
         self.embed = nn.Linear(config.encoder.dim, dim)
         self.context_embed = nn.Linear(config.encoder.dim, dim) if config.decoder_context != "none" else None
         self.mask_token = token_parameter(dim)
-        self.register_buffer("positions", sincos_positions(stream.counts, dim), persistent=False)
+        positions = sincos_positions(stream.counts, dim, wavelengths=config.position_wavelengths)
+        self.register_buffer("positions", positions, persistent=False)
         self.identity = token_parameter(len(stream.view_names), dim) if config.view_identity == "learned" else None
         self.transformer = Transformer(config.decoder, kernel=config.attention_kernel)
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
@@ -73,6 +77,11 @@ class InstanceDecoder(nn.Module):
         key_mask = _join_masks(front, front_valid, slots, mask.slot_valid)
         slots = torch.cat([front.to(slots.dtype), slots], dim=1)
         return self.transformer(slots, key_mask, skip=skip + front.shape[1])
+
+    def shrink_head(self) -> None:
+        """Let the first predictions be near 0, the mean of a normalised patch."""
+        with torch.no_grad():
+            self.head.weight.mul_(FIRST_HEAD)
 
     def predict(self, slots: Float[Tensor, "instances some dim"]) -> Float[Tensor, "instances some elements"]:
         """Project decoded slots to the elements of their patches."""

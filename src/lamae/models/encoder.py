@@ -29,7 +29,8 @@ class InstanceEncoder(nn.Module):
         super().__init__()
         dim = config.encoder.dim
         self.embed = nn.Linear(stream.num_elements, dim)
-        self.register_buffer("positions", sincos_positions(stream.counts, dim), persistent=False)
+        positions = sincos_positions(stream.counts, dim, wavelengths=config.position_wavelengths)
+        self.register_buffer("positions", positions, persistent=False)
         self.identity = token_parameter(len(stream.view_names), dim) if config.view_identity == "learned" else None
         self.cls = token_parameter(1, 1, dim) if config.instance_cls else None
         self.transformer = Transformer(config.encoder, kernel=config.attention_kernel)

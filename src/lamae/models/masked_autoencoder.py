@@ -22,7 +22,7 @@ from lamae.nn.output import MaskedOutput, MaskedPrediction
 from lamae.nn.patches import patchify
 from lamae.nn.plan import LatentPlan, MaskPlan, StreamMask, full_plan
 from lamae.nn.targets import element_validity, make_targets
-from lamae.nn.transformer import initialise, initialise_tokens
+from lamae.nn.transformer import initialise, initialise_mimetic, initialise_tokens
 
 
 class MaskedAutoencoder(nn.Module):
@@ -49,6 +49,10 @@ class MaskedAutoencoder(nn.Module):
         self.latent = LatentAttention(config.latent, kernel=kernel) if config.latent.depth > 0 else None
         self.decoders = nn.ModuleDict({name: InstanceDecoder(config, s) for name, s in config.streams.items()})
         initialise(self, generator=generator)
+        if config.initialisation == "mimetic":
+            initialise_mimetic(self, generator=generator)
+            for name in config.streams:
+                self.decoder(name).shrink_head()
         tokens = [p for name, p in self.named_parameters() if name.endswith(("cls", "identity", "mask_token"))]
         initialise_tokens(*tokens, generator=generator)
 

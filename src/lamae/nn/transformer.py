@@ -11,6 +11,9 @@ from lamae.nn.attention import AttentionKernel, SelfAttention
 
 NORM_EPS = 1e-6
 
+MIMETIC_VALUE_GAIN = 0.7
+"""Scale of values at the start, and of the way back beside it, so that attention does not drown the token."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class TransformerConfig:
@@ -98,6 +101,28 @@ def initialise(module: nn.Module, *, generator: torch.Generator | None = None) -
         elif isinstance(layer, nn.LayerNorm):
             nn.init.ones_(layer.weight)
             nn.init.zeros_(layer.bias)
+
+
+def initialise_mimetic(module: nn.Module, *, generator: torch.Generator | None = None) -> None:
+    """Begin every attention as attention to similar tokens (after Trockman and Kolter 2023).
+
+    Queries and keys share one random rotation, so that a token attends to tokens like itself; with positions in the
+    tokens these are its neighbours. Values and the projection back are transposes of each other, so that what is
+    attended to is added to the token. Trained transformers look alike; here it is given instead of learned.
+
+    Args:
+        module: Its `SelfAttention` layers are initialised, in the order of ``modules()``.
+        generator: Source of randomness; None is torch's default generator.
+    """
+    for layer in module.modules():
+        if isinstance(layer, SelfAttention):
+            weight = layer.qkv.weight
+            dim = weight.shape[1]
+            alike = nn.init.orthogonal_(torch.empty(dim, dim), generator=generator)
+            value = nn.init.orthogonal_(torch.empty(dim, dim), gain=MIMETIC_VALUE_GAIN, generator=generator)
+            with torch.no_grad():
+                weight.copy_(torch.cat([alike, alike, value]))
+                layer.out.weight.copy_(MIMETIC_VALUE_GAIN * value.T)
 
 
 def token_parameter(*shape: int) -> nn.Parameter:
