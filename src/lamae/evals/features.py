@@ -14,7 +14,7 @@ import torch
 from lamae.checkpoint import CheckpointMeta, find_checkpoint, load_model, read_meta
 from lamae.config import difference
 from lamae.data import PackDataset
-from lamae.errors import ConfigError
+from lamae.errors import CheckpointError, ConfigError
 from lamae.evals.settings import Precision, Progress, silent
 from lamae.models import MaskedAutoencoder, Readout, read_out
 from lamae.pack import Pack
@@ -144,7 +144,12 @@ def run_folder(run: str | Path) -> Path | None:
 def run_info(run: str | Path) -> dict[str, Any]:
     """Return what ``run.json`` says; empty without one."""
     folder = run_folder(run)
-    return {} if folder is None else json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    if folder is None:
+        return {}
+    try:
+        return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{folder / 'run.json'}: not readable as JSON ({error})") from error
 
 
 def autocast(precision: Precision, device: str) -> AbstractContextManager[Any]:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lamae.errors import CheckpointError, DataError
@@ -22,7 +23,7 @@ def check_pretraining(run: str | Path, task: Task, *, allow: bool) -> dict[str, 
         The counts of tested patients and records that were pretrained on, for the result.
 
     Raises:
-        CheckpointError: There is no such run.
+        CheckpointError: There is no such run, or its list of patients is damaged.
         DataError: There are any, or the run does not say whom it was trained on, and ``allow`` is false.
     """
     folder = run_folder(run)
@@ -37,7 +38,10 @@ def check_pretraining(run: str | Path, task: Task, *, allow: bool) -> dict[str, 
             "run's own folder, or set allow_leak to test all the same (the result will say so)",
             reason="unknown-pretraining-patients",
         )
-    trained = pq.read_table(file, columns=["patient_hash", "record_hash"])
+    try:
+        trained = pq.read_table(file, columns=["patient_hash", "record_hash"])
+    except pa.ArrowException as error:
+        raise CheckpointError(f"{file}: not a readable Parquet file; run the same `pretrain` again") from error
     tested = task.tested
     patients = np.unique(task.patient_hash[tested])
     records = np.unique(task.record_hash[tested])

@@ -125,6 +125,18 @@ def test_a_run_that_does_not_say_whom_it_saw_is_refused(toy_pack: Pack, tmp_path
         probe(run, toy_pack, "inverted", settings=QUICK)
 
 
+def test_a_run_whose_records_are_damaged_is_refused(toy_pack: Pack, tmp_path: Path):
+    run = write_run(tmp_path / "run", [])
+    patients = (run / "patients.parquet").read_bytes()
+    (run / "patients.parquet").write_bytes(b"PAR1 no more")
+    with pytest.raises(CheckpointError, match=r"patients\.parquet: not a readable Parquet file"):
+        probe(run, toy_pack, "inverted", settings=QUICK)
+    (run / "patients.parquet").write_bytes(patients)
+    (run / "run.json").write_text("{")
+    with pytest.raises(CheckpointError, match=r"run\.json: not readable as JSON"):
+        probe(run, toy_pack, "inverted", settings=QUICK)
+
+
 def test_cross_validated_probe(toy_pack: Pack, tmp_path: Path):
     run = write_run(tmp_path / "run", [], latent_depth=0)
     evaluation = probe(run, toy_pack, "inverted", settings=EvalSettings(folds=(1, 2, 3, 4, 5), draws=23))
