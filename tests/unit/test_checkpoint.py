@@ -33,9 +33,9 @@ def save(folder, *, model=None, step=3, **more):
     )
 
 
-def moved_optimiser(model):
+def moved_optimiser(model, kind="adamw"):
     """An optimiser that has made two steps."""
-    optimiser = make_optimiser(model, fake_config().optim)
+    optimiser = make_optimiser(model, fake_config(optim__optimiser=kind).optim)
     for seed in (1, 2):
         generator = torch.Generator().manual_seed(seed)
         for parameter in model.parameters():
@@ -65,12 +65,13 @@ def test_there_and_back(tmp_path):
     assert sorted(file.name for file in path.iterdir()) == ["meta.json", "weights.safetensors"]
 
 
-def test_the_optimiser_goes_on_bit_by_bit(tmp_path):
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_the_optimiser_goes_on_bit_by_bit(tmp_path, kind):
     model = make_model()
-    optimiser = moved_optimiser(model)
+    optimiser = moved_optimiser(model, kind)
     path = save(tmp_path, model=model, optimiser=optimiser)
     other = make_model()
-    resumed = make_optimiser(other, fake_config().optim)
+    resumed = make_optimiser(other, fake_config(optim__optimiser=kind).optim)
     meta = read_meta(path)
     load_weights(path, meta, other)
     load_train_state(path, meta, other, resumed)

@@ -54,6 +54,18 @@ def test_weight_decay_on_matrices_only():
     assert sum(len(group["params"]) for group in groups) == len(names)
 
 
+def test_muon_moves_the_matrices_of_the_blocks():
+    model = MaskedAutoencoder(fake_config().model)
+    optimiser = make_optimiser(model, OptimConfig(optimiser="muon", weight_decay=0.3))
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    optimiser.step()
+    for name, parameter in model.named_parameters():
+        by_muon = "momentum_buffer" in optimiser.state[parameter]
+        assert by_muon == (".blocks." in name and name.endswith("weight") and "norm" not in name), name
+    assert sum(len(group["params"]) for group in optimiser.param_groups) == len(list(model.parameters()))
+
+
 @pytest.mark.parametrize("strategy", ["random", "tube"])
 def test_accumulation_does_not_change_the_step(dataset, strategy):
     options = {"model__mask__strategy": strategy, "data__min_views": 2}
@@ -82,9 +94,10 @@ def test_clipping_bounds_the_step(dataset):
     assert max(free.optimiser.state[parameter]["exp_avg"].norm() for parameter in free.model.parameters()) > 1e-3
 
 
-def test_every_parameter_moves(dataset):
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_every_parameter_moves(dataset, kind):
     before = make_trainer(fake_config(), dataset, ALONE).model.state_dict()
-    trainer, _ = trained(dataset)
+    trainer, _ = trained(dataset, optim__optimiser=kind)
     for name, value in trainer.model.state_dict().items():
         assert not torch.equal(value, before[name]), name
 

@@ -96,7 +96,7 @@ def judge(runs: list[Path], pack: Path, out: Path) -> dict[str, "Evaluation"]:
 
     lamae, independent = runs
     settings = EvalSettings(min_count=MIN_COUNT)
-    from_scratch = FinetuneConfig(epochs=8, patience=3, precision="bf16")
+    from_scratch = FinetuneConfig(epochs=4, patience=2, lr=1e-3, precision="bf16")
     _say(f"4. Judge on {LABELS}: frozen probes, then the controls")
     with TextProgress() as progress:
         shared = {"settings": settings, "progress": progress}

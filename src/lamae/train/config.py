@@ -9,11 +9,13 @@ from lamae.models import MaskedAutoencoderConfig, Readout
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """AdamW with a linear warm-up and a cosine down to zero.
+    """The optimiser, with a linear warm-up and a cosine down to zero.
 
     Attributes:
         steps: Training steps of the whole run.
         batch_size: Studies in a step, all processes and micro-batches together.
+        optimiser: ``"adamw"``; ``"muon"`` moves the matrices of the transformer blocks by Muon and the rest by AdamW,
+            and learns more from a short training.
         lr: Highest learning rate.
         warmup_steps: Steps over which the rate rises to it.
         weight_decay: Decoupled weight decay; not on biases, norms and single tokens (parameters of one axis).
@@ -24,6 +26,7 @@ class OptimConfig:
 
     steps: int = 1000
     batch_size: int = 64
+    optimiser: Literal["adamw", "muon"] = "adamw"
     lr: float = 1e-3
     warmup_steps: int = 50
     weight_decay: float = 0.05

@@ -1,6 +1,7 @@
 """The optimiser and its learning rate."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -8,9 +9,53 @@ from torch import nn
 from lamae.train.config import OptimConfig
 
 
-def make_optimiser(model: nn.Module, config: OptimConfig) -> torch.optim.AdamW:
-    """Return a fused AdamW that leaves parameters of one axis (biases, norms, single tokens) without weight decay."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+def make_optimiser(model: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
+    """Return the optimiser; parameters of one axis (biases, norms, single tokens) have no weight decay.
+
+    With ``"muon"`` the matrices of the transformer blocks are moved by Muon (Jordan et al. 2024), at rates that fit
+    AdamW's (Liu et al. 2025), and all other parameters by AdamW.
+    """
+    if config.optimiser == "adamw":
+        return _adamw(list(model.parameters()), config)
+    blocks = {id(p) for name, p in model.named_parameters() if ".blocks." in name and p.ndim == 2}
+    matrices = [p for p in model.parameters() if id(p) in blocks]
+    rest = [p for p in model.parameters() if id(p) not in blocks]
+    muon = torch.optim.Muon(matrices, lr=config.lr, weight_decay=config.weight_decay, adjust_lr_fn="match_rms_adamw")
+    return JointOptimiser(muon, _adamw(rest, config))
+
+
+class JointOptimiser(torch.optim.Optimizer):
+    """Two optimisers of different parameters as one, with one state: what saves and sets rates need not know of two."""
+
+    def __init__(self, *parts: torch.optim.Optimizer) -> None:
+        self._parts: tuple[torch.optim.Optimizer, ...] = ()
+        super().__init__(
+            [parameter for part in parts for group in part.param_groups for parameter in group["params"]], {}
+        )
+        self.param_groups = [group for part in parts for group in part.param_groups]
+        self._parts = parts
+        self._share()
+
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Let each part take its step."""
+        for part in self._parts:
+            part.step()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._share()
+
+    def _share(self) -> None:
+        """Let the parts work on this one's groups and state, also after both were loaded anew."""
+        start = 0
+        for part in self._parts:
+            end = start + len(part.param_groups)
+            part.param_groups, part.state = self.param_groups[start:end], self.state
+            start = end
+
+
+def _adamw(parameters: list[nn.Parameter], config: OptimConfig) -> torch.optim.AdamW:
+    parameters = [parameter for parameter in parameters if parameter.requires_grad]
     groups = [
         {"params": [p for p in parameters if p.squeeze().ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.squeeze().ndim < 2], "weight_decay": 0.0},
