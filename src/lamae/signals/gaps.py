@@ -25,7 +25,7 @@ def bridge(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
 
 def longer_than(missing: np.ndarray, num_samples: int) -> np.ndarray:
     """Keep of a mask ``[leads, samples]`` only the gaps of more than ``num_samples`` samples."""
-    edges = np.diff(np.pad(missing, ((0, 0), (1, 1))).astype(np.int8), axis=1)
+    edges = np.diff(np.pad(missing, np.array([(0, 0), (1, 1)])).astype(np.int8), axis=1)
     lead, first = np.nonzero(edges == 1)
     _, end = np.nonzero(edges == -1)
     kept = np.zeros_like(missing)

@@ -127,7 +127,7 @@ def smooth(signal: np.ndarray, width_s: float, rate_hz: float) -> np.ndarray:
     if width == 1:
         return signal
     half = width // 2
-    padding = [(0, 0)] * (signal.ndim - 1) + [(half + 1, half)]
+    padding = np.array([(0, 0)] * (signal.ndim - 1) + [(half + 1, half)])
     sums = np.cumsum(np.pad(signal, padding, mode="edge"), axis=-1, dtype=np.float64)
     return (sums[..., width:] - sums[..., :-width]) / width
 
@@ -178,7 +178,7 @@ def _cut(signal: np.ndarray, peaks: np.ndarray, rate_hz: float) -> np.ndarray:
     whole = peaks[(peaks >= before) & (peaks + after <= signal.shape[1])]
     if len(whole) < 3:
         whole = peaks
-    padded = np.pad(signal, [(0, 0), (before, after)], mode="edge")
+    padded = np.pad(signal, np.array([(0, 0), (before, after)]), mode="edge")
     beats = padded[:, whole[:, None] + np.arange(before + after)].swapaxes(0, 1)
     return beats - beats.mean(axis=-1, keepdims=True)
 
