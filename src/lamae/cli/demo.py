@@ -96,17 +96,18 @@ def judge(runs: list[Path], pack: Path, out: Path) -> dict[str, "Evaluation"]:
 
     lamae, independent = runs
     settings = EvalSettings(min_count=MIN_COUNT)
-    from_scratch = FinetuneConfig(epochs=4, patience=2, lr=1e-3, precision="bf16")
+    from_scratch = FinetuneConfig(epochs=3, patience=2, lr=1e-3, precision="bf16")
     _say(f"4. Judge on {LABELS}: frozen probes, then the controls")
     with TextProgress() as progress:
         shared = {"settings": settings, "progress": progress}
-        frozen = {"readout": READOUT, **shared}
+        read_out = {"readout": READOUT, **shared}
+        frozen = {"precision": "bf16", **read_out}
         return {
             "lamae": probe(lamae, pack, LABELS, out / "results" / "lamae", **frozen),
             "independent": probe(independent, pack, LABELS, out / "results" / "independent", **frozen),
             "random": probe(lamae, pack, LABELS, out / "results" / "random", weights="random", **frozen),
             "scratch": finetune(
-                lamae, pack, LABELS, out / "results" / "scratch", init="scratch", config=from_scratch, **frozen
+                lamae, pack, LABELS, out / "results" / "scratch", init="scratch", config=from_scratch, **read_out
             ),
             "handmade": handmade(pack, LABELS, out / "results" / "handmade", **shared),
         }

@@ -32,7 +32,7 @@ def lamae_tiny() -> PretrainConfig:
     """
     return PretrainConfig(
         model=_model(tiny()),
-        optim=OptimConfig(steps=700, batch_size=16, optimiser="muon", lr=2e-3, warmup_steps=30),
+        optim=OptimConfig(steps=500, batch_size=16, optimiser="muon", lr=2e-3, warmup_steps=30),
         readout="view-concat",
         log_every=20,
         eval_every=200,

@@ -49,7 +49,8 @@ def render(inputs: Sequence[Path], *, title: str | None = None) -> str:
     """Return the page as text. Arguments and errors as in `write_report`."""
     runs, results = read_folders(inputs)
     sections, tasks = make_sections(runs), make_tasks(results)
-    simulated = [card.simulated for section in sections for card in section.data] + [task.simulated for task in tasks]
+    shown = [*tasks, *(part for section in sections for part in (*section.data, *section.waveforms))]
+    simulated = [part.simulated for part in shown]
     return (
         _environment()
         .get_template("report.html")
