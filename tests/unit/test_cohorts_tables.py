@@ -49,7 +49,7 @@ def test_options_may_be_text_as_on_the_command_line(tmp_path):
 def test_missing_folders_and_tables_are_named(tmp_path):
     with pytest.raises(DataError, match="nowhere: no such folder"):
         open_cohort("ptb-xl", tmp_path / "nowhere")
-    with pytest.raises(DataError, match=r"none\.csv: there is no such file"):
+    with pytest.raises(DataError, match=r"none\.csv: there is no such file or folder; expected what --labels"):
         open_cohort("folder", tmp_path, labels=tmp_path / "none.csv")
 
 

@@ -58,8 +58,9 @@ def open_cohort(
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; give the one that holds the data set", reason="missing-file")
     tables = {key: str(path) for key, path in (("hosp", hosp), ("labels", labels)) if path is not None}
-    for path in tables.values():
+    for key, path in tables.items():
         if not Path(path).exists():
-            raise DataError(f"{path}: no such file or folder", reason="missing-file")
+            message = f"{path}: there is no such file or folder; expected what --{key} is to name"
+            raise DataError(message, reason="missing-file")
     settings = {"root": str(root.absolute())} | tables | options
     return from_dict(COHORTS[name], settings, source=f"cohort {name}")  # pyright: ignore[reportArgumentType]
