@@ -6,7 +6,7 @@ import torch
 from lamae.errors import ConfigError
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig
 from lamae.models.accounting import count_parameters, flops_per_step
-from lamae.models.sizes import base, independent, small, tiny
+from lamae.models.sizes import base, independent, large, small, tiny
 from lamae.nn.masks import MaskConfig
 from lamae.nn.transformer import TransformerConfig
 from lamae.studies import LEADS
@@ -77,7 +77,7 @@ def ecg(size) -> MaskedAutoencoderConfig:
     )
 
 
-@pytest.mark.parametrize(("size", "millions"), [(tiny, 0.784), (small, 28.7), (base, 109.1)])
+@pytest.mark.parametrize(("size", "millions"), [(tiny, 0.784), (small, 28.7), (base, 109.1), (large, 342.1)])
 def test_sizes_and_their_matched_controls(size, millions):
     with torch.device("meta"):
         counts, control = (count_parameters(MaskedAutoencoder(ecg(s))) for s in (size(), independent(size())))
