@@ -28,7 +28,7 @@ def add_verbs(verbs: Verbs) -> None:
     """Add ``demo`` to the parser."""
     parser = verbs.add_parser("demo", help="the main job, whole: simulate, prepare, pretrain, probe, report")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder to write (default: %(default)s)")
-    parser.add_argument("--studies", type=positive_int, default=2400, help="simulated studies (default: %(default)s)")
+    parser.add_argument("--studies", type=positive_int, default=2000, help="simulated studies (default: %(default)s)")
     parser.add_argument("--steps", type=positive_int, help="pretraining steps (default: the recipe's)")
     parser.add_argument("--workers", type=count, default=2, help="processes that prepare (default: %(default)s)")
     parser.set_defaults(run=run)
