@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 # one thread for each test process: two processes share the cores
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
-TEST_MARKS := not slow and not gpu and not browser
+TEST_MARKS := not gpu and not browser
+FAST_MARKS := $(TEST_MARKS) and not slow and not dist
 
 .PHONY: demo test test-all check format bench clean
 
@@ -23,7 +24,7 @@ check: $(VENV)/installed-dev
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/pyright
 	$(BIN)/lint-imports
-	$(TEST_ENV) $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "$(TEST_MARKS) and not dist" tests/unit tests/layers
+	$(TEST_ENV) $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "$(FAST_MARKS)" tests/unit tests/layers
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format src tests benchmarks
