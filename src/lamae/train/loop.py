@@ -199,11 +199,13 @@ class _Run:
             "environment": environment(self.workers),
         }
         self.folder.write_info(self._info)
+        went_well = False
         try:
             yield
-        except BaseException:
-            self.folder.write_info(self._info | {"status": "failed", "step": self.step})
-            raise
+            went_well = True
+        finally:
+            if not went_well:
+                self.folder.write_info(self._info | {"status": "failed", "step": self.step})
 
     def train(self, stop: StopRequest, *, progress: bool) -> RunSummary:
         """Do the steps that are left."""
