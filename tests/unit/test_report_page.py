@@ -230,3 +230,24 @@ def test_a_full_disk_keeps_the_page_before(tmp_path: Path, monkeypatch: pytest.M
         write_report([run], out, title="Another")
     assert out.read_bytes() == before
     assert list(out.parent.iterdir()) == [out]
+
+
+def test_a_system_is_held_against_the_control_with_its_own_read_out(tmp_path):
+    from lamae.report.folders import read_result
+    from lamae.report.results import make_tasks
+
+    folders = {
+        "ours": write_result(tmp_path / "ours", skill=1.7, studies=89),
+        "mean": write_result(tmp_path / "mean", system="Random init (frozen)", skill=0.5, studies=89),
+        "concat": write_result(tmp_path / "concat", system="Random init (frozen)", skill=1.1, studies=89),
+        "lost": write_result(tmp_path / "lost", system="Lost", skill=1.3, studies=89),
+    }
+    for name, readout in (("mean", "mean"), ("lost", "cls")):
+        info = json.loads((folders[name] / "result.json").read_text())
+        (folders[name] / "result.json").write_text(json.dumps(info | {"readout": readout}))
+    results = {name: read_result(folder) for name, folder in folders.items()}
+    (both,) = make_tasks(list(results.values()))
+    (alone,) = make_tasks([results["ours"], results["concat"]])
+    assert both.systems[0].difference == alone.systems[0].difference
+    assert [system.difference for system in both.systems[1:]] == ["", "", ""]
+    assert both.notes == ["Lost: no paired difference, because no random control has the read-out cls."]

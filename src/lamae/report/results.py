@@ -98,9 +98,9 @@ def make_tasks(results: Sequence[Result]) -> list[Task]:
 
 def _make_task(results: Sequence[Result]) -> Task:
     scale = make_scale([result.info["metrics"].get("macro_auroc") for result in results])
-    control = next((result for result in results if is_random_control(result)), None)
+    controls = [result for result in results if is_random_control(result)]
     styles = _styles(results)
-    systems = [_make_system(result, control, style, scale) for result, style in zip(results, styles, strict=True)]
+    systems = [_make_system(result, controls, style, scale) for result, style in zip(results, styles, strict=True)]
     main = next((one for one in systems if is_pretrained(one.result)), systems[0])
     every_label = [row for result in results for row in result.info["per_label"]]
     label_scale = make_scale([row.get("auroc") for row in every_label])
@@ -111,7 +111,7 @@ def _make_task(results: Sequence[Result]) -> Task:
         cohort_version=str(data["cohort_version"]),
         simulated=bool(data["simulated"]),
         main=main,
-        control=next((one for one in systems if one.result is control), None),
+        control=next((one for one in systems if one.result in controls), None),
         systems=systems,
         metrics=list(dict.fromkeys(name for result in results for name in result.info["metrics"])),
         scale=scale,
@@ -142,9 +142,19 @@ def _styles(results: Sequence[Result]) -> list[tuple[str, str]]:
     return styles
 
 
-def _make_system(result: Result, control: Result | None, style: tuple[str, str], scale: Scale | None) -> System:
+def _control_of(result: Result, controls: Sequence[Result]) -> Result | None:
+    """Return the random control with the same read-out; the first one for a system that reads out no encoder."""
+    readout = result.info.get("readout")
+    return next((one for one in controls if readout is None or one.info.get("readout") == readout), None)
+
+
+def _make_system(result: Result, controls: Sequence[Result], style: tuple[str, str], scale: Scale | None) -> System:
     difference, note = "", ""
-    if control is not None and result is not control:
+    control = _control_of(result, controls)
+    if controls and control is None:
+        readout = result.info["readout"]
+        note = f"{result.system}: no paired difference, because no random control has the read-out {readout}."
+    if control is not None and not is_random_control(result):
         try:
             pairing = paired_difference(result, control)
         except DataError as error:
