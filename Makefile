@@ -22,7 +22,7 @@ test-all: $(VENV)/installed-test
 check: $(VENV)/installed-dev
 	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/ruff check src tests benchmarks
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports
 	$(TEST_ENV) $(BIN)/python -m pytest -q -n 2 --dist worksteal -m "$(FAST_MARKS)" tests/unit tests/layers
 
