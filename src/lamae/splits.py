@@ -88,6 +88,11 @@ def patient_hashes(patient_keys: Keys, salt: str = "") -> np.ndarray:
     return hashes[inverse]
 
 
+def salt_fingerprint(salt: str = "") -> str:
+    """Return what tells two salts apart without giving them away: hashes of different salts never match."""
+    return str(patient_hashes(["the salt itself"], salt)[0])
+
+
 def check_leak(train_hashes: Iterable[str], test_hashes: Iterable[str], *, what: str = "patients") -> None:
     """Check that nobody who was trained on is tested on.
 

@@ -14,7 +14,7 @@ import lamae
 from lamae.checkpoint import checkpoints, load_model
 from lamae.errors import ConfigError, DataError
 from lamae.pack import Pack
-from lamae.splits import patient_hashes
+from lamae.splits import patient_hashes, salt_fingerprint
 from lamae.train import loop, pretrain
 from lamae.train.run_folder import RunFolder, read_metrics
 
@@ -199,6 +199,7 @@ def test_the_records_of_a_run(whole_run, pack):
     records = [key for key in opened.studies.column("record_key").take(train).to_pylist() if key]
     assert set(hashes.column("patient_hash").to_pylist()) == set(patient_hashes(keys).tolist())
     assert set(hashes.column("record_hash").to_pylist()) - {None} == set(patient_hashes(records).tolist())
+    assert set(hashes.column("salt_hash").to_pylist()) == {salt_fingerprint()}
 
 
 def test_no_identifier_is_in_a_run(whole_run):

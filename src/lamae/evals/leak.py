@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 from lamae.errors import CheckpointError, DataError
 from lamae.evals.features import run_folder
 from lamae.evals.task import Task
+from lamae.splits import salt_fingerprint
 
 PATIENTS_FILE = "patients.parquet"
 
@@ -24,7 +25,8 @@ def check_pretraining(run: str | Path, task: Task, *, allow: bool) -> dict[str, 
 
     Raises:
         CheckpointError: There is no such run, or its list of patients is damaged.
-        DataError: There are any, or the run does not say whom it was trained on, and ``allow`` is false.
+        DataError: There are any, or nobody can tell (the run does not say whom it was trained on, or says it with
+            hashes of another salt), and ``allow`` is false.
     """
     folder = run_folder(run)
     file = None if folder is None else folder / PATIENTS_FILE
@@ -39,9 +41,18 @@ def check_pretraining(run: str | Path, task: Task, *, allow: bool) -> dict[str, 
             reason="unknown-pretraining-patients",
         )
     try:
-        trained = pq.read_table(file, columns=["patient_hash", "record_hash"])
+        trained = pq.read_table(file, columns=["patient_hash", "record_hash", "salt_hash"])
     except pa.ArrowException as error:
         raise CheckpointError(f"{file}: not a readable Parquet file; run the same `pretrain` again") from error
+    if set(trained["salt_hash"].to_pylist()) - {salt_fingerprint(task.pack.info.salt)}:
+        if allow:
+            return {"checked": False, "allowed": True}
+        raise DataError(
+            f"{run}: pretrained on packs of another salt than the tested one, so nobody can tell whether the tested "
+            "patients were pretrained on: prepare the packs with the same --salt, or set allow_leak to test all the "
+            "same (the result will say so)",
+            reason="unknown-pretraining-patients",
+        )
     tested = task.tested
     patients = np.unique(task.patient_hash[tested])
     records = np.unique(task.record_hash[tested])

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from lamae.data import PackDataset
 from lamae.pack import Pack
 from lamae.pack.files import write_atomically
-from lamae.splits import patient_hashes
+from lamae.splits import patient_hashes, salt_fingerprint
 
 PATIENTS_FILE = "patients.parquet"
 
@@ -52,14 +52,15 @@ def flag_counts(pack: Pack) -> dict[str, int]:
 def write_patients(path: Path, dataset: PackDataset) -> int:
     """Write salted hashes of the patients and records that are trained on, in an order that tells nothing.
 
-    The table has the columns ``patient_hash`` and ``record_hash`` (null where a pack has no record keys). It is what
-    guards need to refuse a test on the same patients; the keys themselves are in no run.
+    The table has the columns ``patient_hash``, ``record_hash`` (null where a pack has no record keys) and ``salt_hash``
+    (which salt both were made with). It is what guards need to refuse a test on the same patients; the keys themselves
+    are in no run.
 
     Returns:
         Number of distinct patients; studies without a patient key count as patients of their own.
     """
     parts = [_hashes(pack, rows) for pack, rows in rows_by_pack(dataset)]
-    table = pa.concat_tables(parts).group_by(["patient_hash", "record_hash"]).aggregate([])
+    table = pa.concat_tables(parts).group_by(["patient_hash", "record_hash", "salt_hash"]).aggregate([])
     sink = pa.BufferOutputStream()
     pq.write_table(table.sort_by([("patient_hash", "ascending"), ("record_hash", "ascending")]), sink)
     write_atomically(path / PATIENTS_FILE, sink.getvalue())
@@ -90,5 +91,6 @@ def _hashes(pack: Pack, rows: np.ndarray) -> pa.Table:
         {
             "patient_hash": pa.array(patient_hashes(keys, pack.info.salt).tolist(), pa.string()),
             "record_hash": pa.array([by_record.get(record) for record in records], pa.string()),
+            "salt_hash": pa.array([salt_fingerprint(pack.info.salt)] * len(rows), pa.string()),
         }
     )

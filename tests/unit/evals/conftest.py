@@ -14,7 +14,7 @@ from lamae.checkpoint import save_checkpoint
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig
 from lamae.nn.transformer import TransformerConfig
 from lamae.pack import Pack, write_pack
-from lamae.splits import assign_splits, patient_hashes
+from lamae.splits import assign_splits, patient_hashes, salt_fingerprint
 from lamae.studies import LEADS, PreparedStudy
 
 PREPROCESSING = {"rate_hz": 20.0, "duration_s": 5.0}
@@ -89,7 +89,8 @@ def write_run(path: Path, trained_on: list[str], *, latent_depth: int = 1, prepr
     )
     (path / "run.json").write_text(json.dumps({"format": "lamae-run", "format_version": 1, "recipe": "toy"}))
     hashes = pa.array(patient_hashes(trained_on).tolist() if trained_on else [], pa.string())
-    pq.write_table(pa.table({"patient_hash": hashes, "record_hash": hashes}), path / "patients.parquet")
+    columns = {"patient_hash": hashes, "record_hash": hashes, "salt_hash": [salt_fingerprint()] * len(hashes)}
+    pq.write_table(pa.table(columns), path / "patients.parquet")
     return path
 
 

@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -14,6 +16,7 @@ from lamae.evals.handmade import impute
 from lamae.evals.linear_probe import predict_linearly, scaled_log_loss
 from lamae.evals.task import Part, make_task
 from lamae.pack import Pack
+from lamae.splits import salt_fingerprint
 
 from .conftest import write_run, write_toy
 
@@ -123,6 +126,17 @@ def test_a_run_that_does_not_say_whom_it_saw_is_refused(toy_pack: Pack, tmp_path
     (run / "patients.parquet").unlink()
     with pytest.raises(DataError, match="nobody can tell whether the tested patients were pretrained on"):
         probe(run, toy_pack, "inverted", settings=QUICK)
+
+
+def test_a_run_of_another_salt_is_refused(toy_pack: Pack, tmp_path: Path):
+    run = write_run(tmp_path / "run", ["toy:0x"])
+    table = pq.read_table(run / "patients.parquet")
+    table = table.set_column(2, "salt_hash", pa.array([salt_fingerprint("another")]))
+    pq.write_table(table, run / "patients.parquet")
+    with pytest.raises(DataError, match="another salt than the tested one, so nobody can tell"):
+        probe(run, toy_pack, "inverted", settings=QUICK)
+    allowed = probe(run, toy_pack, "inverted", settings=EvalSettings(draws=3, allow_leak=True))
+    assert allowed.info["leak"] == {"checked": False, "allowed": True}
 
 
 def test_a_run_whose_records_are_damaged_is_refused(toy_pack: Pack, tmp_path: Path):
