@@ -213,6 +213,8 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     with pytest.raises(ConfigError, match="is not empty and holds no pack"):
         run(Recipes(("1",)), tmp_path)
+    with pytest.raises(ConfigError, match="expected a folder for the pack, found a file"):
+        run(Recipes(("1",)), tmp_path / "thesis.txt")
 
 
 def test_a_full_disk_is_told_and_nothing_half_written_counts(tmp_path, monkeypatch):

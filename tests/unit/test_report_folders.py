@@ -33,6 +33,14 @@ def test_run_without_metrics_and_examples_is_read(tmp_path):
     assert (run.metrics, run.reconstructions, run.attention) == ((), (), None)
 
 
+def test_damaged_predictions_are_named(tmp_path):
+    folder = write_result(tmp_path / "r", studies=53)
+    whole = (folder / "predictions.parquet").read_bytes()
+    (folder / "predictions.parquet").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(FormatError, match=r"predictions\.parquet: not readable as Parquet; evaluate again"):
+        read_result(folder)
+
+
 def test_result_without_predictions_is_read(tmp_path):
     assert read_result(write_result(tmp_path / "r", predictions=False, studies=53)).predictions is None
 

@@ -200,7 +200,13 @@ def read_result(path: str | Path) -> Evaluation:
         )
     if not (path / PREDICTIONS_FILE).is_file():
         raise FormatError(f"{path}: {PREDICTIONS_FILE} is missing", reason="damaged-result")
-    table, names = pq.read_table(path / PREDICTIONS_FILE), info["labels"]["names"]
+    try:
+        table, names = pq.read_table(path / PREDICTIONS_FILE), info["labels"]["names"]
+    except pa.ArrowException as error:
+        raise FormatError(
+            f"{path / PREDICTIONS_FILE}: not readable as Parquet; evaluate again to write it anew",
+            reason="damaged-result",
+        ) from error
     absent = [name for name in names if {f"target_{name}", f"score_{name}"} - set(table.column_names)]
     if absent:
         raise FormatError(f"{path}: the predictions lack the label {absent[0]!r}", reason="damaged-result")

@@ -78,9 +78,11 @@ def begun_or_resumed(pack: Path, settings: dict[str, Any]) -> Iterator[None]:
     """Hold the folder of a new pack, or of one that was begun with the same settings, for this process alone.
 
     Raises:
-        ConfigError: As ``check_same``, or another process is preparing this pack.
+        ConfigError: As ``check_same``, or the path is a file, or another process is preparing this pack.
         OSError: Writing failed.
     """
+    if pack.exists() and not pack.is_dir():
+        raise ConfigError(f"{pack}: expected a folder for the pack, found a file: give another path")
     file = pack / SETTINGS_FILE
     ours = (_LOCK_FILE, SETTINGS_FILE)
     if not file.exists() and pack.exists() and any(not entry.name.startswith(ours) for entry in pack.iterdir()):

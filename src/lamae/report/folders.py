@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from lamae.config import read_yaml
 from lamae.errors import DataError, FormatError
@@ -129,7 +131,15 @@ def read_result(folder: Path) -> Result:
     """Read a RESULT folder: ``result.json`` must be there, the predictions may be absent."""
     info = _read_json(folder / "result.json", RESULT_FORMAT, _RESULT_KEYS)
     predictions = folder / "predictions.parquet"
-    return Result(info=info, predictions=predictions if predictions.is_file() else None)
+    if not predictions.is_file():
+        return Result(info=info, predictions=None)
+    try:
+        pq.read_table(predictions)
+    except (pa.ArrowException, OSError) as error:
+        raise FormatError(
+            f"{predictions}: not readable as Parquet; evaluate again to write it anew", reason="damaged-result"
+        ) from error
+    return Result(info=info, predictions=predictions)
 
 
 def _read_json(path: Path, kind: str, required: tuple[str, ...]) -> dict[str, Any]:

@@ -76,6 +76,11 @@ def test_damaged_results_are_refused(result: Path, tmp_path: Path):
     file.write_text(json.dumps(good | {"labels": good["labels"] | {"names": ["inverted", "other"]}}))
     with pytest.raises(FormatError, match="the predictions lack the label 'other'"):
         read_result(result)
-    (result / "predictions.parquet").unlink()
+    file.write_text(json.dumps(good))
+    predictions = result / "predictions.parquet"
+    predictions.write_bytes(predictions.read_bytes()[:-9])
+    with pytest.raises(FormatError, match=r"predictions\.parquet: not readable as Parquet; evaluate again"):
+        read_result(result)
+    predictions.unlink()
     with pytest.raises(FormatError, match=r"predictions\.parquet is missing"):
         read_result(result)
