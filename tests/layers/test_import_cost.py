@@ -16,6 +16,7 @@ TORCH_FREE = (
     "splits",
     "prepare",
     "metrics",
+    "results",
     "report",
     "config",
 )

@@ -42,7 +42,7 @@ def test_damaged_predictions_are_named(tmp_path):
 
 
 def test_result_without_predictions_is_read(tmp_path):
-    assert read_result(write_result(tmp_path / "r", predictions=False, studies=53)).predictions is None
+    assert read_result(write_result(tmp_path / "r", predictions=False, studies=53)).evaluation is None
 
 
 def test_last_line_of_metrics_that_a_killed_run_cut_off_is_passed_over(tmp_path):
@@ -74,18 +74,24 @@ def test_run_without_configuration_is_refused(tmp_path):
         read_run(folder)
 
 
-@pytest.mark.parametrize(("file", "write"), [("run.json", write_run), ("result.json", write_result)])
-def test_unknown_format_version_is_refused(tmp_path, file, write):
+@pytest.mark.parametrize(
+    ("file", "write", "message"),
+    [
+        ("run.json", write_run, r"run\.json: expected format version 1, found 7: read it with the release"),
+        ("result.json", write_result, "result format version 7, but this version of lamae reads 1: evaluate again"),
+    ],
+)
+def test_unknown_format_version_is_refused(tmp_path, file, write, message):
     folder = write(tmp_path / "x")
     change(folder / file, format_version=7)
-    with pytest.raises(FormatError, match=rf"{file}: expected format version 1, found 7: read it with the release"):
+    with pytest.raises(FormatError, match=message):
         read_folders([folder])
 
 
 def test_file_of_another_format_is_refused(tmp_path):
     folder = write_result(tmp_path / "r", studies=53)
     change(folder / "result.json", format="other")
-    with pytest.raises(FormatError, match="expected the format 'lamae-result', found 'other'"):
+    with pytest.raises(FormatError, match='expected "format": "lamae-result", found \'other\''):
         read_result(folder)
 
 

@@ -39,7 +39,7 @@ def run_describe(arguments: argparse.Namespace) -> None:
 
         print(_as_lines(read_run_info(folder)))
     elif (folder / "result.json").is_file():
-        from lamae.evals import read_result
+        from lamae.results import read_result
 
         print(read_result(folder))
     elif (folder / "prepare.json").is_file():

@@ -1,15 +1,14 @@
 """Adapt and judge: frozen probes, fine-tuning, controls, embeddings, results with intervals over patients."""
 
 from lamae.evals.classifier import StudyClassifier, load_classifier
-from lamae.evals.compare import paired_difference
 from lamae.evals.embed import EmbedSummary, embed
 from lamae.evals.features import FeatureTable, extract
 from lamae.evals.finetune import finetune
 from lamae.evals.handmade import handmade
 from lamae.evals.probe import probe
 from lamae.evals.reconstruct import reconstruct, write_reconstruction
-from lamae.evals.results import Evaluation, read_result, write_result
 from lamae.evals.settings import EvalSettings, FinetuneConfig
+from lamae.results import Evaluation, paired_difference, read_result, write_result
 
 __all__ = [
     "EmbedSummary",

@@ -1,72 +1,24 @@
-"""RESULT folders: ``result.json`` with metrics and how they came about, ``predictions.parquet`` with every score.
+"""From predictions to a result: the metrics with their intervals, and how they came about."""
 
-Neither holds an identifier: studies and patients are salted hashes, enough to pair two results and to draw patients.
-"""
-
-import json
 import math
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lamae._version import __version__
-from lamae.errors import FormatError
 from lamae.evals.settings import EvalSettings
 from lamae.evals.task import Part, Task
-from lamae.metrics import BootstrapResult, Interval, patient_bootstrap
-from lamae.pack.files import write_atomically
+from lamae.metrics import BootstrapResult, patient_bootstrap
+from lamae.results import Evaluation, read_result, write_result
+from lamae.results.folder import FORMAT, FORMAT_VERSION
 
-FORMAT, FORMAT_VERSION = "lamae-result", 1
+__all__ = ["FEW_PATIENTS", "Evaluation", "environment", "judge", "read_result", "write_result"]
+
 FEW_PATIENTS = 10
 """A label that fewer tested patients have is marked: its own figures say next to nothing."""
-
-RESULT_FILE, PREDICTIONS_FILE = "result.json", "predictions.parquet"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """A finished evaluation.
-
-    Attributes:
-        info: What ``result.json`` holds.
-        study_hash: ``[tested studies]``.
-        patient_hash: ``[tested studies]``.
-        fold: ``[tested studies]`` int64, -1 where there is none.
-        targets: ``[tested studies, labels]`` float32, NaN where unknown.
-        scores: ``[tested studies, labels]`` float32: probabilities, or values of a regression.
-    """
-
-    info: Mapping[str, Any]
-    study_hash: np.ndarray
-    patient_hash: np.ndarray
-    fold: np.ndarray
-    targets: np.ndarray
-    scores: np.ndarray
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        """Names of the labels that were learned and judged."""
-        return tuple(self.info["labels"]["names"])
-
-    def metric(self, name: str) -> Interval:
-        """Return a metric such as ``"macro_auroc"`` with its interval."""
-        found = self.info["metrics"][name]
-        return Interval(*(float("nan") if found[key] is None else found[key] for key in ("value", "low", "high")))
-
-    def __str__(self) -> str:
-        lines = [f"{self.info['system']}: {self.info['labels']['set']}, {len(self.scores)} test studies"]
-        for name in self.info["metrics"]:
-            found = self.metric(name)
-            lines.append(f"  {name} {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]")
-        if self.info["skipped_labels"]:
-            lines.append(f"  {len(self.info['skipped_labels'])} labels skipped: see result.json")
-        return "\n".join(lines)
 
 
 def judge(
@@ -149,74 +101,6 @@ def judge(
         fold=task.fold[tested],
         targets=targets.astype(np.float32),
         scores=scores.astype(np.float32),
-    )
-
-
-def write_result(out: str | Path, evaluation: Evaluation) -> Path:
-    """Write a RESULT folder: the predictions first, ``result.json`` last, each whole or not at all.
-
-    Raises:
-        OSError: Writing failed.
-    """
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    (out / RESULT_FILE).unlink(missing_ok=True)
-    columns: dict[str, Any] = {
-        "study_hash": pa.array(evaluation.study_hash.tolist(), pa.string()),
-        "patient_hash": pa.array(evaluation.patient_hash.tolist(), pa.string()),
-        "fold": pa.array(evaluation.fold, pa.int32(), mask=evaluation.fold < 0),
-    }
-    for prefix, values in (("target", evaluation.targets), ("score", evaluation.scores)):
-        for label, name in enumerate(evaluation.label_names):
-            columns[f"{prefix}_{name}"] = pa.array(values[:, label], pa.float32())
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), sink, compression="zstd")
-    write_atomically(out / PREDICTIONS_FILE, sink.getvalue())
-    text = json.dumps(evaluation.info, indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(out / RESULT_FILE, text.encode())
-    return out
-
-
-def read_result(path: str | Path) -> Evaluation:
-    """Read a RESULT folder back.
-
-    Raises:
-        FormatError: It holds no result, one of an unknown version, or one whose files do not fit each other.
-    """
-    path = Path(path)
-    try:
-        info = json.loads((path / RESULT_FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise FormatError(f"{path}: no {RESULT_FILE} in it, so this is no result", reason="not-a-result") from error
-    except ValueError as error:
-        raise FormatError(f"{path / RESULT_FILE}: not readable as JSON ({error})", reason="damaged-result") from error
-    if not isinstance(info, dict) or info.get("format") != FORMAT:
-        raise FormatError(f'{path / RESULT_FILE}: expected "format": "{FORMAT}"', reason="not-a-result")
-    if info.get("format_version") != FORMAT_VERSION:
-        raise FormatError(
-            f"{path}: result format version {info.get('format_version')}, but this version of lamae reads "
-            f"{FORMAT_VERSION}: evaluate again, or use the version of lamae that wrote it",
-            reason="unknown-result-version",
-        )
-    if not (path / PREDICTIONS_FILE).is_file():
-        raise FormatError(f"{path}: {PREDICTIONS_FILE} is missing", reason="damaged-result")
-    try:
-        table, names = pq.read_table(path / PREDICTIONS_FILE), info["labels"]["names"]
-    except pa.ArrowException as error:
-        raise FormatError(
-            f"{path / PREDICTIONS_FILE}: not readable as Parquet; evaluate again to write it anew",
-            reason="damaged-result",
-        ) from error
-    absent = [name for name in names if {f"target_{name}", f"score_{name}"} - set(table.column_names)]
-    if absent:
-        raise FormatError(f"{path}: the predictions lack the label {absent[0]!r}", reason="damaged-result")
-    return Evaluation(
-        info=info,
-        study_hash=np.array(table["study_hash"].to_pylist(), dtype="U16"),
-        patient_hash=np.array(table["patient_hash"].to_pylist(), dtype="U16"),
-        fold=np.array([-1 if fold is None else fold for fold in table["fold"].to_pylist()]),
-        targets=np.stack([table[f"target_{name}"].to_numpy() for name in names], axis=1),
-        scores=np.stack([table[f"score_{name}"].to_numpy() for name in names], axis=1),
     )
 
 

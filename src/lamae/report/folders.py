@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lamae.config import read_yaml
 from lamae.errors import DataError, FormatError
+from lamae.results import Evaluation, read_info
+from lamae.results import read_result as read_evaluation
+from lamae.results.folder import PREDICTIONS_FILE
 
-RUN_FORMAT, RESULT_FORMAT = "lamae-run", "lamae-result"
+RUN_FORMAT = "lamae-run"
 FORMAT_VERSION = 1
 
 _RUN_KEYS = ("recipe", "status", "packs", "training", "parameters")
-_RESULT_KEYS = ("kind", "system", "protocol", "labels", "data", "split", "metrics", "per_label")
 _RECONSTRUCTION_ARRAYS = ("leads", "rate_hz", "original", "reconstructed", "masked", "simulated")
 _ATTENTION_ARRAYS = ("leads", "weights", "cls")
 
@@ -74,10 +74,10 @@ class Run:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A result of an evaluation. ``predictions`` is the Parquet file, None where it was not handed on."""
+    """A result of an evaluation. ``evaluation`` holds the predictions, None where they were not handed on."""
 
     info: Mapping[str, Any]
-    predictions: Path | None
+    evaluation: Evaluation | None
 
     @property
     def system(self) -> str:
@@ -129,17 +129,10 @@ def read_run_info(folder: Path) -> dict[str, Any]:
 
 def read_result(folder: Path) -> Result:
     """Read a RESULT folder: ``result.json`` must be there, the predictions may be absent."""
-    info = _read_json(folder / "result.json", RESULT_FORMAT, _RESULT_KEYS)
-    predictions = folder / "predictions.parquet"
-    if not predictions.is_file():
-        return Result(info=info, predictions=None)
-    try:
-        pq.read_table(predictions)
-    except (pa.ArrowException, OSError) as error:
-        raise FormatError(
-            f"{predictions}: not readable as Parquet; evaluate again to write it anew", reason="damaged-result"
-        ) from error
-    return Result(info=info, predictions=predictions)
+    if not (folder / PREDICTIONS_FILE).is_file():
+        return Result(info=read_info(folder), evaluation=None)
+    evaluation = read_evaluation(folder)
+    return Result(info=evaluation.info, evaluation=evaluation)
 
 
 def _read_json(path: Path, kind: str, required: tuple[str, ...]) -> dict[str, Any]:

@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lamae.errors import DataError
+from lamae.metrics import Interval
 from lamae.report.axis import Mark, Scale, is_known, make_mark, make_scale
 from lamae.report.facts import facts_by_system, shared_facts, skipped_labels, warnings
 from lamae.report.folders import Result
-from lamae.report.pairing import is_random_control, paired_difference, task_of
 from lamae.report.style import MARK_PATHS, NUM_SERIES
 from lamae.report.wording import number, signed, with_interval
+from lamae.results import is_pretrained, is_random_control, paired_difference, task_of
 
 LABELS_IN_CHART = 30
 """A chart shows the labels with the most positives up to this number; the table below it holds all."""
@@ -92,16 +93,16 @@ def make_tasks(results: Sequence[Result]) -> list[Task]:
     """Group results by task, in the order of the inputs."""
     groups: dict[tuple[str, ...], list[Result]] = {}
     for result in results:
-        groups.setdefault(task_of(result), []).append(result)
+        groups.setdefault(task_of(result.info), []).append(result)
     return [_make_task(group) for group in groups.values()]
 
 
 def _make_task(results: Sequence[Result]) -> Task:
     scale = make_scale([result.info["metrics"].get("macro_auroc") for result in results])
-    controls = [result for result in results if is_random_control(result)]
+    controls = [result for result in results if is_random_control(result.info)]
     styles = _styles(results)
     systems = [_make_system(result, controls, style, scale) for result, style in zip(results, styles, strict=True)]
-    main = next((one for one in systems if is_pretrained(one.result)), systems[0])
+    main = next((one for one in systems if is_pretrained(one.info)), systems[0])
     every_label = [row for result in results for row in result.info["per_label"]]
     label_scale = make_scale([row.get("auroc") for row in every_label])
     data, labels = main.info["data"], main.info["labels"]
@@ -124,17 +125,12 @@ def _make_task(results: Sequence[Result]) -> Task:
     )
 
 
-def is_pretrained(result: Result) -> bool:
-    """Whether a result rests on pretrained weights."""
-    return (result.info.get("run") or {}).get("weights") == "pretrained"
-
-
 def _styles(results: Sequence[Result]) -> list[tuple[str, str]]:
     """Return a colour and a shape for each result; the random control is grey."""
     shapes = [shape for shape in MARK_PATHS if shape != "ring"]
     styles, count = [], 0
     for result in results:
-        if is_random_control(result):
+        if is_random_control(result.info):
             styles.append(("control", "ring"))
         else:
             styles.append((f"series-{count % NUM_SERIES}", shapes[count % len(shapes)]))
@@ -154,13 +150,11 @@ def _make_system(result: Result, controls: Sequence[Result], style: tuple[str, s
     if controls and control is None:
         readout = result.info["readout"]
         note = f"{result.system}: no paired difference, because no random control has the read-out {readout}."
-    if control is not None and not is_random_control(result):
+    if control is not None and not is_random_control(result.info):
         try:
-            pairing = paired_difference(result, control)
+            difference = with_interval(vars(_difference(result, control)), signed)
         except DataError as error:
             note = f"{result.system}: no paired difference to {control.system}, because {error}."
-        else:
-            difference = with_interval(vars(pairing.difference), signed)
     macro = result.info["metrics"].get("macro_auroc")
     return System(
         result=result,
@@ -171,6 +165,12 @@ def _make_system(result: Result, controls: Sequence[Result], style: tuple[str, s
         difference=difference,
         difference_note=note,
     )
+
+
+def _difference(result: Result, control: Result) -> Interval:
+    if result.evaluation is None or control.evaluation is None:
+        raise DataError("the predictions are not there", reason="missing-file")
+    return paired_difference(result.evaluation, control.evaluation)
 
 
 def _label_rows(systems: Sequence[System], main: System, scale: Scale | None) -> list[LabelRow]:

@@ -1,0 +1,19 @@
+"""RESULT folders: what they hold, reading and writing them, and pairing two of them (numpy and pyarrow only)."""
+
+from lamae.results.evaluation import Evaluation
+from lamae.results.folder import read_info, read_result, write_result
+from lamae.results.identity import is_pretrained, is_random_control, task_of
+from lamae.results.pairing import aligned, paired_bootstrap, paired_difference
+
+__all__ = [
+    "Evaluation",
+    "aligned",
+    "is_pretrained",
+    "is_random_control",
+    "paired_bootstrap",
+    "paired_difference",
+    "read_info",
+    "read_result",
+    "task_of",
+    "write_result",
+]

@@ -1,0 +1,110 @@
+"""RESULT folders: ``result.json`` with metrics and how they came about, ``predictions.parquet`` with every score.
+
+Neither holds an identifier: studies and patients are salted hashes, enough to pair two results and to draw patients.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lamae.errors import FormatError
+from lamae.pack.files import write_atomically
+from lamae.results.evaluation import Evaluation
+
+FORMAT, FORMAT_VERSION = "lamae-result", 1
+RESULT_FILE, PREDICTIONS_FILE = "result.json", "predictions.parquet"
+
+_KEYS = ("kind", "system", "protocol", "labels", "data", "split", "metrics", "per_label")
+_COLUMNS = ("study_hash", "patient_hash", "fold")
+
+
+def write_result(out: str | Path, evaluation: Evaluation) -> Path:
+    """Write a RESULT folder: the predictions first, ``result.json`` last, each whole or not at all.
+
+    Raises:
+        OSError: Writing failed.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / RESULT_FILE).unlink(missing_ok=True)
+    columns: dict[str, Any] = {
+        "study_hash": pa.array(evaluation.study_hash.tolist(), pa.string()),
+        "patient_hash": pa.array(evaluation.patient_hash.tolist(), pa.string()),
+        "fold": pa.array(evaluation.fold, pa.int32(), mask=evaluation.fold < 0),
+    }
+    for prefix, values in (("target", evaluation.targets), ("score", evaluation.scores)):
+        for label, name in enumerate(evaluation.label_names):
+            columns[f"{prefix}_{name}"] = pa.array(values[:, label], pa.float32())
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.table(columns), sink, compression="zstd")
+    write_atomically(out / PREDICTIONS_FILE, sink.getvalue())
+    text = json.dumps(evaluation.info, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomically(out / RESULT_FILE, text.encode())
+    return out
+
+
+def read_info(path: str | Path) -> dict[str, Any]:
+    """Read ``result.json`` alone: what a result says about itself, without the predictions.
+
+    Raises:
+        FormatError: It holds no result, one of an unknown version, or one that lacks what it must say.
+    """
+    file = Path(path) / RESULT_FILE
+    try:
+        info = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise FormatError(f"{path}: no {RESULT_FILE} in it, so this is no result", reason="not-a-result") from error
+    except ValueError as error:
+        raise FormatError(f"{file}: not readable as JSON ({error})", reason="damaged-result") from error
+    found = info.get("format") if isinstance(info, dict) else None
+    if found != FORMAT:
+        raise FormatError(f'{file}: expected "format": "{FORMAT}", found {found!r}', reason="not-a-result")
+    if info.get("format_version") != FORMAT_VERSION:
+        raise FormatError(
+            f"{path}: result format version {info.get('format_version')}, but this version of lamae reads "
+            f"{FORMAT_VERSION}: evaluate again, or use the version of lamae that wrote it",
+            reason="unknown-result-version",
+        )
+    if absent := [key for key in _KEYS if key not in info]:
+        raise FormatError(f"{file}: {', '.join(absent)} is missing", reason="damaged-result")
+    return info
+
+
+def read_result(path: str | Path) -> Evaluation:
+    """Read a RESULT folder back.
+
+    Raises:
+        FormatError: It holds no result, one of an unknown version, or one whose files do not fit each other.
+    """
+    path = Path(path)
+    info = read_info(path)
+    if not (path / PREDICTIONS_FILE).is_file():
+        raise FormatError(f"{path}: {PREDICTIONS_FILE} is missing", reason="damaged-result")
+    try:
+        table, names = pq.read_table(path / PREDICTIONS_FILE), info["labels"]["names"]
+    except pa.ArrowException as error:
+        raise FormatError(
+            f"{path / PREDICTIONS_FILE}: not readable as Parquet; evaluate again to write it anew",
+            reason="damaged-result",
+        ) from error
+    _check_columns(path, table, names)
+    return Evaluation(
+        info=info,
+        study_hash=np.array(table["study_hash"].to_pylist(), dtype="U16"),
+        patient_hash=np.array(table["patient_hash"].to_pylist(), dtype="U16"),
+        fold=np.array([-1 if fold is None else fold for fold in table["fold"].to_pylist()]),
+        targets=np.stack([table[f"target_{name}"].to_numpy() for name in names], axis=1),
+        scores=np.stack([table[f"score_{name}"].to_numpy() for name in names], axis=1),
+    )
+
+
+def _check_columns(path: Path, table: pa.Table, names: list[str]) -> None:
+    held = set(table.column_names)
+    if absent := [name for name in _COLUMNS if name not in held]:
+        raise FormatError(f"{path}: the predictions have no column {', '.join(absent)}", reason="damaged-result")
+    if absent := [name for name in names if {f"target_{name}", f"score_{name}"} - held]:
+        raise FormatError(f"{path}: the predictions lack the label {absent[0]!r}", reason="damaged-result")
