@@ -46,7 +46,7 @@ def handmade(
         features[position] = list(measure(pack.study(int(row))).values())
         if position % 64 == 63 or position == len(task.rows) - 1:
             progress("measuring", position + 1, len(task.rows))
-    scores, selection = predict_linearly(features, task, settings, design=impute, progress=progress)
+    scores, selection, _ = predict_linearly(features, task, settings, design=impute, progress=progress)
     evaluation = judge(task, scores, settings, kind="handmade", system=system, protocol=PROTOCOL, selection=selection)
     if out is not None:
         write_result(out, evaluation)

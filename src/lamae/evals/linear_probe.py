@@ -31,7 +31,7 @@ def predict_linearly(
     *,
     design: Design = as_they_are,
     progress: Progress = silent,
-) -> tuple[np.ndarray, dict[str, Any]]:
+) -> tuple[np.ndarray, dict[str, Any], list[np.ndarray]]:
     """Fit a linear probe for each division of a task and predict its test studies.
 
     Args:
@@ -42,13 +42,14 @@ def predict_linearly(
         progress: Called after each division.
 
     Returns:
-        ``[tested studies, labels]`` in the order of ``task.tested``: probabilities, or values of a regression; and
-        what was chosen.
+        ``[tested studies, labels]`` in the order of ``task.tested``: probabilities, or values of a regression;
+        what was chosen; and for each division its ``[validation studies, labels]`` in the order of ``part.validation``.
 
     Raises:
         DataError: A feature is not finite, or no label has both classes in a validation set.
     """
     scores = np.full((len(task.rows), len(task.label_names)), np.nan)
+    validation: list[np.ndarray] = []
     chosen: list[dict[str, Any]] = []
     for number, part in enumerate(task.parts):
         matrix = design(features, part)
@@ -58,12 +59,18 @@ def predict_linearly(
             standardiser(matrix[part.train]), task.targets[part.train], standardiser.variance, settings.l2_grid
         )
         by: SelectBy = "mae" if task.is_regression else settings.select_by
-        model, value = _best(models, standardiser(matrix[part.validation]), task.targets[part.validation], by)
-        raw = model.scores(standardiser(matrix[part.test]))
-        scores[part.test] = raw if task.is_regression else 1 / (1 + np.exp(-np.clip(raw, -500, 500)))
+        in_validation = standardiser(matrix[part.validation])
+        model, value = _best(models, in_validation, task.targets[part.validation], by)
+        scores[part.test] = _predict(model, standardiser(matrix[part.test]), task)
+        validation.append(_predict(model, in_validation, task))
         chosen.append({"l2": model.l2, "value": value, "converged": model.converged})
         progress("fitting the probe", number + 1, len(task.parts))
-    return scores[task.tested], _selection(chosen, task, settings)
+    return scores[task.tested], _selection(chosen, task, settings), validation
+
+
+def _predict(model: LinearModel, features: np.ndarray, task: Task) -> np.ndarray:
+    raw = model.scores(features)
+    return raw if task.is_regression else 1 / (1 + np.exp(-np.clip(raw, -500, 500)))
 
 
 def _best(

@@ -73,7 +73,7 @@ def probe(
         cache=None if folder is None else folder / CACHE_FOLDER,
         progress=progress,
     )
-    scores, selection = predict_linearly(table.values[task.rows], task, settings, progress=progress)
+    scores, selection, _ = predict_linearly(table.values[task.rows], task, settings, progress=progress)
     evaluation = judge(
         task,
         scores,

@@ -165,12 +165,12 @@ def test_the_test_set_has_no_say_in_the_penalty(toy_pack: Pack):
     task = make_task(toy_pack, "inverted,luck", QUICK)
     features = np.random.default_rng(1).normal(size=(len(task.rows), 13))
     features[:, 0] += 2 * task.targets[:, 0]
-    scores, selection = predict_linearly(features, task, QUICK)
+    scores, selection, _ = predict_linearly(features, task, QUICK)
     turned_round = task.targets.copy()
     turned_round[task.tested] = 1 - turned_round[task.tested]
     other = make_task(toy_pack, "inverted,luck", QUICK)
     object.__setattr__(other, "targets", turned_round)
-    again, same = predict_linearly(features, other, QUICK)
+    again, same, _ = predict_linearly(features, other, QUICK)
     assert same == selection
     np.testing.assert_array_equal(again, scores)
 
@@ -179,7 +179,9 @@ def test_the_test_set_has_no_say_in_the_penalty(toy_pack: Pack):
 def test_either_criterion_chooses_on_the_validation_studies(toy_pack: Pack, select_by):
     settings = EvalSettings(draws=3, select_by=select_by)
     task = make_task(toy_pack, "luck", settings)
-    _, selection = predict_linearly(np.random.default_rng(2).normal(size=(len(task.rows), 61)), task, settings)
+    features = np.random.default_rng(2).normal(size=(len(task.rows), 61))
+    _, selection, in_validation = predict_linearly(features, task, settings)
+    assert [one.shape for one in in_validation] == [(len(task.parts[0].validation), 1)]
     assert selection["metric"] == select_by
     assert selection["on"] == "validation"
 
