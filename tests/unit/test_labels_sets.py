@@ -6,7 +6,7 @@ import pytest
 
 from lamae.errors import ConfigError, DataError
 from lamae.labels import LabelTable, label_sets, make_labels
-from lamae.labels.multi_hot import code_lists, multi_hot, positives, vocabulary
+from lamae.labels.multi_hot import code_lists, frequent, multi_hot, positives
 from lamae.labels.scp import statements
 from lamae.labels.snomed import scored_diagnoses, scored_labels
 
@@ -195,7 +195,7 @@ def test_multi_hot_against_a_plain_loop():
     codes = code_lists(pa.chunked_array([lists[:37], lists[37:]]))
     found = positives(codes, lambda code: [code.upper(), "EVEN"] if int(code[1:]) % 2 == 0 else [code])
     train = rng.permutation(101)[:53]
-    names, dropped = vocabulary(found, train, min_count=17)
+    names, dropped = frequent(found, train, min_count=17)
     values = multi_hot(found, names)
     expected = {}
     for row, row_codes in enumerate(lists):

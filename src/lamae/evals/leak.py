@@ -44,7 +44,7 @@ def check_pretraining(run: str | Path, task: Task, *, allow: bool) -> dict[str, 
         trained = pq.read_table(file, columns=["patient_hash", "record_hash", "salt_hash"])
     except pa.ArrowException as error:
         raise CheckpointError(f"{file}: not a readable Parquet file; run the same `pretrain` again") from error
-    if set(trained["salt_hash"].to_pylist()) - {salt_fingerprint(task.pack.info.salt)}:
+    if set(trained["salt_hash"].to_pylist()) - {salt_fingerprint(task.tested_pack.info.salt)}:
         if allow:
             return {"checked": False, "allowed": True}
         raise DataError(

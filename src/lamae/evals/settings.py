@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, get_args
 
 from lamae.errors import ConfigError
 from lamae.evals.linear import L2_GRID
+from lamae.labels import Statements
 from lamae.metrics import AbsentPolicy
 
 Progress = Callable[[str, int, int], None]
@@ -13,6 +15,15 @@ Progress = Callable[[str, int, int], None]
 
 Precision = Literal["fp32", "bf16"]
 SelectBy = Literal["macro-auroc", "log-loss", "mae"]
+
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "statements": (None, *get_args(Statements)),
+    "icd9": ("drop", "map"),
+    "vocabulary": ("train", "all"),
+    "test_part": ("all", "test"),
+    "f1_threshold": ("0.5", "validation"),
+}
+"""What the settings that are words may be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,10 +34,21 @@ class EvalSettings:
         folds: Cross-validate over these values of the column ``fold``: each is the test set once, the next one (after
             the last the first) the validation set, the others the training set. None uses the pack's splits.
         label_fraction: Share of the training patients whose labels may be used; smaller shares are parts of larger
-            ones with the same seed. The validation set stays whole.
+            ones of the same draw. The validation set stays whole.
+        label_count: Exact number of training studies whose labels may be used, in place of a share: whole patients in
+            the order of the draw, of the last one only as many studies as are wanted. None for no limit.
+        label_draw: Seed of the draw of labelled patients, apart from ``seed``, so that several draws can be judged with
+            the same weights.
         min_count: Least number of positive training studies of a label; None takes the label set's own.
         max_labels: Keep the most frequent labels only.
-        seed: Seed of the label fraction, of random encoders, of fine-tuning and of the bootstrap.
+        statements: Which studies take part, see `lamae.labels.make_labels`; None takes the label set's own.
+        icd9: Leave ICD-9-CM codes out, or translate them by ``icd9_map``.
+        icd9_map: File of a general equivalence map, ``icd_9,icd_10,flags``.
+        vocabulary: Which studies decide what labels there are: ``"train"``, or ``"all"`` as in published benchmarks,
+            which lets the test studies have a say; the result calls it a leak.
+        test_part: Of another pack that is tested on: all of its studies, or its test split.
+        f1_threshold: Where a score becomes a yes for F1: at 0.5, or where F1 is best on the validation studies.
+        seed: Seed of random encoders, of fine-tuning and of the bootstrap.
         l2_grid: Penalties of the linear probe.
         select_by: What the penalty is chosen by on the validation set: the log loss averaged over labels, each at the
             best spread of its scores, or their mean AUROC, which is unsteady when few validation patients have a label.
@@ -42,8 +64,16 @@ class EvalSettings:
 
     folds: tuple[int, ...] | None = None
     label_fraction: float = 1.0
+    label_count: int | None = None
+    label_draw: int = 0
     min_count: int | None = None
     max_labels: int | None = None
+    statements: Statements | None = None
+    icd9: Literal["drop", "map"] = "drop"
+    icd9_map: str | Path | None = None
+    vocabulary: Literal["train", "all"] = "train"
+    test_part: Literal["all", "test"] = "all"
+    f1_threshold: Literal["0.5", "validation"] = "validation"
     seed: int = 0
     l2_grid: tuple[float, ...] = L2_GRID
     select_by: Literal["macro-auroc", "log-loss"] = "log-loss"
@@ -59,6 +89,23 @@ class EvalSettings:
             )
         if not 0 < self.label_fraction <= 1:
             raise ConfigError(f"label_fraction must lie above 0 and up to 1, found {self.label_fraction}")
+        if self.label_count is not None and self.label_fraction != 1:
+            raise ConfigError(
+                f"give label_count or label_fraction, not both; found {self.label_count} and {self.label_fraction}"
+            )
+        for name in ("label_count", "min_count", "max_labels"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, found {value}")
+        if self.label_draw < 0:
+            raise ConfigError(f"label_draw is a seed of at least 0, found {self.label_draw}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(
+                    f"{name} must be one of {', '.join(map(str, choices))}, found {getattr(self, name)!r}"
+                )
+        if (self.icd9 == "map") != (self.icd9_map is not None):
+            raise ConfigError("icd9='map' and icd9_map, a CSV file with icd_9, icd_10 and flags, need each other")
         if not self.l2_grid or min(self.l2_grid) <= 0:
             raise ConfigError(f"l2_grid must hold penalties above 0, found {self.l2_grid}")
         if self.absent not in ("skip", "0.5", "error"):

@@ -1,17 +1,20 @@
-"""A task: the labelled studies of a pack and who of them is trained on, selected on and tested on."""
+"""A task: labelled studies and who of them is trained on, selected on and tested on."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
 
 from lamae.errors import DataError
+from lamae.evals import transfer
+from lamae.evals.divisions import Division, by_fold, by_split, fold_of, patient_keys, record_keys
+from lamae.evals.label_draw import labelled
+from lamae.evals.learnable import learnable_labels
 from lamae.evals.settings import EvalSettings
-from lamae.labels import make_labels
+from lamae.labels import LabelTable, make_labels
 from lamae.pack import Pack
-from lamae.splits import SPLITS, check_disjoint, patient_hashes
+from lamae.splits import SPLITS, patient_hashes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,14 +34,14 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """The labelled studies of a pack.
+    """The labelled studies of a pack, or of one that is learned from and another that is tested on.
 
     Attributes:
-        pack: Where they are.
+        packs: Where they are: one pack, or two, the one that is tested on last.
         label_set: Name of the label set.
         label_names: ``labels`` names, without the skipped ones.
         kind: ``"multilabel"``, ``"binary"`` or ``"regression"``.
-        rows: ``[studies]`` int64, their rows in the pack.
+        rows: ``[studies]`` int64, their rows, counted over all packs one after another (as `PackDataset` counts).
         targets: ``[studies, labels]`` float64, NaN where unknown.
         patient_hash: ``[studies]`` salted hash of the patient.
         record_hash: ``[studies]`` salted hash of the record, empty where the pack has no such key.
@@ -46,11 +49,11 @@ class Task:
         fold: ``[studies]`` int64, -1 where the pack has none.
         parts: One division, or one a fold when cross-validated.
         num_folds: Number of folds that were cross-validated, None for one division.
-        skipped: Labels that cannot be learned, with the reason.
+        skipped: Labels that cannot be learned or that the tested pack cannot say, with the reason.
         notes: What the label set says about itself.
     """
 
-    pack: Pack
+    packs: tuple[Pack, ...]
     label_set: str
     label_names: tuple[str, ...]
     kind: Literal["multilabel", "regression", "binary"]
@@ -66,6 +69,21 @@ class Task:
     notes: Mapping[str, Any]
 
     @property
+    def pack(self) -> Pack:
+        """The pack that is learned from."""
+        return self.packs[0]
+
+    @property
+    def tested_pack(self) -> Pack:
+        """The pack that is tested on; the same one unless the task is a transfer."""
+        return self.packs[-1]
+
+    @property
+    def is_transfer(self) -> bool:
+        """Whether the tested studies are another pack's."""
+        return len(self.packs) > 1
+
+    @property
     def is_regression(self) -> bool:
         """Whether the targets are values rather than classes."""
         return self.kind == "regression"
@@ -75,135 +93,111 @@ class Task:
         """``[tested studies]`` int64, positions of all studies that are tested once, in ascending order."""
         return np.sort(np.concatenate([part.test for part in self.parts]))
 
+    @property
+    def pieces(self) -> tuple[tuple[Pack, np.ndarray], ...]:
+        """Each pack with the rows in it that take part, ascending; put together they are ``rows``."""
+        ends = np.cumsum([len(pack) for pack in self.packs])
+        cuts = np.searchsorted(self.rows, ends)[:-1]
+        found = zip(self.packs, np.split(self.rows, cuts), ends - [len(pack) for pack in self.packs], strict=True)
+        return tuple((pack, rows - first) for pack, rows, first in found)
 
-def make_task(pack: Pack, label_set: str, settings: EvalSettings) -> Task:
+    def gather(self, tables: Sequence[np.ndarray]) -> np.ndarray:
+        """Take the rows of the task from a table for each pack.
+
+        Args:
+            tables: ``[studies of the pack, features]`` for each of ``packs``.
+
+        Returns:
+            ``[studies, features]``, rows as in ``rows``.
+        """
+        chosen = [table[rows] for table, (_, rows) in zip(tables, self.pieces, strict=True)]
+        return chosen[0] if len(chosen) == 1 else np.concatenate(chosen)
+
+
+def make_task(pack: Pack, label_set: str, settings: EvalSettings, *, test_pack: Pack | None = None) -> Task:
     """Make a task from a pack.
 
+    Args:
+        pack: What is learned from, by its own split or by folds.
+        label_set: A label set, see `lamae.labels.make_labels`.
+        settings: Divisions, label draw, and how the labels are made.
+        test_pack: Test on the studies of this pack (all, or its test split: ``settings.test_part``) in place of the
+            pack's own test studies, which then take no part. It has the labels of the first one's training studies.
+
     Raises:
-        DataError: The pack lacks the split or the folds, a patient is on both sides, a set of studies is empty, or no
+        DataError: A pack lacks the split or the folds, a patient is on both sides, a set of studies is empty, or no
             label can be learned.
-        ConfigError: There is no such label set.
+        ConfigError: There is no such label set, or the packs were prepared differently.
     """
-    studies = pack.studies
-    keys = patient_keys(pack)
-    divisions = _by_fold(pack, settings.folds) if settings.folds is not None else _by_split(pack)
-    in_train = np.unique(np.concatenate([train for train, _, _ in divisions]))
-    table = make_labels(
+    divisions = by_fold(pack, settings.folds) if settings.folds is not None else by_split(pack)
+    if test_pack is not None:
+        transfer.check_pair(pack, test_pack, settings)
+    table = _labels(pack, label_set, settings, np.unique(np.concatenate([train for train, _, _ in divisions])))
+    tables, packs = [table], [pack]
+    if test_pack is not None:
+        table, other = transfer.shared_labels(table, test_pack, label_set, settings)
+        tables, packs = [table, other], [pack, test_pack]
+        tested = transfer.tested_rows(test_pack, settings)
+        ((train, validation, _),) = divisions
+        transfer.check_apart(pack, np.concatenate([train, validation]), test_pack, tested)
+        divisions = [(train, validation, len(pack) + tested)]
+    return _assemble(packs, tables, divisions, label_set, settings)
+
+
+def _labels(pack: Pack, label_set: str, settings: EvalSettings, train_rows: np.ndarray) -> LabelTable:
+    return make_labels(
         pack.info,
-        studies,
+        pack.studies,
         label_set,
-        train_rows=in_train,
+        train_rows=train_rows,
         min_count=settings.min_count,
         max_labels=settings.max_labels,
+        statements=settings.statements,
+        icd9=settings.icd9,
+        icd9_map=settings.icd9_map,
+        vocabulary=settings.vocabulary,
     )
-    rows = np.flatnonzero(table.keep & np.isin(np.arange(len(pack)), np.concatenate([d for p in divisions for d in p])))
-    hashes = patient_hashes(keys, pack.info.salt)[rows]
-    position = np.full(len(pack), -1)
+
+
+def _assemble(
+    packs: list[Pack], tables: list[LabelTable], divisions: list[Division], label_set: str, settings: EvalSettings
+) -> Task:
+    table = tables[0]
+    keep = np.concatenate([one.keep for one in tables])
+    used = np.isin(np.arange(len(keep)), np.concatenate([rows for division in divisions for rows in division]))
+    rows = np.flatnonzero(keep & used)
+    position = np.full(len(keep), -1)
     position[rows] = np.arange(len(rows))
-    parts = []
-    for train, validation, test in divisions:
-        known = [position[part][position[part] >= 0] for part in (train, validation, test)]
-        part = Part(train=_some_patients(known[0], hashes, settings), validation=known[1], test=known[2])
+    hashes = np.concatenate([patient_hashes(patient_keys(pack), pack.info.salt) for pack in packs])[rows]
+    targets = np.concatenate([one.values for one in tables])[rows].astype(np.float64)
+    whole = []
+    for division in divisions:
+        train, validation, test = (position[one][position[one] >= 0] for one in division)
+        whole.append(Part(train=train, validation=validation, test=test))
+    parts = [_with_labels_of(part, hashes, settings) for part in whole]
+    for part in parts:
         _check_part(part, label_set)
-        parts.append(part)
-    targets = table.values[rows].astype(np.float64)
-    learnable, skipped = _learnable(targets, table.names, parts, is_regression=table.kind == "regression")
+    learnable, skipped = learnable_labels(targets, table.names, parts, whole, is_regression=table.kind == "regression")
     return Task(
-        pack=pack,
+        packs=tuple(packs),
         label_set=label_set,
         label_names=tuple(np.array(table.names, dtype=object)[learnable]),
         kind=table.kind,
         rows=rows,
         targets=targets[:, learnable],
         patient_hash=hashes,
-        record_hash=_record_hashes(pack, rows),
-        study_hash=patient_hashes(
-            [f"{pack.info.cohort}:{one}" for one in _column(pack, "study_id", rows)], pack.info.salt
-        ),
-        fold=_folds(pack)[rows],
+        record_hash=np.concatenate([_record_hashes(pack) for pack in packs])[rows],
+        study_hash=np.concatenate([_study_hashes(pack) for pack in packs])[rows],
+        fold=np.concatenate([fold_of(pack) for pack in packs])[rows],
         parts=tuple(parts),
         num_folds=None if settings.folds is None else len(settings.folds),
-        skipped=skipped,
-        notes={**table.notes, "description": table.description},
+        skipped=(*skipped, *table.notes.get("not_in_test_pack", ())),
+        notes={**table.notes, "description": table.description, "titles": table.titles, "paths": table.paths},
     )
 
 
-def patient_keys(pack: Pack) -> list[str]:
-    """Return the patient key of each study; a study without one is a patient of its own."""
-    ids = pack.studies.column("study_id").to_pylist()
-    alone = [f"{pack.info.cohort}:study:{study_id}" for study_id in ids]
-    if "patient_key" not in pack.studies.column_names:
-        return alone
-    keys = pack.studies.column("patient_key").to_pylist()
-    return [own if key is None else key for key, own in zip(keys, alone, strict=True)]
-
-
-def _by_split(pack: Pack) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    if "split" not in pack.studies.column_names:
-        raise DataError(
-            f"{pack.path}: the studies have no split; prepare them with one, or give folds", reason="no-split"
-        )
-    check_disjoint(
-        pa.table({"patient_key": patient_keys(pack), "split": pack.studies.column("split")}), where=pack.path
-    )
-    split = np.array(pack.studies.column("split").to_pylist(), dtype=object)
-    train, validation, test = (np.flatnonzero(split == name) for name in SPLITS)
-    return [(train, validation, test)]
-
-
-def _by_fold(pack: Pack, folds: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    fold = _folds(pack)
-    absent = [number for number in folds if number not in fold]
-    if absent:
-        raise DataError(
-            f"{pack.path}: no study is in fold {', '.join(map(str, absent))}; the folds are "
-            f"{', '.join(map(str, np.unique(fold[fold >= 0]))) or 'not in this pack'}",
-            reason="no-fold",
-        )
-    used = np.isin(fold, folds)
-    pairs = {(key, int(number)) for key, number, use in zip(patient_keys(pack), fold, used, strict=True) if use}
-    several = len(pairs) - len({key for key, _ in pairs})
-    if several:
-        raise DataError(
-            f"{pack.path}: {several} patients have studies in several folds; cross-validation needs folds by patient",
-            reason="patient-in-two-folds",
-        )
-    divisions = []
-    for index, number in enumerate(folds):
-        following = folds[(index + 1) % len(folds)]
-        train = np.flatnonzero(used & (fold != number) & (fold != following))
-        divisions.append((train, np.flatnonzero(fold == following), np.flatnonzero(fold == number)))
-    return divisions
-
-
-def _folds(pack: Pack) -> np.ndarray:
-    if "fold" not in pack.studies.column_names:
-        return np.full(len(pack), -1)
-    return np.array([-1 if fold is None else fold for fold in pack.studies.column("fold").to_pylist()])
-
-
-def _column(pack: Pack, name: str, rows: np.ndarray) -> list[Any]:
-    return pack.studies.column(name).take(pa.array(rows)).to_pylist()
-
-
-def _record_hashes(pack: Pack, rows: np.ndarray) -> np.ndarray:
-    if "record_key" not in pack.studies.column_names:
-        return np.full(len(rows), "", dtype="U16")
-    keys = _column(pack, "record_key", rows)
-    known = np.array([key is not None for key in keys], dtype=bool)
-    hashes = np.full(len(rows), "", dtype="U16")
-    if known.any():
-        hashes[known] = patient_hashes([key for key in keys if key is not None], pack.info.salt)
-    return hashes
-
-
-def _some_patients(train: np.ndarray, hashes: np.ndarray, settings: EvalSettings) -> np.ndarray:
-    if settings.label_fraction == 1:
-        return train
-    patients = np.unique(hashes[train])
-    chosen = np.random.default_rng(settings.seed).permutation(patients)
-    chosen = chosen[: max(1, round(settings.label_fraction * len(patients)))]
-    return train[np.isin(hashes[train], chosen)]
+def _with_labels_of(part: Part, hashes: np.ndarray, settings: EvalSettings) -> Part:
+    return Part(train=labelled(part.train, hashes, settings), validation=part.validation, test=part.test)
 
 
 def _check_part(part: Part, label_set: str) -> None:
@@ -215,27 +209,15 @@ def _check_part(part: Part, label_set: str) -> None:
         )
 
 
-def _learnable(
-    targets: np.ndarray, names: tuple[str, ...], parts: list[Part], *, is_regression: bool
-) -> tuple[np.ndarray, tuple[Mapping[str, str], ...]]:
-    """Return which labels each training set can teach, and the others with the reason."""
-    reasons: dict[int, str] = {}
-    for number, part in enumerate(parts):
-        train = targets[part.train]
-        where = "training studies" if len(parts) == 1 else f"training studies of division {number + 1} of {len(parts)}"
-        for label in range(len(names)):
-            values = np.unique(train[:, label][~np.isnan(train[:, label])])
-            if len(values) < 2 and label not in reasons:
-                reasons[label] = _why(values, where, is_regression=is_regression)
-    if len(reasons) == len(names):
-        raise DataError(f"no label can be learned; the first one: {reasons[0]}", reason="no-learnable-label")
-    skipped = tuple({"label": names[label], "reason": reason} for label, reason in sorted(reasons.items()))
-    return np.array([label for label in range(len(names)) if label not in reasons]), skipped
+def _study_hashes(pack: Pack) -> np.ndarray:
+    ids = pack.studies.column("study_id").to_pylist()
+    return patient_hashes([f"{pack.info.cohort}:{one}" for one in ids], pack.info.salt)
 
 
-def _why(values: np.ndarray, where: str, *, is_regression: bool) -> str:
-    if len(values) == 0:
-        return f"unknown for all {where}"
-    if is_regression:
-        return f"the same value for all {where}"
-    return f"no positives among the {where}" if values[0] == 0 else f"no negatives among the {where}"
+def _record_hashes(pack: Pack) -> np.ndarray:
+    keys = record_keys(pack)
+    known = np.array([key is not None for key in keys], dtype=bool)
+    hashes = np.full(len(keys), "", dtype="U16")
+    if known.any():
+        hashes[known] = patient_hashes([key for key in keys if key is not None], pack.info.salt)
+    return hashes

@@ -1,5 +1,6 @@
 """Label sets that are columns of the table of studies: labels, measurements, covariates."""
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
@@ -15,7 +16,7 @@ _Kind: TypeAlias = Literal["binary", "regression"]
 _OTHERS = ("age_years", "sex")
 
 
-def column_labels(studies: pa.Table, wanted: str, *, where: str) -> LabelTable:
+def column_labels(studies: pa.Table, wanted: str, *, where: str, names: Sequence[str] | None = None) -> LabelTable:
     """Take columns as labels.
 
     Columns of ones and zeros are labels to classify, others are values to regress on; ``sex`` becomes ``female``.
@@ -24,12 +25,16 @@ def column_labels(studies: pa.Table, wanted: str, *, where: str) -> LabelTable:
         studies: Table of studies.
         wanted: Names with commas between them, with or without ``label_`` in front; ``*`` stands for anything.
         where: What the table is, for messages.
+        names: Take the columns of these labels, as far as they are there, in place of what ``wanted`` matches.
 
     Raises:
         DataError: There is no such column, it holds no number, or classes and values are mixed.
     """
-    columns = [column for name in wanted.split(",") for column in _matching(studies, name.strip(), where)]
-    columns = list(dict.fromkeys(columns))
+    if names is None:
+        columns = [column for name in wanted.split(",") for column in _matching(studies, name.strip(), where)]
+        columns = list(dict.fromkeys(columns))
+    else:
+        columns = _columns_of_names(studies, names, where)
     values = np.stack([_numbers(studies, column) for column in columns], axis=1)
     kinds: dict[str, _Kind] = {column: _kind(values[:, index]) for index, column in enumerate(columns)}
     if len(set(kinds.values())) > 1:
@@ -37,7 +42,7 @@ def column_labels(studies: pa.Table, wanted: str, *, where: str) -> LabelTable:
         raise DataError(f"{where}: classes and values cannot be learned together: {listed}", reason="mixed-labels")
     kind = kinds[columns[0]]
     return LabelTable(
-        names=tuple("female" if column == "sex" else column.removeprefix("label_") for column in columns),
+        names=tuple(map(_name_of, columns)),
         values=values,
         keep=np.any(~np.isnan(values), axis=1),
         kind="multilabel" if kind == "binary" and len(columns) > 1 else kind,
@@ -48,6 +53,22 @@ def column_labels(studies: pa.Table, wanted: str, *, where: str) -> LabelTable:
 def label_columns_of(studies: pa.Table) -> list[str]:
     """Return the columns that can be labels."""
     return [name for name in studies.column_names if name.startswith(_PREFIXES) or name in _OTHERS]
+
+
+def _name_of(column: str) -> str:
+    return "female" if column == "sex" else column.removeprefix("label_")
+
+
+def _columns_of_names(studies: pa.Table, names: Sequence[str], where: str) -> list[str]:
+    by_name = {_name_of(column): column for column in label_columns_of(studies)}
+    columns = [by_name[name] for name in names if name in by_name]
+    if not columns:
+        raise DataError(
+            f"{where}: none of the labels {', '.join(names)} is a column of it; there are "
+            f"{', '.join(by_name) or 'none'}",
+            reason="unknown-label",
+        )
+    return columns
 
 
 def _matching(studies: pa.Table, name: str, where: str) -> list[str]:

@@ -1,6 +1,6 @@
 """Label sets of your own: a YAML file that says which codes stand for which label."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from lamae.config import read_yaml
 from lamae.errors import ConfigError, DataError
-from lamae.labels.label_table import LabelTable
+from lamae.labels.label_table import LabelTable, Statements
 from lamae.labels.multi_hot import clean_code, code_lists, multi_hot, positives
 
 CustomSet = Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -29,30 +29,53 @@ def read_custom_set(path: Path) -> CustomSet:
     return {str(name): _codes_by_column(path, str(name), columns) for name, columns in content.items()}
 
 
-def custom_labels(studies: pa.Table, custom: CustomSet, *, where: str) -> LabelTable:
+def custom_labels(
+    studies: pa.Table,
+    custom: CustomSet,
+    *,
+    where: str,
+    wanted: Sequence[str] | None = None,
+    statements: Statements | None = None,
+) -> LabelTable:
     """Make the labels of a set of your own.
 
-    ICD codes match by their beginning (``I48`` matches ``I480``), other codes as a whole. Studies take part that have
-    any code in one of the columns that the set names.
+    ICD codes match by their beginning (``I48`` matches ``I480``), other codes as a whole. A label of several columns
+    is made from those that are there.
+
+    Args:
+        studies: Table of studies.
+        custom: The set.
+        where: What the table is, for messages.
+        wanted: Make these labels only, and leave out those for which no column is there.
+        statements: Which studies take part: those with any code in one of the columns that the set names (the
+            default), those with a code of the set, or all.
 
     Raises:
-        DataError: The studies lack one of the columns.
+        DataError: For a label, or with ``wanted`` for all of them, the studies have none of its columns.
     """
+    there = {name: {c: codes for c, codes in by.items() if c in studies.column_names} for name, by in custom.items()}
+    lost = [name for name in custom if not there[name]]
+    if lost and (wanted is None or len(lost) == len(custom)):
+        columns = " or ".join(map(repr, custom[lost[0]]))
+        raise DataError(
+            f"{where}: the label set needs the column {columns} for {lost[0]!r}, which this pack does not have",
+            reason="missing-column",
+        )
+    custom = {name: there[name] for name in custom if there[name] and (wanted is None or name in set(wanted))}
     names = tuple(custom)
     values = np.zeros((len(studies), len(names)), dtype=np.float32)
     keep = np.zeros(len(studies), dtype=bool)
     for column in dict.fromkeys(column for columns in custom.values() for column in columns):
-        if column not in studies.column_names:
-            raise DataError(
-                f"{where}: the label set needs the column {column!r}, which this pack does not have",
-                reason="missing-column",
-            )
         codes = code_lists(studies[column])
-        wanted = {name: columns[column] for name, columns in custom.items() if column in columns}
+        of_column = {name: columns[column] for name, columns in custom.items() if column in columns}
         values = np.maximum(
-            values, multi_hot(positives(codes, partial(_labels_of_code, column=column, wanted=wanted)), names)
+            values, multi_hot(positives(codes, partial(_labels_of_code, column=column, wanted=of_column)), names)
         )
         keep |= codes.has_any
+    if statements == "in-set":
+        keep = np.any(values > 0, axis=1)
+    elif statements == "not-needed":
+        keep[:] = True
     return LabelTable(
         names=names, values=values, keep=keep, kind="multilabel", description=f"labels {', '.join(names)} by codes"
     )

@@ -22,6 +22,8 @@ class LabelTable:
         kind: ``"multilabel"``, ``"binary"`` (one label) or ``"regression"``.
         description: What the labels are, for people.
         notes: What to tell about how they were made: counts, dropped labels, unknown codes.
+        titles: What labels are called in words, by name, where a table tells it.
+        paths: Places of labels in a hierarchy, by name, from the top down to the label itself.
     """
 
     names: tuple[str, ...]
@@ -30,6 +32,8 @@ class LabelTable:
     kind: Literal["multilabel", "regression", "binary"]
     description: str
     notes: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    titles: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    paths: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
     def __post_init__(self) -> None:
         expected = (len(self.keep), len(self.names))

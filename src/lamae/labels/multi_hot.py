@@ -100,7 +100,7 @@ def positives(codes: CodeLists, labels_of: Callable[[str], Iterable[str]]) -> Po
     return Positives(codes.num_studies, pairs // max(len(names), 1), pairs % max(len(names), 1), names)
 
 
-def vocabulary(
+def frequent(
     found: Positives, train_rows: np.ndarray, *, min_count: int, max_labels: int | None = None
 ) -> tuple[tuple[str, ...], dict[str, int]]:
     """Choose the labels with enough positive studies in the training split.

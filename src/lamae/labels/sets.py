@@ -1,5 +1,6 @@
 """From the name of a label set to the labels of every study."""
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -14,7 +15,7 @@ from lamae.labels.columns import column_labels, label_columns_of
 from lamae.labels.custom import custom_labels, read_custom_set
 from lamae.labels.icd9 import read_icd9_map, translate
 from lamae.labels.label_table import LabelTable, Statements
-from lamae.labels.multi_hot import CodeLists, code_lists, multi_hot, positives, vocabulary
+from lamae.labels.multi_hot import CodeLists, code_lists, frequent, multi_hot, positives
 
 
 class PackLike(Protocol):
@@ -42,6 +43,8 @@ def make_labels(
     statements: Statements | None = None,
     icd9: Literal["drop", "map"] = "drop",
     icd9_map: str | Path | None = None,
+    vocabulary: Literal["train", "all"] = "train",
+    names: Sequence[str] | None = None,
 ) -> LabelTable:
     """Make the labels of a set for every study of a pack.
 
@@ -58,6 +61,10 @@ def make_labels(
             not healthy), with a code of the set (SCP, as in its benchmark), or all.
         icd9: Leave ICD-9-CM codes out, or translate them by ``icd9_map``.
         icd9_map: A general equivalence map, ``icd_9,icd_10,flags``.
+        vocabulary: Which studies decide what labels there are: the training studies, or all of the table, as in
+            published benchmarks, which lets the test studies have a say; the notes call it a leak.
+        names: Make these labels, as far as the studies can tell them, in place of those that are frequent enough: the
+            labels of another table's training studies. No study of this one then has a say.
 
     Raises:
         ConfigError: There is no such label set.
@@ -65,15 +72,22 @@ def make_labels(
     """
     where = f"cohort {pack_info.cohort}" if pack_info is not None else "these studies"
     if label_set.endswith((".yaml", ".yml")):
-        return custom_labels(studies, read_custom_set(Path(label_set)), where=where)
+        custom = read_custom_set(Path(label_set))
+        return custom_labels(studies, custom, where=where, wanted=names, statements=statements)
     rule = code_set(label_set)
     if rule is None:
-        return column_labels(studies, _columns_of_set(label_set, studies), where=where)
+        wanted = label_set if names is not None else _columns_of_set(label_set, studies)
+        return column_labels(studies, wanted, where=where, names=names)
     column, notes = _codes(studies, rule.column, icd9, icd9_map, where)
     codes = code_lists(column)
     found = positives(codes, rule.labels_of)
     least = rule.min_count if min_count is None else min_count
-    names, dropped = vocabulary(found, train_rows, min_count=least, max_labels=max_labels or rule.max_labels)
+    limit = max_labels or rule.max_labels
+    counted = np.arange(len(studies)) if vocabulary == "all" else train_rows
+    if names is None:
+        names, dropped = frequent(found, counted, min_count=least, max_labels=limit)
+    else:
+        dropped = {}
     if not names:
         raise DataError(
             f"{where}: no label of {label_set!r} has {least} positive studies in the training split; ask for a lower "
@@ -81,13 +95,14 @@ def make_labels(
             reason="no-labels",
         )
     names = tuple(sorted(names, key=rule.order))
+    notes |= {"min_count": least, "max_labels": limit, "vocabulary": "train" if vocabulary == "train" else "all (leak)"}
     return LabelTable(
         names=names,
         values=multi_hot(found, names),
         keep=_kept(statements or rule.statements, codes, found.has_any),
         kind="multilabel",
         description=rule.description,
-        notes=notes | {"min_count": least, "dropped_labels": dropped} | _unknown_codes(codes, rule),
+        notes=notes | {"dropped_labels": dropped} | _unknown_codes(codes, rule),
     )
 
 

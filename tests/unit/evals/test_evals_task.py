@@ -57,7 +57,7 @@ def test_labels_that_cannot_be_learned_are_skipped_and_said(toy_pack: Pack):
 
 def test_a_label_fraction_is_of_patients_and_nested(toy_pack: Pack):
     whole, half, tenth = (
-        make_task(toy_pack, LABELS, EvalSettings(label_fraction=fraction, seed=3)) for fraction in (1.0, 0.5, 0.2)
+        make_task(toy_pack, LABELS, EvalSettings(label_fraction=fraction, label_draw=3)) for fraction in (1.0, 0.5, 0.2)
     )
     everyone = patients_of(whole, whole.parts[0].train)
     some, few = (patients_of(task, task.parts[0].train) for task in (half, tenth))
@@ -66,7 +66,7 @@ def test_a_label_fraction_is_of_patients_and_nested(toy_pack: Pack):
     np.testing.assert_array_equal(half.parts[0].validation, whole.parts[0].validation)
     in_part = np.isin(whole.patient_hash[whole.parts[0].train], list(some))
     np.testing.assert_array_equal(half.parts[0].train, whole.parts[0].train[in_part])  # all studies of a patient
-    other = make_task(toy_pack, LABELS, EvalSettings(label_fraction=0.5, seed=4))
+    other = make_task(toy_pack, LABELS, EvalSettings(label_fraction=0.5, label_draw=4))
     assert patients_of(other, other.parts[0].train) != some
 
 

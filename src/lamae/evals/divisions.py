@@ -1,0 +1,83 @@
+"""Who is trained on, selected on and tested on: a pack's own splits, or its folds in turn, always by patient."""
+
+import numpy as np
+import pyarrow as pa
+
+from lamae.errors import DataError
+from lamae.pack import Pack
+from lamae.splits import SPLITS, check_disjoint
+
+Division = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Rows of a pack to train, select and test on."""
+
+
+def patient_keys(pack: Pack) -> list[str]:
+    """Return the patient key of each study; a study without one is a patient of its own."""
+    ids = pack.studies.column("study_id").to_pylist()
+    alone = [f"{pack.info.cohort}:study:{study_id}" for study_id in ids]
+    if "patient_key" not in pack.studies.column_names:
+        return alone
+    keys = pack.studies.column("patient_key").to_pylist()
+    return [own if key is None else key for key, own in zip(keys, alone, strict=True)]
+
+
+def record_keys(pack: Pack) -> list[str | None]:
+    """Return the record key of each study, None where the pack has none."""
+    if "record_key" not in pack.studies.column_names:
+        return [None] * len(pack)
+    return pack.studies.column("record_key").to_pylist()
+
+
+def by_split(pack: Pack) -> list[Division]:
+    """Return the one division that the pack's column ``split`` holds.
+
+    Raises:
+        DataError: There is no such column, or a patient is in two splits.
+    """
+    if "split" not in pack.studies.column_names:
+        raise DataError(
+            f"{pack.path}: the studies have no split; prepare them with one, or give folds", reason="no-split"
+        )
+    check_disjoint(
+        pa.table({"patient_key": patient_keys(pack), "split": pack.studies.column("split")}), where=pack.path
+    )
+    split = np.array(pack.studies.column("split").to_pylist(), dtype=object)
+    train, validation, test = (np.flatnonzero(split == name) for name in SPLITS)
+    return [(train, validation, test)]
+
+
+def by_fold(pack: Pack, folds: tuple[int, ...]) -> list[Division]:
+    """Return a division for each fold: it is the test set, the next one (after the last the first) validation.
+
+    Raises:
+        DataError: No study is in one of the folds, or a patient is in two.
+    """
+    fold = fold_of(pack)
+    absent = [number for number in folds if number not in fold]
+    if absent:
+        raise DataError(
+            f"{pack.path}: no study is in fold {', '.join(map(str, absent))}; the folds are "
+            f"{', '.join(map(str, np.unique(fold[fold >= 0]))) or 'not in this pack'}",
+            reason="no-fold",
+        )
+    used = np.isin(fold, folds)
+    pairs = {(key, int(number)) for key, number, use in zip(patient_keys(pack), fold, used, strict=True) if use}
+    several = len(pairs) - len({key for key, _ in pairs})
+    if several:
+        raise DataError(
+            f"{pack.path}: {several} patients have studies in several folds; cross-validation needs folds by patient",
+            reason="patient-in-two-folds",
+        )
+    divisions = []
+    for index, number in enumerate(folds):
+        following = folds[(index + 1) % len(folds)]
+        train = np.flatnonzero(used & (fold != number) & (fold != following))
+        divisions.append((train, np.flatnonzero(fold == following), np.flatnonzero(fold == number)))
+    return divisions
+
+
+def fold_of(pack: Pack) -> np.ndarray:
+    """Return ``[studies]`` int64 folds, -1 where there is none."""
+    if "fold" not in pack.studies.column_names:
+        return np.full(len(pack), -1)
+    return np.array([-1 if fold is None else fold for fold in pack.studies.column("fold").to_pylist()])

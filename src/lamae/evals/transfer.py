@@ -1,0 +1,112 @@
+"""Training on one pack and testing on another: what the two must share, and what they must not."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from lamae.data.dataset import check_agreement
+from lamae.errors import ConfigError, DataError
+from lamae.evals.divisions import by_split, patient_keys, record_keys
+from lamae.evals.settings import EvalSettings
+from lamae.labels import LabelTable, make_labels
+from lamae.pack import Pack
+
+
+def check_pair(pack: Pack, test_pack: Pack, settings: EvalSettings) -> None:
+    """Check that features of two packs can stand in one table.
+
+    Raises:
+        ConfigError: The packs were prepared differently (the message lists where), or folds were asked for.
+    """
+    if settings.folds is not None:
+        raise ConfigError(
+            "folds cross-validate within one pack; to test on another pack leave them out, so that its own split trains"
+        )
+    check_agreement((pack, test_pack))
+
+
+def tested_rows(test_pack: Pack, settings: EvalSettings) -> np.ndarray:
+    """Return the rows of the other pack that are tested on: all, or its test split.
+
+    Raises:
+        DataError: The test split was asked for and the pack has no split.
+    """
+    return np.arange(len(test_pack)) if settings.test_part == "all" else by_split(test_pack)[0][2]
+
+
+def shared_labels(
+    table: LabelTable, test_pack: Pack, label_set: str, settings: EvalSettings
+) -> tuple[LabelTable, LabelTable]:
+    """Make the labels of the training pack for another pack.
+
+    Args:
+        table: Labels of the pack that is learned from.
+        test_pack: The pack that is tested on.
+        label_set: Its label set.
+        settings: How the labels are made.
+
+    Returns:
+        The first pack's labels without those that the other cannot say (they stand in its notes, with the reason,
+        under ``not_in_test_pack``), and the other pack's, in the same order.
+
+    Raises:
+        DataError: The other pack can say none of the labels, or holds values where the first one holds classes.
+    """
+    other = make_labels(
+        test_pack.info,
+        test_pack.studies,
+        label_set,
+        train_rows=np.zeros(0, dtype=np.int64),
+        names=table.names,
+        statements=settings.statements,
+        icd9=settings.icd9,
+        icd9_map=settings.icd9_map,
+    )
+    if (other.kind == "regression") != (table.kind == "regression"):
+        raise DataError(
+            f"{test_pack.path}: {label_set!r} is {other.kind} here but {table.kind} in the pack that is learned from",
+            reason="mixed-labels",
+        )
+    known = [index for index, name in enumerate(table.names) if name in set(other.names)]
+    missing = [
+        {"label": name, "reason": f"cohort {test_pack.info.cohort} of the test pack has nothing that tells it"}
+        for name in table.names
+        if name not in set(other.names)
+    ]
+    ours = replace(
+        table,
+        names=tuple(table.names[index] for index in known),
+        values=table.values[:, known],
+        notes={**table.notes, "not_in_test_pack": missing},
+    )
+    return ours, other
+
+
+def check_apart(pack: Pack, used: np.ndarray, test_pack: Pack, tested: np.ndarray) -> None:
+    """Check that no tested patient, and no tested recording, is trained or selected on.
+
+    Args:
+        pack: The pack that is learned from.
+        used: Its rows that are trained or selected on.
+        test_pack: The pack that is tested on.
+        tested: Its rows that are tested.
+
+    Raises:
+        DataError: Some are on both sides; the message says how many, not who.
+    """
+    patients = _chosen(patient_keys(test_pack), tested)
+    records = _chosen(record_keys(test_pack), tested)
+    shared_patients = len(patients & _chosen(patient_keys(pack), used))
+    shared_records = len(records & _chosen(record_keys(pack), used))
+    if shared_patients or shared_records:
+        raise DataError(
+            f"{shared_patients} of {len(patients)} tested patients and {shared_records} of {len(records)} tested "
+            f"records of {test_pack.path} are trained or selected on in {pack.path}: test on other patients (known "
+            "overlap: records HRxxxxx of the PhysioNet Challenge 2021 are PTB-XL; test_part='test' tests the other "
+            "pack's test split only)",
+            reason="training-test-overlap",
+        )
+
+
+def _chosen(keys: list[str] | list[str | None], rows: np.ndarray) -> set[str]:
+    return {key for row in rows.tolist() if (key := keys[row]) is not None}
