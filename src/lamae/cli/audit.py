@@ -1,0 +1,75 @@
+"""`lamae audit RECIPE|RUN [--data PACK]`: how much of a pretext task is solved by copying between leads."""
+
+import argparse
+from pathlib import Path
+
+from lamae.cli.arguments import Verbs, count, dotted, positive_int
+from lamae.cli.progress import TextProgress
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Add ``audit`` to the parser."""
+    parser = verbs.add_parser(
+        "audit",
+        help="say how much of the reconstruction is solvable by Einthoven's law alone",
+        description="For each mask strategy: the share of hidden patches that follow from leads visible at the same "
+        "time; with a pack what that explains of the target, and for a run its loss on either kind of patches. "
+        "Settings of a recipe can be changed by their dotted names: --model.mask.ratio 0.5.",
+    )
+    parser.add_argument("what", metavar="RECIPE|RUN", help="name of a recipe, or folder of a pretrained run")
+    parser.add_argument("--data", type=Path, metavar="PACK", help="pack to measure on")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="file to write as well: .json or .md")
+    parser.add_argument("--leads", action="append", metavar="I,II,V1", help="another set of leads; may be repeated")
+    parser.add_argument("--studies", type=positive_int, default=256, help="most studies (default: 256)")
+    parser.add_argument("--seed", type=count, default=0, help="seed of the masks (default: 0)")
+    parser.set_defaults(run=run, takes_settings=True)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Print the tables, and write them where asked."""
+    from lamae import recipes
+    from lamae.checkpoint import load_model
+    from lamae.config import apply_overrides, from_dict, read_yaml
+    from lamae.errors import ConfigError
+    from lamae.evals.features import check_preprocessing
+    from lamae.evals.pretext_audit import AuditData, audit
+    from lamae.evals.pretext_table import as_text, check_ending, write_audit
+    from lamae.pack import Pack
+    from lamae.studies import canonical_lead
+    from lamae.train import PretrainConfig
+
+    if arguments.out is not None:
+        check_ending(arguments.out)
+    folder, model, meta = Path(arguments.what), None, None
+    if (folder / "run.json").is_file():
+        if arguments.settings:
+            raise ConfigError(f"{folder}: a run keeps its settings; audit its recipe to change {arguments.settings[0]}")
+        config = from_dict(PretrainConfig, read_yaml(folder / "config.yaml"), source=str(folder / "config.yaml"))
+        model, meta = load_model(folder)
+    else:
+        config = apply_overrides(recipes.get(arguments.what), dotted(arguments.settings))
+    data = None
+    if arguments.data is not None:
+        data = AuditData(
+            pack=Pack.open(arguments.data),
+            train_splits=config.data.train_splits,
+            judged_splits=config.data.validation_splits,
+            num_studies=arguments.studies,
+        )
+        if meta is not None:
+            check_preprocessing(meta, data.pack)
+    sets = [[canonical_lead(name) for name in names.split(",")] for names in arguments.leads or ()]
+    with TextProgress() as progress:
+        found = audit(
+            config.model,
+            data,
+            model=model,
+            leads=config.data.views,
+            lead_sets=sets or None,
+            num_studies=arguments.studies,
+            seed=arguments.seed,
+            progress=progress,
+        )
+    if arguments.out is not None:
+        write_audit(found, arguments.out)
+    print(as_text(found), end="")

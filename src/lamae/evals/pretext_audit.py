@@ -1,0 +1,302 @@
+"""How much of a pretext task is solved by copying: by Einthoven's law, and by the best linear guess at the same time.
+
+Of the twelve leads four are linear copies of two others. Where two limb leads are visible at a time, the hidden ones
+follow by arithmetic, and a model that sees all leads can lower its loss there without knowing anything of hearts.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from lamae.batch import StudyBatch
+from lamae.data import PackDataset
+from lamae.errors import ConfigError
+from lamae.evals.pretext_cells import cells_of
+from lamae.evals.pretext_expected import expected_solvable
+from lamae.evals.pretext_guesses import EINTHOVEN, LINEAR, PUT_RIGHT, fit_covariance, labels_of, look_at
+from lamae.evals.pretext_tally import GROUPS, Tally
+from lamae.evals.settings import Progress, silent
+from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig
+from lamae.models.accounting import example_batch
+from lamae.nn.masks import MaskConfig, draw_masks
+from lamae.nn.plan import MaskPlan
+from lamae.pack import Pack
+from lamae.signals.same_time import EIGHT_LEADS
+
+FORMAT, FORMAT_VERSION = "lamae-pretext-audit", 1
+LARGEST_UNEXPLAINED = 0.1
+"""A lead of which Einthoven's solution leaves a larger share of the variance is named; rounding leaves far less."""
+
+_HIDDEN_VIEWS = (1, 3, 6, 9)
+_MOST_FITTED = 512
+"""Training studies for the covariance of twelve leads: half a million samples."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditData:
+    """The studies of an audit.
+
+    Attributes:
+        pack: Where they are.
+        train_splits: Splits on which the linear guess is fitted.
+        judged_splits: Splits of the studies that are judged; without any such study, those of ``train_splits``.
+        num_studies: Most studies of either kind, the first ones of their splits; at most 512 are fitted on.
+    """
+
+    pack: Pack
+    train_splits: tuple[str, ...] = ("train",)
+    judged_splits: tuple[str, ...] = ("validation",)
+    num_studies: int = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audit:
+    """What an audit found; ``content`` is what its JSON file holds.
+
+    Attributes:
+        content: ``leads``, ``target``, ``rows`` (one for each mask and set of leads), ``data`` (None without a pack),
+            ``model`` (None without a run).
+    """
+
+    content: Mapping[str, Any] = field(default_factory=dict)
+
+
+def audit(
+    config: MaskedAutoencoderConfig,
+    data: AuditData | None = None,
+    *,
+    model: MaskedAutoencoder | None = None,
+    leads: Sequence[str] | None = None,
+    lead_sets: Sequence[Sequence[str]] | None = None,
+    masks: Sequence[MaskConfig] | None = None,
+    num_studies: int = 256,
+    batch_size: int = 32,
+    seed: int = 0,
+    stream: str = "ecg",
+    progress: Progress = silent,
+) -> Audit:
+    """Audit the masks of a model, and the loss of a pretrained one.
+
+    Args:
+        config: The model whose target, patches and leads are looked at; its own mask comes first.
+        data: Real studies; None: only how many hidden patches follow.
+        model: A pretrained model with this configuration; its loss is measured under its own mask.
+        leads: Leads that the model is given; None: all that it knows.
+        lead_sets: Further sets of leads; None: the eight leads without copies, where the model has more.
+        masks: Further masks; None: each strategy at the same ratio.
+        num_studies: Studies to draw masks for without data.
+        batch_size: Studies at once.
+        seed: Seed of the masks: the same ones for any model.
+        stream: The stream of the leads.
+        progress: Called after each row.
+
+    Raises:
+        ConfigError: The model has no such stream or lead, no study is left, or the data do not fit the model.
+    """
+    if stream not in config.streams:
+        raise ConfigError(f"the audit is of ECG leads: the model has no stream {stream!r}, only {list(config.streams)}")
+    sets = _lead_sets(config.streams[stream].view_names, leads, lead_sets)
+    rows, content = [], {}
+    others = standard_masks(config.mask) if masks is None else tuple(masks)
+    todo = list(dict.fromkeys((names, mask) for names in sets for mask in (config.mask, *others)))
+    for done, (names, mask) in enumerate(todo, start=1):
+        own = mask == config.mask and names == sets[0]
+        batches = _Batches(config, data, names, num_studies, batch_size, stream)
+        tally = _judge(config, mask, batches, seed, stream, model if own else None)
+        rows.append(_row(config, mask, names, tally, stream, own=own, on_data=data is not None))
+        if own:
+            content = {"data": batches.described(), "model": _model_losses(tally) if model and data else None}
+        progress("auditing masks", done, len(todo))
+    return Audit(
+        content={
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
+            "leads": list(sets[0]),
+            "target": config.target,
+            "normalise": config.streams[stream].normalise,
+            "patches": config.streams[stream].num_patches,
+            "leads_meet": config.latent.depth > 0,
+            "seed": seed,
+            "rows": rows,
+            **content,
+        }
+    )
+
+
+def standard_masks(own: MaskConfig) -> tuple[MaskConfig, ...]:
+    """Each strategy at the ratios of a mask; whole leads: 1, 3, 6 and 9 of them."""
+    plain = replace(own, hidden_views=0, num_masks=1, strategy="random")
+    some = [replace(plain, strategy=strategy) for strategy in ("random", "tube", "block")]
+    return (*some, *(replace(plain, strategy="view", hidden_views=number) for number in _HIDDEN_VIEWS))
+
+
+class _Batches:
+    """The judged studies, batch by batch, with one set of leads, and the covariance of the training studies."""
+
+    def __init__(
+        self,
+        config: MaskedAutoencoderConfig,
+        data: AuditData | None,
+        names: tuple[str, ...],
+        num_studies: int,
+        batch_size: int,
+        stream: str,
+    ) -> None:
+        self.data, self.batch_size, self.stream = data, batch_size, stream
+        self.covariance: np.ndarray | None = None
+        if data is None:
+            self.dataset, self.num = None, num_studies
+            self.example = replace(config, streams={stream: replace(config.streams[stream], view_names=names)})
+            return
+        self.splits = _judged_splits(data)
+        self.dataset = PackDataset([data.pack], view_names=names, split=self.splits, views=names)
+        self.num = min(data.num_studies, len(self.dataset))
+        _check_grid(self.dataset, config.streams[stream].grid)
+        training = PackDataset([data.pack], view_names=names, split=data.train_splits, views=names)
+        rows = np.arange(min(data.num_studies, len(training), _MOST_FITTED))
+        self.covariance = fit_covariance(training.batch(rows), config, stream=stream)
+
+    def __iter__(self) -> Iterator[StudyBatch]:
+        for start in range(0, self.num, self.batch_size):
+            rows = np.arange(start, min(start + self.batch_size, self.num))
+            if self.dataset is None:
+                yield example_batch(self.example, num_studies=len(rows))
+            else:
+                yield self.dataset.batch(rows)
+
+    def described(self) -> dict[str, Any] | None:
+        """What a reader must know of the data, lead faults included."""
+        if self.dataset is None or self.data is None:
+            return None
+        flags, broken, exchanged = Counter[str](), Counter[str](), 0
+        for batch in self:
+            for true_names, found, leads in labels_of(batch, self.stream):
+                flags.update(found)
+                broken.update(leads)
+                exchanged += bool(true_names)
+        info = self.data.pack.info
+        return {
+            "cohort": info.cohort,
+            "simulated": info.simulated,
+            "content_hash": info.content_hash,
+            "splits": list(self.splits),
+            "fitted_on": list(self.data.train_splits),
+            "studies": self.num,
+            "broken_leads": dict(sorted(broken.items())),
+            "flags": dict(sorted(flags.items())),
+            "labels_exchanged": exchanged,
+        }
+
+
+@torch.inference_mode()
+def _judge(
+    config: MaskedAutoencoderConfig,
+    mask: MaskConfig,
+    batches: _Batches,
+    seed: int,
+    stream: str,
+    model: MaskedAutoencoder | None,
+) -> Tally:
+    generator, tally = torch.Generator().manual_seed(seed), Tally()
+    patch = config.streams[stream].patch
+    for batch in batches:
+        plan = draw_masks(mask, batch, {stream: patch}, generator)
+        predictions = _predictions(model, batch, plan, stream)
+        for index in range(plan.num_masks):
+            cells = cells_of(batch, plan, index, patch=patch[0], stream=stream)
+            own = plan.streams[stream][index]
+            found = look_at(batch, own, cells, config, stream=stream, covariance=batches.covariance)
+            tally.add(batch, stream, found, {**found.guesses, **predictions[index]})
+    return tally
+
+
+def _predictions(
+    model: MaskedAutoencoder | None, batch: StudyBatch, plan: MaskPlan, stream: str
+) -> list[dict[str, torch.Tensor]]:
+    if model is None:
+        return [{}] * plan.num_masks
+    device = next(model.parameters()).device
+    output = model(batch.to(device), plan.to(device))
+    return [{"model": prediction.predicted.float().cpu()} for prediction in output.predictions[stream]]
+
+
+def _row(
+    config: MaskedAutoencoderConfig,
+    mask: MaskConfig,
+    names: tuple[str, ...],
+    tally: Tally,
+    stream: str,
+    *,
+    own: bool,
+    on_data: bool,
+) -> dict[str, Any]:
+    by_lead = expected_solvable(mask, names, config.streams[stream].num_patches)
+    drawn, error = tally.share_of_patches("follows")
+    row: dict[str, Any] = {
+        "mask": {
+            "strategy": mask.strategy,
+            "ratio": mask.ratio,
+            "latent_ratio": mask.latent_ratio,
+            "hidden_views": mask.hidden_views,
+        },
+        "own": own,
+        "leads": list(names),
+        "hidden_patches": float(torch.cat(tally.patches["all"]).mean()),
+        "expected": float(np.mean(list(by_lead.values()))),
+        "expected_by_lead": by_lead,
+        "drawn": drawn,
+        "drawn_standard_error": error,
+        "drawn_elements": tally.share_of_elements(),
+        "explained": None,
+        "unexplained_leads": {},
+    }
+    if on_data:
+        row["explained"] = {guess: tally.explained(guess) for guess in (EINTHOVEN, PUT_RIGHT, LINEAR)}
+        row["explained_where_it_follows"] = tally.explained(EINTHOVEN, "follows")
+        row["unexplained_leads"] = tally.unexplained_leads(LARGEST_UNEXPLAINED)
+    return row
+
+
+def _model_losses(tally: Tally) -> list[dict[str, Any]]:
+    """Loss of the model and of each guess by group of hidden patches."""
+    return [
+        {
+            "group": group,
+            "patches": tally.share_of_patches(group)[0],
+            "loss": {guess: tally.loss(guess, group) for guess in tally.errors},
+        }
+        for group in GROUPS
+    ]
+
+
+def _lead_sets(
+    known: tuple[str, ...], own: Sequence[str] | None, asked: Sequence[Sequence[str]] | None
+) -> list[tuple[str, ...]]:
+    first = known if own is None else tuple(own)
+    if asked is None:
+        asked = [EIGHT_LEADS] if set(EIGHT_LEADS) < set(first) else []
+    for names in (first, *asked):
+        if not names or len(set(names)) != len(names) or not set(names) <= set(known):
+            raise ConfigError(
+                f"a set of leads must name some of {', '.join(known)}, each once; found {', '.join(names) or 'none'}"
+            )
+    return [first, *map(tuple, asked)]
+
+
+def _judged_splits(data: AuditData) -> tuple[str, ...]:
+    studies = data.pack.studies
+    found = set(studies.column("split").to_pylist()) if "split" in studies.column_names else set()
+    return data.judged_splits if found.intersection(data.judged_splits) else data.train_splits
+
+
+def _check_grid(dataset: PackDataset, grid: tuple[int, ...]) -> None:
+    pack, row = dataset.locate(0)
+    if (found := pack.study(row).values.shape[1:]) != grid:
+        raise ConfigError(
+            f"{pack.path}: {found[0]} samples a lead, but the model takes {grid[0]}: prepare the data with the rate "
+            "and length of the recipe, or change the stream's grid"
+        )
