@@ -51,7 +51,7 @@ def test_draws_equal_resampling_rows_by_hand():
     targets = (rng.random((97, 2)) < 0.4).astype(float)
     targets[::11, 1] = np.nan
     scores = np.round(rng.normal(size=(97, 2)) + np.nan_to_num(targets), 1)
-    drawn = bootstrap._evaluate([(targets, scores)], patients, "ranking", 5, 17)[1][0]
+    drawn = bootstrap._evaluate([(targets, scores, np.full_like(scores, 0.5))], patients, "ranking", 5, 17)[1][0]
     generator = np.random.default_rng(17)
     unique, codes = np.unique(patients, return_inverse=True)
     for draw in range(5):

@@ -6,17 +6,21 @@ A draw is a count for each patient. Every metric here is a function of sums of t
 so one sparse product ``groups x patients`` times ``patients x draws`` gives a label's sums in many draws at once.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
 from lamae.errors import DataError
-from lamae.metrics import ranking, regression
+from lamae.metrics.probabilities import spread_thresholds
 from lamae.metrics.ranking import AbsentPolicy
+from lamae.metrics.weighted_sums import METRIC_NAMES, Kind, chance_levels, check_rows, label_metrics
 
-Kind = Literal["ranking", "regression"]
+Thresholds = float | np.ndarray
+System = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Targets, scores and thresholds, each ``[rows, labels]``."""
+Pair = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Scores and thresholds of a, and of b, each ``[rows, labels]``."""
 
 _DRAWS_PER_BLOCK = 64
 _COUNTS_BYTES = 256 * 2**20
@@ -36,8 +40,11 @@ class BootstrapResult:
     """Metrics with their intervals.
 
     Attributes:
-        macro: Mean over labels by metric: ``auroc`` and ``auprc``, or ``mae`` and ``r2``.
+        macro: Mean over labels by metric: ``auroc`` and ``auprc``, then ``f1`` and ``brier`` of probabilities; or
+            ``mae`` and ``r2``.
         per_label: One `Interval` a label by metric.
+        standard_error: Standard deviation of the macro metric over the draws, by metric.
+        standard_error_per_label: ``[labels]`` by metric.
         absent_labels: Positions of the labels without positives or negatives in the data itself.
         num_draws_absent: ``[labels]`` number of draws in which a label had lost its positives or negatives.
         absent: What was done about both.
@@ -49,6 +56,8 @@ class BootstrapResult:
 
     macro: dict[str, Interval]
     per_label: dict[str, tuple[Interval, ...]]
+    standard_error: dict[str, float]
+    standard_error_per_label: dict[str, np.ndarray]
     absent_labels: tuple[int, ...]
     num_draws_absent: np.ndarray
     absent: AbsentPolicy
@@ -64,6 +73,7 @@ def patient_bootstrap(
     patients: np.ndarray,
     *,
     kind: Kind = "ranking",
+    thresholds: Thresholds = 0.5,
     draws: int = 1000,
     seed: int = 0,
     level: float = 0.95,
@@ -72,32 +82,41 @@ def patient_bootstrap(
     """Return metrics per label and on average, with percentile intervals over draws of patients.
 
     Args:
-        targets: ``[rows]`` or ``[rows, labels]``: 0, 1 or NaN (unknown) for ``"ranking"``, real or NaN otherwise.
+        targets: ``[rows]`` or ``[rows, labels]``: 0, 1 or NaN (unknown), real or NaN for ``"regression"``.
         scores: The same shape, finite.
-        patients: ``[rows]`` the patient of each row, of any type that can be sorted.
-        kind: ``"ranking"`` (AUROC, average precision) or ``"regression"`` (MAE, R squared).
+        patients: ``[rows]`` the patient of each row, of any type that can be sorted. ``np.arange(rows)`` draws records
+            as if each were a patient of its own, which is right only where it is so.
+        kind: ``"ranking"`` (AUROC, average precision), ``"probabilities"`` (those, F1 and Brier score) or
+            ``"regression"`` (MAE, R squared).
+        thresholds: Of F1: one number, ``[labels]`` or ``[rows, labels]``. They are held fixed in the draws, so they
+            must have been chosen on other patients.
         draws: Number of draws of patients with replacement.
         seed: Seed of the draws; the same seed and patients give the same draws for every system.
         level: Coverage of the interval, such as 0.95.
         absent: What a label without positives or without negatives is worth, in the data and in each draw: ``"skip"``
-            leaves it out of that mean, ``"0.5"`` gives it chance level (for average precision the prevalence, 0 or 1),
-            ``"error"`` refuses both. A regression target that does not vary is treated as such a label, and skipped.
+            leaves it out of that mean, ``"0.5"`` gives it chance level (for average precision the prevalence, 0 or 1;
+            F1 0), ``"error"`` refuses both. A regression target that does not vary is treated as such a label, and
+            skipped.
 
     Raises:
         DataError: Shapes or values are wrong, or a label is absent and the policy says ``"error"``.
     """
-    targets, scores = _check(targets, scores, patients, kind, draws, level)
-    points, drawn = _evaluate([(targets, scores)], patients, kind, draws, seed)
-    return _summarise(points[0], drawn[0], targets, patients, kind=kind, seed=seed, level=level, absent=absent)
+    check_draws(draws, level)
+    system = check_rows(kind, targets, scores, patients)
+    thresholds = spread_thresholds(thresholds, system[0].shape)
+    points, drawn = _evaluate([(*system, thresholds)], patients, kind, draws, seed)
+    return summarise(points[0], drawn[0], system[0], patients, kind=kind, seed=seed, level=level, absent=absent)
 
 
 def paired_patient_bootstrap(
     targets: np.ndarray,
-    scores_a: np.ndarray,
-    scores_b: np.ndarray,
+    scores_a: np.ndarray | Sequence[np.ndarray],
+    scores_b: np.ndarray | Sequence[np.ndarray],
     patients: np.ndarray,
     *,
     kind: Kind = "ranking",
+    thresholds_a: Thresholds | Sequence[Thresholds] = 0.5,
+    thresholds_b: Thresholds | Sequence[Thresholds] = 0.5,
     draws: int = 1000,
     seed: int = 0,
     level: float = 0.95,
@@ -105,15 +124,18 @@ def paired_patient_bootstrap(
 ) -> BootstrapResult:
     """Return the difference of two systems, a minus b, on the same rows and the same draws of patients.
 
+    Given sequences of scores (one a seed, in pairs), it is the mean of the pairs' differences, every pair on the same
+    draws: an interval over patients for these very runs, which says nothing about further seeds (`combined_difference`
+    does). Thresholds are then one for all pairs, or a sequence too.
+
     Arguments, errors and result as in `patient_bootstrap`; every value of the result is a difference.
     """
-    targets, scores_a = _check(targets, scores_a, patients, kind, draws, level)
-    _, scores_b = _check(targets, _as_columns(scores_b), patients, kind, draws, level)
-    points, drawn = _evaluate([(targets, scores_a), (targets, scores_b)], patients, kind, draws, seed)
-    difference = drawn[0] - drawn[1]
-    return _summarise(
-        points[0] - points[1],
-        difference,
+    check_draws(draws, level)
+    targets, pairs = check_pairs(kind, targets, scores_a, scores_b, patients, thresholds_a, thresholds_b)
+    points, drawn = paired_draws(targets, pairs, patients, kind, draws, seed)
+    return summarise(
+        points.mean(axis=0),
+        drawn,
         targets,
         patients,
         kind=kind,
@@ -124,41 +146,73 @@ def paired_patient_bootstrap(
     )
 
 
-def _as_columns(scores: np.ndarray) -> np.ndarray:
-    return scores[:, None] if np.ndim(scores) == 1 else scores
+def check_pairs(
+    kind: Kind,
+    targets: np.ndarray,
+    scores_a: np.ndarray | Sequence[np.ndarray],
+    scores_b: np.ndarray | Sequence[np.ndarray],
+    patients: np.ndarray,
+    thresholds_a: Thresholds | Sequence[Thresholds] = 0.5,
+    thresholds_b: Thresholds | Sequence[Thresholds] = 0.5,
+) -> tuple[np.ndarray, list[Pair]]:
+    """Return ``[rows, labels]`` targets, and the checked scores and thresholds of each pair of systems.
+
+    Raises:
+        DataError: Shapes or values are wrong, or there are not as many systems a as b.
+    """
+    several = [[one] if isinstance(one, np.ndarray) else list(one) for one in (scores_a, scores_b)]
+    if len(several[0]) != len(several[1]) or not several[0]:
+        raise DataError(
+            f"{len(several[0])} score tables of a and {len(several[1])} of b: a comparison over seeds needs pairs",
+            reason="unpaired-seeds",
+        )
+    sides: list[list[tuple[np.ndarray, np.ndarray]]] = []
+    for scores, thresholds in zip(several, (thresholds_a, thresholds_b), strict=True):
+        checked = [check_rows(kind, targets, one, patients)[1] for one in scores]
+        each = [thresholds] * len(scores) if isinstance(thresholds, float | int | np.ndarray) else list(thresholds)
+        if len(each) != len(scores):
+            raise DataError(f"{len(scores)} score tables but {len(each)} thresholds", reason="unpaired-seeds")
+        sides.append([(one, spread_thresholds(cut, one.shape)) for one, cut in zip(checked, each, strict=True)])
+    columns = check_rows(kind, targets, several[0][0], patients)[0]
+    return columns, list(zip(*sides, strict=True))
 
 
-def _check(
-    targets: np.ndarray, scores: np.ndarray, patients: np.ndarray, kind: Kind, draws: int, level: float
+def paired_draws(
+    targets: np.ndarray, pairs: list[Pair], patients: np.ndarray, kind: Kind, draws: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    targets, scores = ranking.check_predictions(targets, scores)
-    if kind == "ranking":
-        ranking.check_binary(targets)
-    else:
-        regression.check_real(targets)
-    if len(patients) != len(targets):
-        raise DataError(f"{len(targets)} rows but {len(patients)} patients: give one a row", reason="wrong-shape")
-    if len(targets) == 0:
-        raise DataError("there is no row to evaluate", reason="empty-test-set")
+    """Return ``[pairs, metrics, labels]`` differences in the data and the mean over pairs in the draws.
+
+    The second is ``[metrics, labels, draws]``. Inputs as `check_pairs` gives them.
+    """
+    points, total = [], np.zeros(())
+    for a, b in pairs:
+        point, drawn = _evaluate([(targets, *a), (targets, *b)], patients, kind, draws, seed)
+        points.append(point[0] - point[1])
+        total = total + (drawn[0] - drawn[1])
+    return np.stack(points), total / len(pairs)
+
+
+def check_draws(draws: int, level: float) -> None:
+    """Raise `ValueError` unless there are draws and the level lies between 0 and 1."""
     if draws < 1 or not 0 < level < 1:
         raise ValueError(f"draws must be above 0 and level between 0 and 1, found draws={draws} and level={level}")
-    return targets, scores
 
 
 def _evaluate(
-    systems: list[tuple[np.ndarray, np.ndarray]], patients: np.ndarray, kind: Kind, draws: int, seed: int
+    systems: list[System], patients: np.ndarray, kind: Kind, draws: int, seed: int
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Return for each system ``[metrics, labels]`` in the data and ``[metrics, labels, draws]`` in the draws."""
     unique, codes = np.unique(np.asarray(patients), return_inverse=True)
-    build = _ranking_sums if kind == "ranking" else _regression_sums
-    shape = (2, systems[0][0].shape[1])
+    shape = (len(METRIC_NAMES[kind]), systems[0][0].shape[1])
     points = [np.empty(shape) for _ in systems]
     drawn = [np.empty((*shape, draws)) for _ in systems]
     once = np.ones((len(unique), 1), dtype=np.float32)
     for start, blocks in _count_blocks(len(unique), draws, seed):
-        for index, (targets, scores) in enumerate(systems):
+        for index, (targets, scores, cuts) in enumerate(systems):
             for label in range(shape[1]):
-                metrics_of = build(targets[:, label], scores[:, label], codes, len(unique))
+                metrics_of = label_metrics(
+                    kind, targets[:, label], scores[:, label], cuts[:, label], codes, len(unique)
+                )
                 points[index][:, label] = metrics_of(once)[:, 0]
                 column = start
                 for block in blocks:
@@ -185,36 +239,7 @@ def _count_block(num_patients: int, size: int, generator: np.random.Generator) -
     return np.ascontiguousarray(counts.T)
 
 
-MetricsOf = Callable[[np.ndarray], np.ndarray]
-
-
-def _ranking_sums(targets: np.ndarray, scores: np.ndarray, codes: np.ndarray, num_patients: int) -> MetricsOf:
-    table = ranking.rank_table(targets, scores)
-    # Float32 holds whole numbers up to 2**24, so the sums below are exact for any test set of fewer rows.
-    dtype = np.float32 if len(targets) < 2**23 else np.float64
-    matrix = _sparse(
-        table.segment, codes[table.rows], np.ones(len(table.rows), dtype), table.num_segments, num_patients
-    )
-    return lambda counts: ranking.ranking_from_sums(matrix @ counts, table.num_groups)
-
-
-def _regression_sums(targets: np.ndarray, scores: np.ndarray, codes: np.ndarray, num_patients: int) -> MetricsOf:
-    rows, terms = regression.regression_terms(targets, scores)
-    by_patient = np.stack([np.bincount(codes[rows], weights=term, minlength=num_patients) for term in terms])
-    return lambda counts: regression.regression_from_sums(by_patient @ counts)
-
-
-def _sparse(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, num_rows: int, num_columns: int):
-    from scipy.sparse import csr_array
-
-    order = np.argsort(rows, kind="stable")
-    starts = np.zeros(num_rows + 1, dtype=np.int32 if len(rows) < 2**31 else np.int64)
-    np.cumsum(np.bincount(rows, minlength=num_rows), out=starts[1:])
-    indices = columns[order].astype(starts.dtype)
-    return csr_array((values[order], indices, starts), shape=(num_rows, num_columns))
-
-
-def _summarise(
+def summarise(
     points: np.ndarray,
     drawn: np.ndarray,
     targets: np.ndarray,
@@ -231,18 +256,18 @@ def _summarise(
     absent_labels = tuple(int(label) for label in np.flatnonzero(np.isnan(points).any(axis=0)))
     if absent == "error":
         _refuse_absent(absent_labels, undefined)
-    if absent == "0.5" and kind == "ranking":
-        for label in range(targets.shape[1]):
-            level_of_chance = np.zeros(2) if is_difference else ranking.chance_level(targets[:, label])
-            points[:, label] = np.where(np.isnan(points[:, label]), level_of_chance, points[:, label])
-            drawn[:, label] = np.where(np.isnan(drawn[:, label]), level_of_chance[:, None], drawn[:, label])
-    names = ranking.METRICS if kind == "ranking" else regression.METRICS
+    points = fill_absent(points, targets, kind, absent, is_difference=is_difference)
+    drawn = fill_absent(drawn, targets, kind, absent, is_difference=is_difference)
+    names = METRIC_NAMES[kind]
+    macros = mean_over_labels(drawn)
     return BootstrapResult(
-        macro={name: _interval(_mean(points[m]), _mean(drawn[m], axis=0), level) for m, name in enumerate(names)},
+        macro={name: _interval(mean_over_labels(points[m]), macros[m], level) for m, name in enumerate(names)},
         per_label={
             name: tuple(_interval(points[m, label], drawn[m, label], level) for label in range(targets.shape[1]))
             for m, name in enumerate(names)
         },
+        standard_error={name: float(deviation(macros[m])) for m, name in enumerate(names)},
+        standard_error_per_label={name: deviation(drawn[m]) for m, name in enumerate(names)},
         absent_labels=absent_labels,
         num_draws_absent=undefined.sum(axis=1),
         absent=absent,
@@ -251,6 +276,18 @@ def _summarise(
         seed=seed,
         level=level,
     )
+
+
+def fill_absent(
+    values: np.ndarray, targets: np.ndarray, kind: Kind, absent: AbsentPolicy, *, is_difference: bool = False
+) -> np.ndarray:
+    """Return ``[metrics, labels]`` or ``[metrics, labels, draws]`` with chance in place of NaN, where so asked."""
+    if absent != "0.5" or kind == "regression":
+        return values
+    chance = np.stack([chance_levels(kind, targets[:, label]) for label in range(targets.shape[1])], axis=1)
+    if is_difference:
+        chance = np.zeros_like(chance)
+    return np.where(np.isnan(values), chance.reshape(chance.shape + (1,) * (values.ndim - 2)), values)
 
 
 def _refuse_absent(absent_labels: tuple[int, ...], undefined: np.ndarray) -> None:
@@ -269,10 +306,21 @@ def _refuse_absent(absent_labels: tuple[int, ...], undefined: np.ndarray) -> Non
         )
 
 
-def _mean(values: np.ndarray, axis: int | None = None) -> np.ndarray:
+def mean_over_labels(values: np.ndarray) -> np.ndarray:
+    """Return the mean of the defined values over the labels of ``[labels]`` or ``[..., labels, draws]``."""
+    axis = max(values.ndim - 2, 0)
     defined = ~np.isnan(values)
     count = defined.sum(axis=axis)
     return np.where(count > 0, np.where(defined, values, 0).sum(axis=axis) / np.maximum(count, 1), np.nan)
+
+
+def deviation(values: np.ndarray) -> np.ndarray:
+    """Return the standard deviation of the defined values over the last axis; NaN with fewer than two."""
+    defined = ~np.isnan(values)
+    count = defined.sum(axis=-1)
+    mean = np.where(defined, values, 0).sum(axis=-1) / np.maximum(count, 1)
+    squares = np.where(defined, values - mean[..., None], 0) ** 2
+    return np.sqrt(np.where(count > 1, squares.sum(axis=-1) / np.maximum(count - 1, 1), np.nan))
 
 
 def _interval(value: np.ndarray, draws: np.ndarray, level: float) -> Interval:

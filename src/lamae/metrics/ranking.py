@@ -80,12 +80,13 @@ def ranking_from_sums(sums: np.ndarray, num_groups: int) -> np.ndarray:
     return np.where(defined, values, np.nan)
 
 
-def auroc(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def auroc(targets: np.ndarray, scores: np.ndarray, *, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the area under the ROC curve: the chance that a positive scores above a negative, ties counting half.
 
     Args:
         targets: ``[rows]`` or ``[rows, labels]`` of 0, 1 or NaN; NaN is unknown and leaves the row out of that label.
         scores: The same shape, finite; higher means more likely positive.
+        weights: ``[rows]``, how much each row counts; None for 1 each.
 
     Returns:
         A scalar array or ``[labels]`` float64; NaN for a label without positives or without negatives.
@@ -93,15 +94,15 @@ def auroc(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
     Raises:
         DataError: Shapes differ, a target is not 0, 1 or NaN, or a score is not finite.
     """
-    return _per_label(targets, scores)[0]
+    return _per_label(targets, scores, weights)[0]
 
 
-def average_precision(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def average_precision(targets: np.ndarray, scores: np.ndarray, *, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the average precision (area under the precision-recall curve, without interpolation).
 
     Arguments, result and errors as in `auroc`.
     """
-    return _per_label(targets, scores)[1]
+    return _per_label(targets, scores, weights)[1]
 
 
 def macro(values: np.ndarray, *, absent: AbsentPolicy = "skip") -> float:
@@ -164,13 +165,26 @@ def check_binary(targets: np.ndarray) -> None:
         )
 
 
-def _per_label(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def check_weights(weights: np.ndarray | None, num_rows: int) -> np.ndarray:
+    """Return ``[rows]`` float64 weights, ones for None; raise `DataError` unless they are finite and not negative."""
+    if weights is None:
+        return np.ones(num_rows)
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape != (num_rows,):
+        raise DataError(f"{num_rows} rows but weights of shape {weights.shape}: give one a row", reason="wrong-shape")
+    if not (np.isfinite(weights) & (weights >= 0)).all():
+        raise DataError("weights must be finite and not negative", reason="wrong-weight")
+    return weights
+
+
+def _per_label(targets: np.ndarray, scores: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
     is_flat = np.ndim(targets) == 1
     targets, scores = check_predictions(targets, scores)
     check_binary(targets)
+    weights = check_weights(weights, len(targets))
     values = np.empty((len(METRICS), targets.shape[1]))
     for label in range(targets.shape[1]):
         table = rank_table(targets[:, label], scores[:, label])
-        sums = np.bincount(table.segment, minlength=table.num_segments)
+        sums = np.bincount(table.segment, weights=weights[table.rows], minlength=table.num_segments)
         values[:, label] = ranking_from_sums(sums[:, None], table.num_groups)[:, 0]
     return values[:, 0] if is_flat else values
