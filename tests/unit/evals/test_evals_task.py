@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from lamae.errors import ConfigError, DataError
+from lamae.evals.label_draw import labelled
 from lamae.evals.settings import EvalSettings, FinetuneConfig
 from lamae.evals.task import make_task
 from lamae.pack import Pack
@@ -70,6 +71,85 @@ def test_a_label_fraction_is_of_patients_and_nested(toy_pack: Pack):
     assert patients_of(other, other.parts[0].train) != some
 
 
+def test_a_label_count_is_exact_and_part_of_the_same_sequence_as_the_fractions(toy_pack: Pack):
+    whole = make_task(toy_pack, LABELS, EvalSettings())
+    num = len(whole.parts[0].train)
+    taken = {}
+    for count in (11, 12, 13, 47, num):
+        task = make_task(toy_pack, LABELS, EvalSettings(label_count=count, label_draw=3))
+        assert len(task.parts[0].train) == count
+        taken[count] = set(task.parts[0].train.tolist())
+    assert taken[11] < taken[12] < taken[13] < taken[47] < taken[num]
+    half = make_task(toy_pack, LABELS, EvalSettings(label_fraction=0.5, label_draw=3))
+    of_half = set(half.parts[0].train.tolist())
+    assert taken[13] < of_half
+    same = make_task(toy_pack, LABELS, EvalSettings(label_count=len(of_half), label_draw=3))
+    np.testing.assert_array_equal(same.parts[0].train, half.parts[0].train)
+    other = make_task(toy_pack, LABELS, EvalSettings(label_count=47, label_draw=4))
+    assert set(other.parts[0].train.tolist()) != taken[47]
+
+
+def test_only_the_last_patient_of_a_label_count_is_cut():
+    hashes = np.array(["b", "a", "b", "c", "a", "c", "c", "x"])
+    train = np.arange(7)
+    order = [["a", "b", "c"][one] for one in np.random.default_rng(5).permutation(3)]
+    sequence = [row for patient in order for row in train if hashes[row] == patient]
+    for count in range(1, 8):
+        got = labelled(train, hashes, EvalSettings(label_count=count, label_draw=5))
+        assert got.tolist() == sorted(sequence[:count])
+
+
+def test_the_seed_leaves_the_label_draw_alone(toy_pack: Pack):
+    one, other = (make_task(toy_pack, LABELS, EvalSettings(label_fraction=0.3, seed=seed)) for seed in (1, 2))
+    np.testing.assert_array_equal(one.parts[0].train, other.parts[0].train)
+
+
+def test_more_labels_than_there_are_studies_is_refused(toy_pack: Pack):
+    num = len(make_task(toy_pack, LABELS, EvalSettings()).parts[0].train)
+    with pytest.raises(DataError, match=f"label_count is {num + 1}, but there are only {num} labelled training"):
+        make_task(toy_pack, LABELS, EvalSettings(label_count=num + 1))
+
+
+def test_a_label_whose_positives_the_draw_missed_is_skipped_with_their_number(tmp_path: Path):
+    _, table = toy_studies()
+    split = np.array(table["split"].to_pylist())
+    train = np.flatnonzero(split == "train")
+    rare = np.zeros(len(split), np.float32)
+    rare[[train[0], np.flatnonzero(split == "test")[0]]] = 1
+    pack = changed(tmp_path, label_never=rare)
+    assert "never" in make_task(pack, LABELS, EvalSettings()).label_names
+    draws = [make_task(pack, LABELS, EvalSettings(label_fraction=0.2, label_draw=draw)) for draw in range(5)]
+    skipped = [task for task in draws if task.skipped]
+    assert skipped
+    (reason,) = skipped[0].skipped
+    num_drawn = len(skipped[0].parts[0].train)
+    assert reason == {
+        "label": "never",
+        "reason": "no positives among the training studies that the label draw took "
+        f"({num_drawn} of {len(train)}, which have 1 positives)",
+    }
+
+
+def test_a_draw_too_small_for_any_label_is_refused(toy_pack: Pack):
+    with pytest.raises(DataError, match=r"no label can be learned; the first one: .* the label draw took \(1 of \d+"):
+        make_task(toy_pack, LABELS, EvalSettings(label_count=1))
+
+
+@pytest.mark.parametrize(("value", "reason"), [(0, "no positives"), (1, "no negatives")])
+def test_a_constant_label_column_is_skipped_with_the_reason(tmp_path: Path, value: int, reason: str):
+    pack = changed(tmp_path, label_never=np.full(toy_studies()[1].num_rows, value, np.float32))
+    task = make_task(pack, LABELS, EvalSettings())
+    assert task.skipped == ({"label": "never", "reason": f"{reason} among the training studies"},)
+    with pytest.raises(DataError, match=f"no label can be learned; the first one: {reason} among"):
+        make_task(pack, "never", EvalSettings())
+
+
+def test_a_constant_measurement_is_refused(tmp_path: Path):
+    pack = changed(tmp_path, measure_size_mv=np.full(toy_studies()[1].num_rows, 7.5, np.float32))
+    with pytest.raises(DataError, match="no label can be learned; the first one: the same value for all training"):
+        make_task(pack, "measure_size_mv", EvalSettings())
+
+
 def changed(tmp_path: Path, **columns) -> Pack:
     _, table = toy_studies()
     for name, values in columns.items():
@@ -127,6 +207,18 @@ def test_studies_without_a_patient_are_patients_of_their_own(tmp_path: Path):
         ({"folds": (1, 2)}, "at least three different numbers"),
         ({"folds": (1, 2, 2)}, "at least three different numbers"),
         ({"label_fraction": 0.0}, "label_fraction must lie above 0"),
+        ({"label_count": 0}, "label_count must be at least 1, found 0"),
+        ({"label_count": 7, "label_fraction": 0.5}, "label_count or label_fraction, not both; found 7 and 0.5"),
+        ({"label_draw": -1}, "label_draw is a seed of at least 0"),
+        ({"min_count": 0}, "min_count must be at least 1"),
+        ({"max_labels": -3}, "max_labels must be at least 1, found -3"),
+        ({"statements": "some"}, "statements must be one of None, any, in-set, not-needed, found 'some'"),
+        ({"vocabulary": "test"}, "vocabulary must be one of train, all"),
+        ({"test_part": "train"}, "test_part must be one of all, test"),
+        ({"f1_threshold": "0.4"}, "f1_threshold must be one of 0.5, validation"),
+        ({"icd9": "keep"}, "icd9 must be one of drop, map"),
+        ({"icd9": "map"}, "icd9='map' and icd9_map"),
+        ({"icd9_map": "map.csv"}, "icd9='map' and icd9_map"),
         ({"l2_grid": (0.1, 0.0)}, "penalties above 0"),
         ({"absent": "zero"}, "'skip', '0.5' or 'error'"),
         ({"select_by": "test-auroc"}, "'macro-auroc' or 'log-loss'"),
