@@ -43,7 +43,7 @@ class CheckpointMeta:
         model_config: Configuration of the model.
         modality: Modality of the studies, which names the stream of a batch.
         preprocessing: Every parameter of the preprocessing of the training data.
-        readout: How this model's features are read out by default: ``"cls"``, ``"mean"`` or ``"view-concat"``.
+        readout: How this model's features are read out by default, see `lamae.models.read_out`.
         step: Training steps done; the next one starts at study ``step * batch_size`` of the sampler's sequence.
         loop: State of the training loop; empty when only the weights are meant to be used.
         files: Size and SHA-256 by file name.

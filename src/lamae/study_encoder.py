@@ -16,7 +16,7 @@ class StudyEncoder(TransformerMixin, BaseEstimator):
 
     Args:
         run: Folder of a run or of a checkpoint.
-        readout: ``"cls"``, ``"mean"`` or ``"view-concat"``; None for the model's own.
+        readout: As `lamae.models.read_out` names them; None for the model's own.
         device: Where the model computes.
         batch_size: Studies at once.
     """

@@ -135,6 +135,26 @@ def test_a_hidden_lead_is_predicted_from_the_others_through_the_context(ecg_batc
     assert model.encoders["ecg"].embed.weight.grad.abs().sum() > 0
 
 
+@pytest.mark.parametrize("ragged", [False, True], ids=["dense", "ragged"])
+def test_the_encoders_features_are_those_of_the_same_encoder_alone(ecg_batch, ragged):
+    """LAMAE_E: latent attention bypassed, so that the model equals an independent one with the same encoder."""
+    model, alone = build(config()).eval(), build(config(latent_depth=0)).eval()
+    alone.encoders.load_state_dict(model.encoders.state_dict())
+    studies = [LIMB, LIMB[:2]] if ragged else [LIMB[:4]] * 2
+    valid = torch.ones(8, 77, dtype=torch.bool)
+    valid[2, 30:] = False
+    valid[5] = False  # an instance that never enters the encoder
+    batch = ecg_batch(studies, valid=valid if ragged else None)
+    features, expected = model.features(batch), alone.features(batch)
+    assert features.encoder_tokens is not None
+    assert expected.encoder_tokens is None
+    for how in ("mean", "view-concat"):
+        found = read_out(features, f"encoder-{how}", LIMB)
+        torch.testing.assert_close(found, read_out(expected, how, LIMB), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(found, read_out(expected, f"encoder-{how}", LIMB), rtol=1e-6, atol=1e-6)
+        assert (found - read_out(features, how, LIMB)).abs().max() > 0.01
+
+
 def by_name(features) -> dict:
     names = [features.view_names[view] for view in features.view_of]
     return {(int(s), n): features.tokens[row] for row, (s, n) in enumerate(zip(features.study_of, names, strict=True))}

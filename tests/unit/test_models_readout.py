@@ -1,8 +1,11 @@
+from typing import get_args
+
 import pytest
 import torch
 
+from lamae.cli.arguments import READOUTS
 from lamae.errors import ConfigError
-from lamae.models import Features, read_out
+from lamae.models import Features, Readout, by_view, read_out
 from lamae.models.heads import AttentiveHead, LinearHead, MLPHead, tokens_by_study
 
 
@@ -39,6 +42,29 @@ def test_view_concat_follows_the_names_it_is_given_and_fills_with_zeros():
     assert found.tolist() == [[6, 7, 0, 0, 2, 3], [9, 0, 0, 0, 0, 0]]
 
 
+def test_the_encoders_tokens_are_read_out_alike_and_latent_attention_is_bypassed():
+    before = torch.tensor([[[10.0, 20], [30, 40]], [[50.0, 60], [70, 80]], [[90.0, 0], [999, 999]]])
+    found = features(encoder_tokens=before)
+    assert read_out(found, "encoder-mean", ()).tolist() == [[40, 50], [90, 0]]
+    concat = read_out(found, "encoder-view-concat", ("II", "V1", "I")).tolist()
+    assert concat == [[60, 70, 0, 0, 20, 30], [90, 0, 0, 0, 0, 0]]
+    assert read_out(found, "mean", ()).tolist() == [[4, 5], [9, 0]]
+
+
+def test_without_latent_attention_both_stages_are_the_same():
+    for how in ("mean", "view-concat"):
+        same = read_out(features(), f"encoder-{how}", ("I", "II"))
+        assert torch.equal(same, read_out(features(), how, ("I", "II")))
+
+
+def test_which_readouts_grow_with_the_views():
+    assert [how for how in get_args(Readout) if by_view(how)] == ["view-concat", "encoder-view-concat"]
+
+
+def test_the_command_line_offers_every_readout():
+    assert get_args(Readout) == READOUTS
+
+
 def test_gradients_pass_through():
     tokens = features().tokens.requires_grad_()
     read_out(features(tokens=tokens), "view-concat", ("I", "II")).sum().backward()
@@ -48,8 +74,9 @@ def test_gradients_pass_through():
 def test_what_cannot_be_read_is_refused():
     with pytest.raises(ConfigError, match="'cls' needs latent attention"):
         read_out(features(cls=None), "cls", ())
-    with pytest.raises(ConfigError, match="needs the names of the views"):
-        read_out(features(), "view-concat", ())
+    for how in ("view-concat", "encoder-view-concat"):
+        with pytest.raises(ConfigError, match=f"'{how}' needs the names of the views"):
+            read_out(features(), how, ())
 
 
 def heads():

@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from lamae.cli.arguments import Verbs, dotted, number_list, positive_int
+from lamae.cli.arguments import READOUTS, Verbs, dotted, number_list, positive_int
 from lamae.cli.progress import TextProgress
 
 HAND_MADE = "hand-made"
@@ -81,7 +81,7 @@ def _add_shared(parser: argparse.ArgumentParser, *, model_help: str) -> None:
         "--labels", required=True, metavar="SET", help="label set: superclass, icd10-chapter-ix, ... (docs/labels.md)"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="RESULT", help="folder to write")
-    parser.add_argument("--readout", choices=["cls", "mean", "view-concat"], help="default: what the recipe names")
+    parser.add_argument("--readout", choices=READOUTS, help="default: what the recipe names")
     parser.add_argument("--folds", type=number_list, help="cross-validate over these folds by patient, such as 1-9")
     parser.add_argument("--label-fraction", type=float, help="share of the training patients whose labels are used")
     parser.add_argument("--min-count", type=positive_int, help="least number of positive training studies of a label")

@@ -7,6 +7,9 @@ from lamae.errors import ConfigError
 
 Verbs: TypeAlias = "argparse._SubParsersAction[Any]"
 
+READOUTS = ("cls", "mean", "view-concat", "encoder-mean", "encoder-view-concat")
+"""The read-outs of `lamae.models.Readout`, here so that no command needs torch for its help."""
+
 
 def positive_int(text: str) -> int:
     """Return a whole number of at least 1."""

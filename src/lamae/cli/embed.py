@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lamae.cli.arguments import Verbs, positive_int
+from lamae.cli.arguments import READOUTS, Verbs, positive_int
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -14,7 +14,7 @@ def add_verbs(verbs: Verbs) -> None:
         "inputs", type=Path, nargs="+", metavar="PACK|FILE", help="packs, or files of any format that is read"
     )
     parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
-    parser.add_argument("--readout", choices=["cls", "mean", "view-concat"], help="default: what the recipe names")
+    parser.add_argument("--readout", choices=READOUTS, help="default: what the recipe names")
     parser.add_argument("--batch-size", type=positive_int, default=64, help="studies at once (default: 64)")
     parser.add_argument("--hash-ids", action="store_true", help="write salted hashes in place of study ids")
     parser.set_defaults(run=run)

@@ -16,7 +16,7 @@ from lamae.batch import StudyBatch
 from lamae.checkpoint import CheckpointMeta, load_model, save_checkpoint
 from lamae.config import from_dict, to_dict
 from lamae.errors import CheckpointError, ConfigError
-from lamae.models import MaskedAutoencoder, Readout, read_out
+from lamae.models import MaskedAutoencoder, Readout, by_view, read_out
 from lamae.pack.files import write_atomically
 
 FORMAT, FORMAT_VERSION = "lamae-head", 1
@@ -81,7 +81,7 @@ class StudyClassifier(nn.Module):
 
 def readout_width(model: MaskedAutoencoder, readout: Readout, view_names: tuple[str, ...]) -> int:
     """Return the width of a read-out of a model."""
-    return model.config.encoder.dim * (len(view_names) if readout == "view-concat" else 1)
+    return model.config.encoder.dim * (len(view_names) if by_view(readout) else 1)
 
 
 def save_classifier(folder: Path, model: StudyClassifier, *, meta: CheckpointMeta) -> None:

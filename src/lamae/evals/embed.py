@@ -81,7 +81,7 @@ def embed(
         run: Folder of a run, of a checkpoint, or of a fine-tuned result.
         inputs: Packs, and files (or WFDB records) of any format that `lamae.read` reads.
         out: Parquet file to write.
-        readout: ``"cls"``, ``"mean"`` or ``"view-concat"``; None takes the run's own.
+        readout: As `lamae.models.read_out` names them; None takes the run's own.
         batch_size: Studies at once.
         hash_ids: Write salted hashes in place of study ids, and no sources. The table of refused files keeps paths.
         device: Where to compute.

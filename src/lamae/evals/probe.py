@@ -42,7 +42,7 @@ def probe(
         labels: A label set, see `lamae.labels.make_labels`.
         out: RESULT folder; None writes nothing.
         weights: ``"random"`` for the control with random weights (no pretraining, hence no guard against leaks).
-        readout: ``"cls"``, ``"mean"`` or ``"view-concat"``; None takes the run's own.
+        readout: As `lamae.models.read_out` names them; None takes the run's own.
         settings: How the task is made and judged.
         system: Name to show; None names it after the model.
         precision: Precision in which features are computed.
@@ -73,7 +73,7 @@ def probe(
         cache=None if folder is None else folder / CACHE_FOLDER,
         progress=progress,
     )
-    scores, selection, _ = predict_linearly(table.values[task.rows], task, settings, progress=progress)
+    scores, selection, in_validation = predict_linearly(table.values[task.rows], task, settings, progress=progress)
     evaluation = judge(
         task,
         scores,
@@ -82,6 +82,7 @@ def probe(
         system=system or system_name(table.description, weights),
         protocol=RIDGE_PROTOCOL if task.is_regression else PROTOCOL,
         selection=selection,
+        validation_scores=in_validation,
         readout=table.readout,
         run=table.description,
         leak=leak,

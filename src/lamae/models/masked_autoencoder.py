@@ -86,7 +86,7 @@ class MaskedAutoencoder(nn.Module):
         )
 
     def features(self, batch: StudyBatch, *, stream: str | None = None) -> Features:
-        """Encode all recorded patches, nothing hidden.
+        """Encode all recorded patches, nothing hidden; tokens before and after latent attention in one pass.
 
         Args:
             batch: Studies, on the model's device.
@@ -108,6 +108,7 @@ class MaskedAutoencoder(nn.Module):
             tokens=tokens,
             token_valid=valid if mask.slot_valid is None else mask.slot_valid,
             cls=cls,
+            encoder_tokens=None if self.latent is None else self._of_instances(hidden[name], mask),
             study_of=instances.study_of,
             view_of=instances.view_of,
             time_of=instances.time_of,
@@ -248,6 +249,13 @@ class MaskedAutoencoder(nn.Module):
             patches = patchify(self.normalised(batch, name).values, stream.patch)
             hidden[name] = self.encode(name, batch, patches, plan.streams[name][0])
         return hidden
+
+    def _of_instances(self, hidden: Tensor, mask: StreamMask) -> Float[Tensor, "instances visible dim"]:
+        """The encoder's tokens of all instances; zeros for instances that were not encoded."""
+        tokens = hidden[:, 1:] if self.config.instance_cls else hidden
+        if mask.encoded is None:
+            return tokens
+        return tokens.new_zeros(len(mask.context), *tokens.shape[1:]).index_copy(0, mask.encoded, tokens)
 
     def _predict(
         self, name: str, instances: Instances, patches: Tensor, mask: StreamMask, slots: Tensor

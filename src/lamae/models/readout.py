@@ -1,7 +1,7 @@
 """Features of a batch, and one vector a study from them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -10,7 +10,10 @@ from torch import Tensor
 
 from lamae.errors import ConfigError
 
-Readout = Literal["cls", "mean", "view-concat"]
+Readout = Literal["cls", "mean", "view-concat", "encoder-mean", "encoder-view-concat"]
+
+BEFORE_LATENT_ATTENTION = "encoder-"
+"""How the names of read-outs begin that bypass latent attention (LAMAE_E)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,7 @@ class Features:
         tokens: One token a patch after latent attention (after the encoder at depth 0).
         token_valid: Which patches hold anything recorded; the tokens of others carry no meaning.
         cls: CLS token of each study; None for models without latent attention.
+        encoder_tokens: The same tokens before latent attention; None where ``tokens`` are the encoder's already.
         study_of: Study of each instance.
         view_of: View of each instance, as an index into ``view_names``.
         time_of: Start of each instance within its study in seconds.
@@ -36,6 +40,7 @@ class Features:
     time_of: Float32[Tensor, " instances"]
     view_names: tuple[str, ...]
     num_studies: int
+    encoder_tokens: Float[Tensor, "instances patches dim"] | None = None
 
 
 def read_out(features: Features, how: Readout, view_names: Sequence[str]) -> Float[Tensor, "studies width"]:
@@ -46,7 +51,9 @@ def read_out(features: Features, how: Readout, view_names: Sequence[str]) -> Flo
         how: ``"cls"``: the CLS token of latent attention (ECG paper). ``"mean"``: the mean of the tokens of each
             instance, averaged over the instances of the study (echo paper, eq. 3). ``"view-concat"``: the mean token of
             each view, in the order of ``view_names``; zeros for a view that the study does not have.
-        view_names: Names and order of the views for ``"view-concat"``; others do not read it.
+            ``"encoder-mean"``, ``"encoder-view-concat"``: the same two of the encoder's tokens, latent attention
+            bypassed; at latent depth 0 equal to them.
+        view_names: Names and order of the views for the ``"view-concat"`` read-outs; others do not read it.
 
     Raises:
         ConfigError: The model has no CLS token.
@@ -58,16 +65,22 @@ def read_out(features: Features, how: Readout, view_names: Sequence[str]) -> Flo
                 "use 'mean' or 'view-concat'"
             )
         return features.cls.float()
-    if how == "view-concat" and not view_names:
-        raise ConfigError("the read-out 'view-concat' needs the names of the views, found none")
-    means, weight = _mean_by_instance(features)
-    if how == "mean":
+    if by_view(how) and not view_names:
+        raise ConfigError(f"the read-out {how!r} needs the names of the views, found none")
+    bypass = how.startswith(BEFORE_LATENT_ATTENTION) and features.encoder_tokens is not None
+    means, weight = _mean_by_instance(replace(features, tokens=features.encoder_tokens) if bypass else features)
+    if not by_view(how):
         return _mean_by_group(means, weight, features.study_of, features.num_studies)
     groups = []
     for name in view_names:
         of_view = weight * (features.view_of == _index(features, name))
         groups.append(_mean_by_group(means, of_view, features.study_of, features.num_studies))
     return torch.cat(groups, dim=1)
+
+
+def by_view(how: Readout) -> bool:
+    """Whether a read-out puts the vectors of the views side by side, so that its width grows with their number."""
+    return how.endswith("view-concat")
 
 
 def _index(features: Features, name: str) -> int:

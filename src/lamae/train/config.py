@@ -81,7 +81,7 @@ class PretrainConfig:
         model: The model and its masks.
         optim: Optimiser and length of the run.
         data: Studies and leads.
-        readout: Default read-out of the pretrained model: ``"cls"``, ``"mean"`` or ``"view-concat"``.
+        readout: Default read-out of the pretrained model, see `lamae.models.read_out`.
         precision: ``"bf16"``: autocast, on CPUs too; ``"fp32"``.
         compile: Whether to use `torch.compile` (about a minute at the start).
         device: ``"auto"`` takes a GPU when there is one.
