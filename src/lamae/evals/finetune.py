@@ -64,6 +64,7 @@ def finetune(
     check_preprocessing(meta, pack)
     how = chosen_readout(meta, readout)
     scores = np.full((len(task.rows), len(task.label_names)), np.nan)
+    in_validation: list[np.ndarray] = []
     chosen: list[dict[str, Any]] = []
     model: StudyClassifier | None = None
     for number, part in enumerate(task.parts):
@@ -74,6 +75,7 @@ def finetune(
         decay = config.layer_decay if init == "pretrained" else 1.0
         chosen.append(fit(model, task, part, config, layer_decay=decay, seed=settings.seed + number, progress=progress))
         scores[part.test] = predict(model, task, part.test, config)
+        in_validation.append(predict(model, task, part.validation, config))
     description = describe_encoder(run, meta, weights=weights_name(init), seed=settings.seed)
     evaluation = judge(
         task,
@@ -83,6 +85,7 @@ def finetune(
         system=system or system_name(description["latent_depth"], init),
         protocol="all weights and a linear head" if init == "pretrained" else "supervised from random weights",
         selection={"on": "validation", "early_stopping": chosen},
+        validation_scores=in_validation,
         readout=how,
         run=description,
         leak=leak,

@@ -46,8 +46,17 @@ def handmade(
         features[position] = list(measure(pack.study(int(row))).values())
         if position % 64 == 63 or position == len(task.rows) - 1:
             progress("measuring", position + 1, len(task.rows))
-    scores, selection, _ = predict_linearly(features, task, settings, design=impute, progress=progress)
-    evaluation = judge(task, scores, settings, kind="handmade", system=system, protocol=PROTOCOL, selection=selection)
+    scores, selection, in_validation = predict_linearly(features, task, settings, design=impute, progress=progress)
+    evaluation = judge(
+        task,
+        scores,
+        settings,
+        kind="handmade",
+        system=system,
+        protocol=PROTOCOL,
+        selection=selection,
+        validation_scores=in_validation,
+    )
     if out is not None:
         write_result(out, evaluation)
     return evaluation

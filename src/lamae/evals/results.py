@@ -2,13 +2,14 @@
 
 import math
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 
 from lamae._version import __version__
+from lamae.evals.calls import calibration, choose_thresholds
 from lamae.evals.settings import EvalSettings
 from lamae.evals.task import Part, Task
 from lamae.metrics import BootstrapResult, patient_bootstrap
@@ -30,6 +31,7 @@ def judge(
     system: str,
     protocol: str,
     selection: Mapping[str, Any],
+    validation_scores: Sequence[np.ndarray] | None = None,
     readout: str | None = None,
     run: Mapping[str, Any] | None = None,
     leak: Mapping[str, Any] | None = None,
@@ -45,26 +47,35 @@ def judge(
         system: Name to show.
         protocol: How the scores came about, in a few words.
         selection: What was chosen on the validation studies.
+        validation_scores: For each division ``[validation studies, labels]`` in the order of ``part.validation``, NaN
+            where there is none: the thresholds of F1 are chosen there. None leaves them at 0.5.
         readout: Read-out of the features.
         run: Recipe and hashes of the run; None without one.
         leak: What the guard against pretraining on test patients found.
         details: Further entries for ``result.json``.
 
     Raises:
-        DataError: A score is not finite, or a label is absent and the policy says ``"error"``.
+        DataError: A score is not finite, a class's score is no probability, or a label is absent and the policy says
+            ``"error"``.
     """
     tested = task.tested
     targets = task.targets[tested]
+    thresholds = None if task.is_regression else choose_thresholds(task, settings, validation_scores)
     outcome = patient_bootstrap(
         targets,
         scores,
         task.patient_hash[tested],
-        kind="regression" if task.is_regression else "ranking",
+        kind="regression" if task.is_regression else "probabilities",
+        thresholds=0.5 if thresholds is None else thresholds.by_study,
         draws=settings.draws,
         seed=settings.seed,
         level=settings.level,
         absent=settings.absent,
     )
+    metrics: dict[str, Any] = {f"macro_{name}": asdict(found) for name, found in outcome.macro.items()}
+    rows = _per_label(task, targets, outcome)
+    if not task.is_regression:
+        metrics["macro_ece"] = _add_calibration(rows, targets, scores)
     info = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
@@ -77,8 +88,9 @@ def judge(
         "split": _split(task, settings),
         "absent_policy": settings.absent,
         "skipped_labels": [*map(dict, task.skipped), *_absent(task, outcome)],
-        "metrics": {f"macro_{name}": asdict(found) for name, found in outcome.macro.items()},
-        "per_label": _per_label(task, targets, outcome),
+        "metrics": metrics,
+        "per_label": rows,
+        "thresholds": None if thresholds is None else thresholds.describe(task.label_names),
         "bootstrap": {
             "unit": "patient",
             "draws": settings.draws,
@@ -174,6 +186,18 @@ def _per_label(task: Task, targets: np.ndarray, outcome: BootstrapResult) -> lis
         row["draws_absent"] = int(outcome.num_draws_absent[label])
         rows.append(row)
     return rows
+
+
+def _add_calibration(rows: list[dict[str, Any]], targets: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    """Add calibration to the labels' rows and return the mean calibration error.
+
+    It has no interval: resampling adds to the error what chance alone adds to it, so percentiles would lie too high.
+    """
+    for row, found in zip(rows, calibration(targets, scores), strict=True):
+        row["calibration"] = found
+    errors = [row["calibration"]["ece"] for row in rows if not math.isnan(row["calibration"]["ece"])]
+    mean = sum(errors) / len(errors) if errors else float("nan")
+    return {"value": mean, "low": float("nan"), "high": float("nan")}
 
 
 def _without_nan(content: Any) -> Any:

@@ -1,5 +1,6 @@
 """A finished evaluation: what was judged and how, and the score of every tested study."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -53,7 +54,8 @@ class Evaluation:
         lines = [f"{self.info['system']}: {self.info['labels']['set']}, {len(self.scores)} test studies"]
         for name in self.info["metrics"]:
             found = self.metric(name)
-            lines.append(f"  {name} {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]")
+            interval = "" if math.isnan(found.low) else f" [{found.low:.3f}, {found.high:.3f}]"
+            lines.append(f"  {name} {found.value:.3f}{interval}")
         if self.info["skipped_labels"]:
             lines.append(f"  {len(self.info['skipped_labels'])} labels skipped: see result.json")
         return "\n".join(lines)
