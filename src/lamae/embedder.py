@@ -11,7 +11,7 @@ import torch
 from lamae.batch import StudyBatch
 from lamae.checkpoint import CheckpointMeta, load_model
 from lamae.config import difference, from_dict
-from lamae.data import PackDataset, batch_of
+from lamae.data import batch_of, for_known_views, only_known_views
 from lamae.errors import CheckpointError, ConfigError
 from lamae.models import MaskedAutoencoder, Readout, read_out
 from lamae.pack import Pack
@@ -48,7 +48,7 @@ class Embedder:
         model: The model, in evaluation mode.
         preprocessing: What is done to every study; the same as was done to the training data.
         readout: The read-out that is used when none is asked.
-        view_names: Leads that the model knows; a study may have any of them, in any order.
+        view_names: Leads that the model knows; a study may have any of them, in any order. Others are left out.
         weights: Which weights these are, in words.
     """
 
@@ -69,15 +69,15 @@ class Embedder:
 
         Args:
             studies: A study, a path of a file that `lamae.read` reads, a list of both, or a pack.
-            readout: ``"cls"``, ``"mean"`` or ``"view-concat"``; None for the model's own.
+            readout: As `lamae.models.read_out` names them; None for the model's own.
             batch_size: Studies at once.
 
         Returns:
             ``[features]`` float32 for one study, ``[studies, features]`` for a list or a pack.
 
         Raises:
-            DataError: A file cannot be read, or its preprocessing refuses it.
-            ConfigError: The pack was prepared differently, a lead is unknown, or the model has no such read-out.
+            DataError: A file cannot be read, its preprocessing refuses it, or a study has no lead that the model knows.
+            ConfigError: The pack was prepared differently, or the model has no such read-out.
         """
         if isinstance(studies, Pack):
             batches = self._pack_batches(studies, batch_size)
@@ -91,10 +91,14 @@ class Embedder:
         return np.concatenate(vectors)
 
     def prepare(self, study: OneStudy) -> PreparedStudy:
-        """Read a study, when it is a path, and prepare it as the training data were prepared."""
-        if isinstance(study, PreparedStudy):
-            return study
-        return preprocess(study if isinstance(study, Study) else read(study), self.preprocessing)
+        """Read a study, when it is a path, and prepare it as the training data were; of its leads the known ones stay.
+
+        Raises:
+            DataError: A file cannot be read, its preprocessing refuses it, or it has no lead that the model knows.
+        """
+        if not isinstance(study, PreparedStudy):
+            study = preprocess(study if isinstance(study, Study) else read(study), self.preprocessing)
+        return only_known_views(study, self.view_names)
 
     def _study_batches(self, studies: Sequence[OneStudy], batch_size: int) -> Iterator[StudyBatch]:
         for start in range(0, len(studies), batch_size):
@@ -107,7 +111,7 @@ class Embedder:
             raise ConfigError(
                 f"{pack.path}: prepared differently from the model's data (model != pack): {'; '.join(differing)}"
             )
-        dataset = PackDataset([pack], view_names=self.view_names)
+        dataset = for_known_views(pack, view_names=self.view_names)
         for start in range(0, len(dataset), batch_size):
             yield dataset.batch(np.arange(start, min(start + batch_size, len(dataset))))
 

@@ -107,10 +107,14 @@ def test_a_refused_study_raises(run):
         lamae.load(run).embed(Study(study_id="x", views={"II": flat}))
 
 
-def test_an_unknown_lead_of_a_prepared_study(run, pack):
-    study = replace(pack.study(1), view_names=("V2", "II", "V9"))
-    with pytest.raises(ConfigError, match="the model does not know the views V9"):
-        lamae.load(run).embed(study)
+def test_leads_that_the_model_does_not_know_are_left_out(run, pack):
+    embedder, study = lamae.load(run), pack.study(1)
+    assert study.view_names == ("II", "aVF", "V2")
+    other = replace(study, view_names=("II", "V9", "V2"))
+    without = replace(study, view_names=("II", "V2"), values=study.values[[0, 2]], scale=study.scale[[0, 2]])
+    np.testing.assert_array_equal(embedder.embed(other), embedder.embed(without))
+    with pytest.raises(DataError, match=r"none of the study's leads \(V7, V8, V9\) is one that the model knows"):
+        embedder.embed(replace(study, view_names=("V7", "V8", "V9")))
 
 
 def test_studies_of_different_lengths(run, pack):

@@ -15,6 +15,12 @@ MILLIONS = {
     "ecg-independent-small": (28, 30),
     "ecg-independent-base": (107, 111),
     "ecg-lamae-paper": (107, 111),
+    "ecg-lamae-8lead-tiny": (0.7, 0.9),
+    "ecg-lamae-8lead-small": (28, 30),
+    "ecg-lamae-8lead-base": (107, 111),
+    "ecg-independent-8lead-tiny": (0.7, 0.9),
+    "ecg-independent-8lead-small": (28, 30),
+    "ecg-independent-8lead-base": (107, 111),
 }
 
 
@@ -33,7 +39,10 @@ def test_a_recipe_is_whole(name):
     assert from_dict(PretrainConfig, to_dict(config), source="here") == config
     low, high = MILLIONS[name]
     assert low < num_parameters(name) / 1e6 < high
-    assert f"Command: {'torchrun' if name == 'ecg-lamae-base' else 'lamae pretrain'} " in recipes.describe(name)
+    assert (
+        f"Command: {'torchrun' if name in ('ecg-lamae-base', 'ecg-lamae-8lead-base') else 'lamae pretrain'} "
+        in recipes.describe(name)
+    )
     assert name in recipes.describe(name)
 
 
@@ -45,6 +54,16 @@ def test_controls_are_matched(size):
     depths = [recipe.model.encoder.depth + recipe.model.latent.depth for recipe in (ours, control)]
     assert depths[0] == depths[1]
     assert num_parameters(f"ecg-lamae-{size}") == pytest.approx(num_parameters(f"ecg-independent-{size}"), rel=0.02)
+
+
+@pytest.mark.parametrize("name", [name for name in MILLIONS if "8lead" in name])
+def test_eight_leads_change_nothing_but_the_leads(name):
+    keys = {line.split(":")[0] for line in difference(recipes.get(name.replace("8lead-", "")), recipes.get(name))}
+    assert keys == {"model.streams.ecg.view_names", "data.views"}
+    config = recipes.get(name)
+    assert (
+        config.data.views == config.model.streams["ecg"].view_names == ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
+    )
 
 
 def test_the_paper_recipe_holds_what_the_paper_states():

@@ -13,7 +13,7 @@ import torch
 
 from lamae.checkpoint import CheckpointMeta, find_checkpoint, load_model, read_meta
 from lamae.config import difference
-from lamae.data import PackDataset
+from lamae.data import for_known_views
 from lamae.errors import CheckpointError, ConfigError
 from lamae.evals.settings import Precision, Progress, silent
 from lamae.models import MaskedAutoencoder, Readout, read_out
@@ -182,7 +182,7 @@ def _run(
     progress: Progress,
 ) -> np.ndarray:
     view_names = views_of(model, pack.info.modality)
-    dataset = PackDataset([pack], view_names=view_names)
+    dataset = for_known_views(pack, view_names=view_names)
     parts: list[np.ndarray] = []
     sink: np.ndarray | None = None
     temporary = None if file is None else file.with_name(f"{file.name}{TEMPORARY_MARK}{os.getpid()}")

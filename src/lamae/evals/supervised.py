@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lamae.data import PackDataset, global_batch
+from lamae.data import PackDataset, for_known_views, global_batch
 from lamae.errors import DataError
 from lamae.evals.classifier import StudyClassifier
 from lamae.evals.features import autocast
@@ -128,7 +128,7 @@ def _depth(name: str, model: StudyClassifier) -> int:
 
 
 def _dataset(task: Task, positions: np.ndarray, model: StudyClassifier) -> PackDataset:
-    return PackDataset([task.pack], view_names=model.config.view_names, rows=task.rows[positions])
+    return for_known_views(task.pack, view_names=model.config.view_names, rows=task.rows[positions])
 
 
 def _standardised(targets: np.ndarray, model: StudyClassifier) -> Tensor:

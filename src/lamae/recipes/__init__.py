@@ -3,7 +3,7 @@
 from difflib import get_close_matches
 
 from lamae.errors import ConfigError
-from lamae.recipes import ecg
+from lamae.recipes import ecg, ecg_eight_leads
 from lamae.train import PretrainConfig
 
 _RECIPES = {
@@ -14,6 +14,12 @@ _RECIPES = {
     "ecg-independent-small": ecg.independent_small,
     "ecg-independent-base": ecg.independent_base,
     "ecg-lamae-paper": ecg.lamae_paper,
+    "ecg-lamae-8lead-tiny": ecg_eight_leads.lamae_8lead_tiny,
+    "ecg-lamae-8lead-small": ecg_eight_leads.lamae_8lead_small,
+    "ecg-lamae-8lead-base": ecg_eight_leads.lamae_8lead_base,
+    "ecg-independent-8lead-tiny": ecg_eight_leads.independent_8lead_tiny,
+    "ecg-independent-8lead-small": ecg_eight_leads.independent_8lead_small,
+    "ecg-independent-8lead-base": ecg_eight_leads.independent_8lead_base,
 }
 
 
