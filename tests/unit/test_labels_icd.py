@@ -154,7 +154,7 @@ def test_unknown_and_retired_codes_are_listed_and_counted():
     codes = [["I480", "I4Z", "42731"], ["I4Z", "I48119"]]
     table = make_labels(None, studies(codes), "icd10-chapter-ix", train_rows=np.arange(2), min_count=1)
     assert table.notes["unknown_codes"] == {"I4Z": 2, "42731": 1}
-    assert table.notes["retired_codes"] == {"I48119": "I4811"}
+    assert table.notes["retired_codes"] == {"I48119": {"counted_as": "I4811", "count": 1}}
 
 
 def test_studies_without_the_column_of_codes():

@@ -6,9 +6,10 @@ import pytest
 
 from lamae.errors import ConfigError, DataError
 from lamae.labels import LabelTable, label_sets, make_labels
-from lamae.labels.multi_hot import code_lists, frequent, multi_hot, positives
+from lamae.labels.multi_hot import code_lists, count_studies, multi_hot, positives
 from lamae.labels.scp import statements
 from lamae.labels.snomed import scored_diagnoses, scored_labels
+from lamae.labels.vocabulary import frequent
 
 SCP = [["NORM", "SR"], ["IMI", "LVH", "PVC", "AFIB"], ["SR"], ["ASMI", "NDT", "PRC(S)"], []]
 ALL = np.arange(len(SCP))
@@ -184,8 +185,9 @@ def test_label_sets_of_your_own_need_their_columns(tmp_path):
 
 def test_every_named_set_is_tested_here():
     assert set(label_sets()) == {
-        "superclass", "subclass", "diagnostic", "form", "rhythm", "all", "icd10-chapter-ix", "icd10-3char",
-        "icd10-top40", "icd10-strodthoff", "snomed", "snomed-scored", "signal-quality",
+        "superclass", "subclass", "diagnostic", "form", "rhythm", "all", "icd10-chapter-ix", "icd10-expanded",
+        "icd10-chapters", "icd10-blocks", "icd10-3char", "icd10-4char", "icd10-codes", "icd10-top40",
+        "icd10-strodthoff", "snomed", "snomed-scored", "signal-quality",
     }  # fmt: skip
 
 
@@ -195,7 +197,9 @@ def test_multi_hot_against_a_plain_loop():
     codes = code_lists(pa.chunked_array([lists[:37], lists[37:]]))
     found = positives(codes, lambda code: [code.upper(), "EVEN"] if int(code[1:]) % 2 == 0 else [code])
     train = rng.permutation(101)[:53]
-    names, dropped = frequent(found, train, min_count=17)
+    studies_of = count_studies(found, train)
+    chosen = frequent(studies_of, min_count=17)
+    names, dropped = chosen.names, chosen.dropped
     values = multi_hot(found, names)
     expected = {}
     for row, row_codes in enumerate(lists):
@@ -204,6 +208,7 @@ def test_multi_hot_against_a_plain_loop():
             for label in labels:
                 expected.setdefault(label, set()).add(row)
     counts = {label: len(rows & set(train.tolist())) for label, rows in expected.items()}
+    assert studies_of == counts
     assert {label for label, count in counts.items() if count >= 17} == set(names)
     assert {label: count for label, count in counts.items() if count < 17} == dropped
     assert list(names) == sorted(names, key=lambda name: (-counts[name], name))

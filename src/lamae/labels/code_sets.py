@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from lamae.labels import icd10, scp, snomed
 from lamae.labels.label_table import Statements
@@ -12,7 +12,12 @@ from lamae.labels.label_table import Statements
 CODE_SETS = (
     *scp.SETS,
     "icd10-chapter-ix",
+    "icd10-expanded",
+    "icd10-chapters",
+    "icd10-blocks",
     "icd10-3char",
+    "icd10-4char",
+    "icd10-codes",
     "icd10-top40",
     "icd10-strodthoff",
     "snomed",
@@ -21,6 +26,15 @@ CODE_SETS = (
 
 DEFAULT_MIN_COUNT = 10
 _CHAPTER = re.compile(r"icd10-chapter-([a-z]+)")
+_LEVEL = re.compile(r"icd10-(chapters|blocks|3char|4char|codes|expanded)(?::([A-Za-z]+))?")
+_LEVEL_WORDS: dict[icd10.Level, str] = {
+    "chapters": "chapters",
+    "blocks": "blocks",
+    "3char": "3-character categories",
+    "4char": "4-character subcategories",
+    "codes": "codes as long as they were coded",
+    "expanded": "chapters, blocks, 3- and 4-character codes, ancestors added",
+}
 _BENCHMARK = re.compile(r"icd10-strodthoff(?::([A-Z]))?")
 
 
@@ -36,7 +50,10 @@ class CodeSet:
         max_labels: Greatest number of labels, unless another is asked for.
         statements: Which studies take part, unless something else is asked for.
         order: Key by which the labels are sorted.
-        looks_up_icd10: Whether codes that ICD-10-CM does not know are lost.
+        known: The code itself, its longest known beginning, or ``""``; None where no table tells.
+        keeps_unknown: Whether unknown codes are labels all the same.
+        title_of: What a label is called, None where no table tells.
+        place_of: A label's place in the hierarchy, from the top down to itself.
     """
 
     column: str
@@ -46,7 +63,10 @@ class CodeSet:
     max_labels: int | None = None
     statements: Statements = "any"
     order: Callable[[str], Any] = str
-    looks_up_icd10: bool = False
+    known: Callable[[str], str] | None = None
+    keeps_unknown: bool = False
+    title_of: Callable[[str], str | None] = lambda name: None
+    place_of: Callable[[str], tuple[str, ...]] | None = None
 
 
 def code_set(label_set: str) -> CodeSet | None:
@@ -58,40 +78,55 @@ def code_set(label_set: str) -> CodeSet | None:
             description=f"SCP statements: {label_set}",
             min_count=1,
             statements="in-set",
+            known=scp.known,
+            title_of=partial(scp.title_of, label_set=label_set),
         )
     if label_set == "snomed":
-        return CodeSet(column="codes_snomed", labels_of=lambda code: (code,), description="SNOMED CT codes")
+        return CodeSet(
+            column="codes_snomed",
+            labels_of=lambda code: (code,),
+            description="SNOMED CT codes",
+            title_of=snomed.title_of,
+        )
     if label_set == "snomed-scored":
-        description = "the 26 scored diagnoses of the Challenge 2021"
-        return CodeSet(column="codes_snomed", labels_of=snomed.scored_labels, description=description)
+        return CodeSet(
+            column="codes_snomed",
+            labels_of=snomed.scored_labels,
+            description="the 26 scored diagnoses of the Challenge 2021",
+            title_of=snomed.title_of,
+        )
     return _icd10_set(label_set)
 
 
 def _icd10_set(label_set: str) -> CodeSet | None:
-    if label_set in ("icd10-3char", "icd10-top40"):
-        limit = 40 if label_set == "icd10-top40" else None
-        return CodeSet(
-            column="codes_icd10cm",
-            labels_of=icd10.category_labels,
-            description="ICD-10-CM 3-character categories" + (f", the {limit} most frequent" if limit else ""),
-            max_labels=limit,
-            looks_up_icd10=True,
-        )
-    if chapter := _CHAPTER.fullmatch(label_set):
-        number = chapter.group(1).upper()
-        if not icd10.is_chapter(number):
-            return None
-        return CodeSet(
-            column="codes_icd10cm",
-            labels_of=partial(icd10.hierarchy_labels, chapter=number),
-            description=f"ICD-10-CM chapter {number}: chapter, blocks, 3- and 4-character codes, ancestors added",
-            order=lambda node: (icd10.level(node), node),
-            looks_up_icd10=True,
-        )
+    if label_set == "icd10-top40":
+        labels_of = partial(icd10.level_labels, level="3char")
+        return _icd10(labels_of, "ICD-10-CM 3-character categories, the 40 most frequent", max_labels=40)
     if benchmark := _BENCHMARK.fullmatch(label_set):
-        return CodeSet(
-            column="codes_icd10cm",
-            labels_of=partial(icd10.strodthoff_labels, chapter_letter=benchmark.group(1) or ""),
-            description="ICD-10-CM codes of up to 5 characters and their beginnings",
-        )
-    return None
+        labels_of = partial(icd10.strodthoff_labels, chapter_letter=benchmark.group(1) or "")
+        return _icd10(labels_of, "ICD-10-CM codes of up to 5 characters and their beginnings", keeps_unknown=True)
+    if chapter := _CHAPTER.fullmatch(label_set):
+        level, number = "expanded", chapter.group(1).upper()
+    elif one := _LEVEL.fullmatch(label_set):
+        level, number = cast(icd10.Level, one.group(1)), (one.group(2) or "").upper()
+    else:
+        return None
+    if number and not icd10.is_chapter(number):
+        return None
+    return _icd10(
+        partial(icd10.level_labels, level=level, chapter=number),
+        f"ICD-10-CM{f' chapter {number}' if number else ''}: {_LEVEL_WORDS[level]}",
+        order=(lambda node: (icd10.level(node), node)) if level == "expanded" else str,
+    )
+
+
+def _icd10(labels_of: Callable[[str], Iterable[str]], description: str, **options: Any) -> CodeSet:
+    return CodeSet(
+        column="codes_icd10cm",
+        labels_of=labels_of,
+        description=description,
+        known=icd10.resolve,
+        title_of=icd10.title_of,
+        place_of=icd10.place_of,
+        **options,
+    )

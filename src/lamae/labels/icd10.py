@@ -9,11 +9,15 @@ import re
 import warnings
 from functools import cache
 from types import ModuleType
+from typing import Literal
 
 _TENS = ("", "X", "XX")
 _ONES = ("", "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX")
 _ROMAN = [tens + ones for tens in _TENS for ones in _ONES][1:23]
 """The numbers of the 22 chapters."""
+
+Level = Literal["chapters", "blocks", "3char", "4char", "codes", "expanded"]
+"""Levels of the hierarchy, and all of them together."""
 
 _NODE_LENGTH = 4
 """Codes of more characters count as their 4-character ancestor."""
@@ -33,6 +37,27 @@ def hierarchy_labels(code: str, *, chapter: str) -> tuple[str, ...]:
     if not path or path[0] != chapter:
         return ()
     return tuple(node for node in path if "-" in node or node == chapter or len(node) <= _NODE_LENGTH)
+
+
+def level_labels(code: str, *, level: Level, chapter: str = "") -> tuple[str, ...]:
+    """Return what stands for a code on one level of the hierarchy, or nothing for an unknown code.
+
+    Args:
+        code: Undotted code. A retired or over-long code counts as its longest known beginning.
+        level: ``"chapters"``, ``"blocks"``, ``"3char"`` (categories), ``"4char"`` (subcategories: longer codes count as
+            their 4-character ancestor, codes of 3 characters have none), ``"codes"`` (as long as they were coded),
+            or ``"expanded"``: chapter, block, 3 and 4 characters together.
+        chapter: Roman number of the chapter to keep; all by default.
+    """
+    path = path_of(code)
+    if not path or chapter not in ("", path[0]):
+        return ()
+    if level == "expanded":
+        return hierarchy_labels(code, chapter=path[0])
+    if level == "4char":
+        return tuple(node for node in path[3:] if len(node) == _NODE_LENGTH)
+    chosen = {"chapters": path[:1], "blocks": path[1:2], "3char": path[2:3], "codes": path[-1:]}
+    return chosen[level]
 
 
 def category_labels(code: str) -> tuple[str, ...]:
@@ -92,6 +117,25 @@ def title(node: str) -> str:
     if not icd.is_valid_item(name):
         raise ValueError(f"ICD-10-CM has no chapter, block or code {node!r}")
     return re.sub(r"\s*\([A-Z0-9]{3}-[A-Z0-9]{3}\)$", "", icd.get_description(name))
+
+
+def title_of(node: str) -> str | None:
+    """Return what a chapter, block or code is called, None for what ICD-10-CM does not know."""
+    known = node in _ROMAN or _icd().is_valid_item(node)
+    return title(node) if known else None
+
+
+def place_of(node: str) -> tuple[str, ...]:
+    """Return all nodes from the chapter down to a chapter, block or code: ``("IX", "I30-I5A", "I48")``.
+
+    A code that ICD-10-CM does not know stands below its longest known beginning, or alone.
+    """
+    if node in _ROMAN:
+        return (node,)
+    if "-" in node:
+        return (*(_name_of_node(one) for one in reversed(_icd().get_ancestors(node))), node)
+    path = path_of(node)
+    return path if path[-1:] == (node,) else (*path, node)
 
 
 def level(node: str) -> int:

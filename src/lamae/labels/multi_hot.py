@@ -100,28 +100,12 @@ def positives(codes: CodeLists, labels_of: Callable[[str], Iterable[str]]) -> Po
     return Positives(codes.num_studies, pairs // max(len(names), 1), pairs % max(len(names), 1), names)
 
 
-def frequent(
-    found: Positives, train_rows: np.ndarray, *, min_count: int, max_labels: int | None = None
-) -> tuple[tuple[str, ...], dict[str, int]]:
-    """Choose the labels with enough positive studies in the training split.
-
-    Args:
-        found: Labels of all studies.
-        train_rows: Indices (or a mask) of the training studies.
-        min_count: Least number of positive training studies.
-        max_labels: Keep only so many, the most frequent ones.
-
-    Returns:
-        The labels, the most frequent first; and those left out with their number of positive training studies.
-    """
-    in_train = np.zeros(found.num_studies, dtype=bool)
-    in_train[train_rows] = True
-    counts = np.bincount(found.label[in_train[found.study]], minlength=len(found.names))
-    order = sorted(range(len(found.names)), key=lambda index: (-counts[index], found.names[index]))
-    chosen = [index for index in order if counts[index] >= min_count][:max_labels]
-    kept = set(chosen)
-    dropped = {found.names[index]: int(counts[index]) for index in order if index not in kept}
-    return tuple(found.names[index] for index in chosen), dropped
+def count_studies(found: Positives, rows: np.ndarray) -> dict[str, int]:
+    """Return the number of positive studies of each label among some rows (indices or a mask)."""
+    among = np.zeros(found.num_studies, dtype=bool)
+    among[rows] = True
+    counts = np.bincount(found.label[among[found.study]], minlength=len(found.names))
+    return dict(zip(found.names, counts.tolist(), strict=True))
 
 
 def multi_hot(found: Positives, names: Sequence[str]) -> np.ndarray:

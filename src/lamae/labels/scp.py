@@ -8,6 +8,15 @@ import csv
 from functools import cache
 from importlib.resources import files
 
+_SUPERCLASSES = {
+    "NORM": "normal ECG",
+    "MI": "myocardial infarction",
+    "STTC": "ST/T change",
+    "CD": "conduction disturbance",
+    "HYP": "hypertrophy",
+}
+"""Wagner et al. (2020)."""
+
 SETS = ("superclass", "subclass", "diagnostic", "form", "rhythm", "all")
 
 
@@ -24,6 +33,18 @@ def scp_labels(code: str, *, label_set: str) -> tuple[str, ...]:
     if label_set in ("superclass", "subclass"):
         return (statement[label_set],) if statement["diagnostic"] == "1" else ()
     return (code,) if statement[label_set] == "1" else ()
+
+
+def known(code: str) -> str:
+    """Return a statement if it is one of the 71, or ``""``."""
+    return code if code in statements() else ""
+
+
+def title_of(label: str, *, label_set: str) -> str | None:
+    """Return what a statement or superclass says; of subclasses, some of them named as statements, no table tells."""
+    if label_set == "superclass":
+        return _SUPERCLASSES.get(label)
+    return statements()[label]["description"] if label_set != "subclass" and label in statements() else None
 
 
 @cache

@@ -9,13 +9,13 @@ import numpy as np
 import pyarrow as pa
 
 from lamae.errors import ConfigError, DataError
-from lamae.labels import icd10
 from lamae.labels.code_sets import CODE_SETS, CodeSet, code_set
 from lamae.labels.columns import column_labels, label_columns_of
 from lamae.labels.custom import custom_labels, read_custom_set
 from lamae.labels.icd9 import read_icd9_map, translate
 from lamae.labels.label_table import LabelTable, Statements
-from lamae.labels.multi_hot import CodeLists, code_lists, frequent, multi_hot, positives
+from lamae.labels.multi_hot import CodeLists, code_lists, count_studies, multi_hot, positives
+from lamae.labels.vocabulary import frequent
 
 
 class PackLike(Protocol):
@@ -70,6 +70,8 @@ def make_labels(
         ConfigError: There is no such label set.
         DataError: The studies lack the column that the set is made from, or no label is frequent enough.
     """
+    if vocabulary not in ("train", "all"):
+        raise ConfigError(f"vocabulary must be 'train' or 'all', found {vocabulary!r}")
     where = f"cohort {pack_info.cohort}" if pack_info is not None else "these studies"
     if label_set.endswith((".yaml", ".yml")):
         custom = read_custom_set(Path(label_set))
@@ -81,28 +83,35 @@ def make_labels(
     column, notes = _codes(studies, rule.column, icd9, icd9_map, where)
     codes = code_lists(column)
     found = positives(codes, rule.labels_of)
-    least = rule.min_count if min_count is None else min_count
-    limit = max_labels or rule.max_labels
-    counted = np.arange(len(studies)) if vocabulary == "all" else train_rows
+    least, limit = rule.min_count if min_count is None else min_count, max_labels or rule.max_labels
+    notes |= {"statements": statements or rule.statements} | _unknown_codes(codes, rule)
     if names is None:
-        names, dropped = frequent(found, counted, min_count=least, max_labels=limit)
-    else:
-        dropped = {}
+        counts = count_studies(found, train_rows if vocabulary == "train" else np.arange(len(studies)))
+        chosen = frequent(counts, min_count=least, max_labels=limit, order=rule.order)
+        names = sorted(chosen.names, key=rule.order)
+        notes |= {
+            "vocabulary": "train" if vocabulary == "train" else "all (leak)",
+            "min_count": least,
+            "max_labels": limit,
+            "tied_labels": chosen.tied,
+            "dropped_labels": chosen.dropped,
+            "counts": {name: counts[name] for name in names},
+        }
     if not names:
         raise DataError(
             f"{where}: no label of {label_set!r} has {least} positive studies in the training split; ask for a lower "
             "min_count, or prepare more studies",
             reason="no-labels",
         )
-    names = tuple(sorted(names, key=rule.order))
-    notes |= {"min_count": least, "max_labels": limit, "vocabulary": "train" if vocabulary == "train" else "all (leak)"}
     return LabelTable(
-        names=names,
+        names=tuple(names),
         values=multi_hot(found, names),
         keep=_kept(statements or rule.statements, codes, found.has_any),
         kind="multilabel",
         description=rule.description,
-        notes=notes | {"dropped_labels": dropped} | _unknown_codes(codes, rule),
+        notes=notes,
+        titles={name: title for name in names if (title := rule.title_of(name)) is not None},
+        paths={} if rule.place_of is None else {name: rule.place_of(name) for name in names},
     )
 
 
@@ -135,14 +144,22 @@ def _kept(statements: Statements, codes: CodeLists, in_set: np.ndarray) -> np.nd
 
 
 def _unknown_codes(codes: CodeLists, rule: CodeSet) -> dict[str, Any]:
-    """List the codes that ICD-10-CM does not know, and those it knows only by their beginning (retired ones)."""
-    if not rule.looks_up_icd10:
+    """List the codes that no table knows, and those it knows only by their beginning (retired ones), with counts.
+
+    Whether they count all the same is the label set's own rule, and noted too.
+    """
+    if rule.known is None:
         return {}
-    resolved = {code: icd10.resolve(code) for code in codes.distinct}
+    known = {code: rule.known(code) for code in codes.distinct}
     counts = dict(zip(codes.distinct, codes.count.tolist(), strict=True))
     return {
-        "unknown_codes": {code: counts[code] for code, known in resolved.items() if not known},
-        "retired_codes": {code: known for code, known in resolved.items() if known and known != code},
+        "keeps_unknown_codes": rule.keeps_unknown,
+        "unknown_codes": {code: counts[code] for code, found in known.items() if not found},
+        "retired_codes": {
+            code: {"counted_as": found, "count": counts[code]}
+            for code, found in known.items()
+            if found and found != code
+        },
     }
 
 

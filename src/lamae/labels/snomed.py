@@ -17,6 +17,21 @@ def scored_labels(code: str) -> tuple[str, ...]:
     return (scored_diagnoses()[diagnosis["counted_as"]]["abbreviation"],)
 
 
+def title_of(label: str) -> str | None:
+    """Return what a scored diagnosis is called, by its code or its abbreviation."""
+    return _titles().get(label)
+
+
+@cache
+def _titles() -> dict[str, str]:
+    found: dict[str, str] = {}
+    for code, row in scored_diagnoses().items():
+        found[code] = row["diagnosis"]
+        if row["counted_as"] == code:
+            found[row["abbreviation"]] = row["diagnosis"]
+    return found
+
+
 @cache
 def scored_diagnoses() -> dict[str, dict[str, str]]:
     """Return the 30 scored diagnoses by code: ``counted_as``, ``abbreviation``, ``diagnosis``."""
