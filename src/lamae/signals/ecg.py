@@ -148,16 +148,30 @@ def _usable(
     return kept
 
 
+def resample_and_filter(values: np.ndarray, rate_hz: float, config: EcgPreprocessing) -> np.ndarray:
+    """Bring leads to the rate of a configuration and through its filters; a linear map of the samples.
+
+    Args:
+        values: ``[leads, samples]`` without NaN, in mV.
+        rate_hz: Samples a second.
+        config: New rate, notch and band-pass.
+
+    Returns:
+        ``[leads, new samples]``.
+    """
+    values = resample(values, *rational_ratio(rate_hz, config.rate_hz))
+    if config.notch_hz is not None:
+        values = notch(values, config.rate_hz, config.notch_hz)
+    if config.bandpass_hz is not None:
+        values = bandpass(values, config.rate_hz, config.bandpass_hz, config.bandpass_order)
+    return values
+
+
 def _resample_and_filter(
     names: Sequence[str], values: np.ndarray, missing: np.ndarray | None, rate_hz: float, config: EcgPreprocessing
 ) -> _Leads:
     up, down = rational_ratio(rate_hz, config.rate_hz)
-    if len(names):
-        values = resample(values, up, down)
-        if config.notch_hz is not None:
-            values = notch(values, config.rate_hz, config.notch_hz)
-        if config.bandpass_hz is not None:
-            values = bandpass(values, config.rate_hz, config.bandpass_hz, config.bandpass_order)
+    values = resample_and_filter(values, rate_hz, config) if len(names) else values
     values = values[:, : config.num_samples]
     if missing is None:
         missing = np.zeros(values.shape, dtype=bool)

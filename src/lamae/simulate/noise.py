@@ -5,11 +5,10 @@ and Goldberger's equations, as those of a real machine do.
 """
 
 from dataclasses import asdict, dataclass
-from functools import cache
 
 import numpy as np
 
-from lamae.simulate.heart import RATE_HZ
+from lamae.signals import artefacts
 
 _NUM_ELECTRODES = 9
 
@@ -61,45 +60,15 @@ def electrode_noise(levels: NoiseLevels, rng: np.random.Generator, *, num_sample
     contact = np.exp(rng.normal(0.0, 0.3, (_NUM_ELECTRODES, 1)))
     if levels.bad_electrode >= 0:
         contact[levels.bad_electrode] *= 6.0
-    noise = contact * levels.wander_mv * _wander(rng, num_samples)
-    noise += contact * levels.muscle_mv * _muscle(rng, num_samples)
-    noise += contact * levels.mains_mv * _mains(rng, levels.mains_hz, num_samples)
+    noise = contact * levels.wander_mv * artefacts.wander(rng, _NUM_ELECTRODES, num_samples)
+    noise += contact * levels.muscle_mv * artefacts.muscle(rng, _NUM_ELECTRODES, num_samples)
+    noise += contact * levels.mains_mv * artefacts.mains(rng, _NUM_ELECTRODES, num_samples, hz=levels.mains_hz)
     for _ in range(levels.motion_events):
         _add_motion(noise, rng)
     return noise
 
 
-@cache
-def _slow_waves(num_samples: int) -> np.ndarray:
-    """Sines and cosines from 0.05 to 0.6 Hz, ``[24, samples]``, each lower in amplitude the faster it is."""
-    hz = np.linspace(0.05, 0.60, 12)[:, None]
-    phase = 2 * np.pi * hz * np.arange(num_samples) / RATE_HZ
-    size = 1.0 / (1.0 + np.square(hz / 0.2))
-    both = np.concatenate([size * np.sin(phase), size * np.cos(phase)])
-    return both / np.sqrt(np.square(size).sum())
-
-
-def _wander(rng: np.random.Generator, num_samples: int) -> np.ndarray:
-    return rng.normal(size=(_NUM_ELECTRODES, 24)) @ _slow_waves(num_samples)
-
-
-def _muscle(rng: np.random.Generator, num_samples: int) -> np.ndarray:
-    """Noise of about 20 to 150 Hz with a slow envelope: a difference of neighbours, then a mean of neighbours."""
-    white = rng.standard_normal((_NUM_ELECTRODES, num_samples + 3), dtype=np.float32)
-    shaped = white[:, 1:-2] + white[:, 2:-1] - 0.7 * (white[:, :-3] + white[:, 3:])
-    envelope = 1.0 + 0.5 * np.clip(rng.normal(size=(1, 24)) @ _slow_waves(num_samples), -1.5, 3.0)
-    return shaped * (envelope / 1.73).astype(np.float32)
-
-
-def _mains(rng: np.random.Generator, hz: float, num_samples: int) -> np.ndarray:
-    phase = 2 * np.pi * hz * np.arange(num_samples) / RATE_HZ
-    parts = rng.normal(size=(_NUM_ELECTRODES, 2)) / np.sqrt(2.0)
-    return parts @ np.stack([np.sin(phase), np.cos(phase)])
-
-
 def _add_motion(noise: np.ndarray, rng: np.random.Generator) -> None:
     """One electrode jumps and comes back within a second or so."""
     electrode, start = int(rng.integers(_NUM_ELECTRODES)), int(rng.integers(noise.shape[1]))
-    after_s = np.arange(noise.shape[1] - start) / RATE_HZ
-    size = rng.normal(0.0, 0.5)
-    noise[electrode, start:] += size * (1.0 - np.exp(-after_s / 0.03)) * np.exp(-after_s / rng.uniform(0.15, 0.8))
+    noise[electrode, start:] += artefacts.jump(rng, noise.shape[1] - start)
