@@ -8,6 +8,8 @@ from lamae.metrics import (
     auroc,
     average_precision,
     bootstrap,
+    brier,
+    f1,
     mean_absolute_error,
     paired_patient_bootstrap,
     patient_bootstrap,
@@ -162,3 +164,55 @@ def test_paired_regression():
     near, far = targets + rng.normal(size=113), targets + rng.normal(scale=7, size=113)
     difference = paired_patient_bootstrap(targets, near, far, patients, kind="regression", draws=61)
     assert difference.macro["mae"].high < 0 < difference.macro["r2"].low
+
+
+def test_f1_and_brier_are_drawn_alongside():
+    rng = np.random.default_rng(37)
+    patients = rng.integers(17, size=131)
+    targets = (rng.random((131, 2)) < 0.4).astype(float)
+    targets[::11, 1] = np.nan
+    scores = rng.random((131, 2))
+    thresholds = rng.uniform(0.2, 0.6, size=(131, 2))
+    drawn = bootstrap._evaluate([(targets, scores, thresholds)], patients, "probabilities", 5, 17)[1][0]
+    unique, codes = np.unique(patients, return_inverse=True)
+    generator = np.random.default_rng(17)
+    for draw in range(5):
+        chosen = generator.integers(len(unique), size=len(unique))
+        rows = np.concatenate([np.flatnonzero(codes == patient) for patient in chosen])
+        expected = f1(targets[rows], scores[rows], thresholds=thresholds[rows])
+        np.testing.assert_allclose(drawn[2, :, draw], expected, atol=1e-12)
+        np.testing.assert_allclose(drawn[3, :, draw], brier(targets[rows], scores[rows]), atol=1e-12)
+    result = patient_bootstrap(targets, scores, patients, kind="probabilities", thresholds=thresholds, draws=53)
+    ranked = patient_bootstrap(targets, scores, patients, draws=53)
+    assert result.macro["auroc"] == ranked.macro["auroc"]
+    assert result.macro["f1"].value == pytest.approx(f1(targets, scores, thresholds=thresholds).mean())
+    assert result.macro["brier"].low < result.macro["brier"].value < result.macro["brier"].high
+
+
+def test_standard_errors_are_those_of_the_draws():
+    targets, scores, patients = clustered(41)
+    drawn = bootstrap._evaluate(
+        [(targets[:, None], scores[:, None], np.zeros((len(targets), 1)))], patients, "ranking", 101, 0
+    )[1][0]
+    result = patient_bootstrap(targets, scores, patients, draws=101)
+    assert result.standard_error["auroc"] == pytest.approx(np.nanstd(drawn[0, 0], ddof=1))
+    assert result.standard_error_per_label["auprc"][0] == pytest.approx(np.nanstd(drawn[1, 0], ddof=1))
+
+
+def test_absent_labels_of_probabilities():
+    targets, scores, patients = rare()
+    probabilities = 1 / (1 + np.exp(-scores))
+    skipped = patient_bootstrap(targets, probabilities, patients, kind="probabilities", draws=53)
+    assert np.isnan(skipped.per_label["f1"][2].value)
+    assert skipped.per_label["brier"][2].value == pytest.approx((probabilities[:, 2] ** 2).mean())
+    counted = patient_bootstrap(targets, probabilities, patients, kind="probabilities", draws=53, absent="0.5")
+    assert counted.per_label["f1"][2].value == 0
+    assert counted.macro["f1"].value == pytest.approx(2 / 3 * skipped.macro["f1"].value)
+
+
+def test_seeds_must_come_in_pairs():
+    targets, scores, patients = clustered(43)
+    with pytest.raises(DataError, match="2 score tables of a and 1 of b"):
+        paired_patient_bootstrap(targets, [scores, scores], scores, patients)
+    with pytest.raises(DataError, match="0 score tables of a and 0 of b"):
+        paired_patient_bootstrap(targets, [], [], patients)

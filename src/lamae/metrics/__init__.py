@@ -1,6 +1,12 @@
 """How good predictions are, how sure that is, and whether two systems differ (numpy and scipy only)."""
 
-from lamae.metrics.bootstrap import BootstrapResult, Interval, paired_patient_bootstrap, patient_bootstrap
+from lamae.metrics.bootstrap import (
+    BootstrapResult,
+    Interval,
+    metric_draws,
+    paired_patient_bootstrap,
+    patient_bootstrap,
+)
 from lamae.metrics.calibration import (
     Recalibration,
     ReliabilityBins,
@@ -51,6 +57,7 @@ __all__ = [
     "holm",
     "macro",
     "mean_absolute_error",
+    "metric_draws",
     "paired_delong",
     "paired_patient_bootstrap",
     "paired_seeds",

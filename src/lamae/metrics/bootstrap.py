@@ -146,6 +146,29 @@ def paired_patient_bootstrap(
     )
 
 
+def metric_draws(
+    targets: np.ndarray,
+    scores: np.ndarray,
+    patients: np.ndarray,
+    *,
+    kind: Kind = "ranking",
+    thresholds: Thresholds = 0.5,
+    draws: int = 1000,
+    seed: int = 0,
+    absent: AbsentPolicy = "skip",
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``[metrics, labels]`` in the data and ``[metrics, labels, draws]`` in the draws of patients.
+
+    The metrics are those of ``METRIC_NAMES[kind]``, NaN where undefined and the policy leaves them so. The same seed
+    and patients give the same draws, so those of two systems can be subtracted. Arguments and errors as in
+    `patient_bootstrap`, but that ``"error"`` is treated as ``"skip"``.
+    """
+    check_draws(draws, 0.5)
+    system = check_rows(kind, targets, scores, patients)
+    points, drawn = _evaluate([(*system, spread_thresholds(thresholds, system[0].shape))], patients, kind, draws, seed)
+    return fill_absent(points[0], system[0], kind, absent), fill_absent(drawn[0], system[0], kind, absent)
+
+
 def check_pairs(
     kind: Kind,
     targets: np.ndarray,

@@ -123,7 +123,7 @@ def paired_seeds(
         raise DataError("figures of all seeds must be finite", reason="non-finite-score")
     differences = first - second
     mean, sd, df = float(differences.mean()), float(differences.std(ddof=1)), len(first) - 1
-    error = sd / np.sqrt(len(first))
+    error = float(sd / np.sqrt(len(first)))
     t = mean / error if error > 1e-15 * max(1.0, abs(mean)) else float("nan")
     half = float(student(df).ppf((1 + level) / 2)) * error
     return PairedSeeds(
