@@ -120,7 +120,8 @@ def test_embed_takes_packs_and_files_and_lists_the_bad_one(work: Path, lamae: La
 def test_a_recipe_is_described(lamae: Lamae) -> None:
     told = lamae("describe", "ecg-independent-tiny")
     assert "parameters" in told
-    assert "floating-point operations" in told
+    assert "a study, forward and backward" in told
+    assert "500 steps of 16 studies" in told
 
 
 @pytest.mark.parametrize(

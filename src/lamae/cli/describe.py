@@ -2,10 +2,16 @@
 
 import argparse
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from lamae.cli.arguments import Verbs
+from lamae.cli.card_lines import card_lines
 from lamae.errors import DataError
+
+if TYPE_CHECKING:
+    from lamae.train import PretrainConfig
 
 DAMAGED = 1
 
@@ -35,13 +41,9 @@ def run_describe(arguments: argparse.Namespace) -> None:
     if (folder / "pack.json").is_file():
         print(describe_pack(folder))
     elif (folder / "run.json").is_file():
-        from lamae.report.folders import read_run_info
-
-        print(_as_lines(read_run_info(folder)))
+        print(describe_run(folder))
     elif (folder / "result.json").is_file():
-        from lamae.results import read_result
-
-        print(read_result(folder))
+        print(describe_result(folder))
     elif (folder / "prepare.json").is_file():
         raise DataError(
             f"{folder}: this pack is not finished; run the same `prepare` again and it goes on where it was"
@@ -77,25 +79,74 @@ def describe_pack(folder: Path) -> str:
     return _as_lines(content)
 
 
+def describe_run(folder: Path) -> str:
+    """Return the matched-control lines of a run, then everything else that it says of itself."""
+    from lamae.config import from_dict, read_yaml
+    from lamae.report.folders import read_run_info
+    from lamae.train import PretrainConfig
+
+    info = read_run_info(folder)
+    card = info.pop("card", None)
+    if card is None:  # written before runs had cards; what it was set to is known all the same
+        file = folder / "config.yaml"
+        card = planned_card(from_dict(PretrainConfig, read_yaml(file), source=str(file)))
+        card |= {"studies": info["training"].get("studies"), "seconds": info.get("seconds")}
+    return f"{card_lines(card)}\n\n{_as_lines(info)}"
+
+
+def describe_result(folder: Path) -> str:
+    """Return the metrics of a result, and the matched-control lines of the run that was judged."""
+    from lamae.results import read_result
+
+    result = read_result(folder)
+    card = (result.info.get("run") or {}).get("card")
+    return f"{result}\n\n{card_lines(card)}" if card else str(result)
+
+
 def describe_recipe(name: str) -> str:
-    """Return what a recipe says of itself, its settings, parameters, tokens and floating-point operations."""
+    """Return what a recipe says of itself, its matched-control lines, and its settings."""
     import yaml
 
     from lamae import recipes
     from lamae.config import to_dict
+
+    config = recipes.get(name)
+    settings = yaml.safe_dump(to_dict(config), sort_keys=False)
+    return f"{name}\n{recipes.describe(name)}\n\n{card_lines(planned_card(config))}\n\nsettings\n{settings}"
+
+
+def planned_card(config: "PretrainConfig") -> dict[str, Any]:
+    """Return the card that a run of this configuration would have, without its data, its time and its machine."""
     from lamae.models import MaskedAutoencoder
     from lamae.models.accounting import count_parameters, example_batch, flops_per_step
 
-    config = recipes.get(name)
-    flops = flops_per_step(config.model, example_batch(config.model))
-    content = {
-        "parameters": count_parameters(MaskedAutoencoder(config.model)),
-        "floating-point operations a study and step": flops,
-        "steps": config.optim.steps,
-        "studies a step": config.optim.batch_size,
+    model, optim = config.model, config.optim
+    flops = flops_per_step(model, example_batch(model))
+    step = flops.pop("total") * optim.batch_size
+    (stream,) = model.streams.values()
+    num_views = len(stream.view_names)
+    num_seen = num_views - min(model.mask.hidden_views, num_views - 1)
+    return {
+        "parameters": count_parameters(MaskedAutoencoder(model)),
+        "tokens": {
+            "per_view": stream.num_patches,
+            "views": num_views,
+            "visible": num_seen * model.mask.num_visible(stream.num_patches),
+            "total": num_views * stream.num_patches,
+        },
+        "mask": asdict(model.mask),
+        "target": model.target,
+        "decoder_context": model.decoder_context,
+        "flops": {"step": step, "total": step * optim.steps, "by_part": flops},
+        "steps": optim.steps,
+        "batch_size": optim.batch_size,
+        "optimiser": optim.optimiser,
+        "lr": optim.lr,
+        "schedule": f"linear warm-up of {optim.warmup_steps} steps, cosine to 0",
+        "weight_decay": optim.weight_decay,
+        "precision": config.precision,
+        "seed": config.seed,
     }
-    settings = yaml.safe_dump(to_dict(config), sort_keys=False)
-    return f"{name}\n{recipes.describe(name)}\n\n{_as_lines(content)}\n\nsettings\n{settings}"
 
 
 def _as_lines(content: object, indent: int = 0) -> str:
@@ -103,6 +154,8 @@ def _as_lines(content: object, indent: int = 0) -> str:
         return f"{'  ' * indent}{content}"
     lines = []
     for key, value in content.items():
+        if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            value = {str(number): item for number, item in enumerate(value, start=1)}
         if isinstance(value, dict) and value:
             lines += [f"{'  ' * indent}{key}", _as_lines(value, indent + 1)]
         else:
