@@ -14,6 +14,7 @@ from lamae.labels.icd10 import (
     hierarchy_labels,
     is_chapter,
     level,
+    level_labels,
     path_of,
     resolve,
     strodthoff_labels,
@@ -224,3 +225,87 @@ def test_bad_maps(tmp_path):
     (tmp_path / "map.csv").write_text("icd9,icd10\n1,2\n")
     with pytest.raises(DataError, match="expected columns 'icd_9' and 'icd_10', found icd9, icd10"):
         read_icd9_map(tmp_path / "map.csv")
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("I4811", {"chapters": "IX", "blocks": "I30-I5A", "3char": "I48", "4char": "I481", "codes": "I4811"}),
+        ("I10", {"chapters": "IX", "blocks": "I10-I1A", "3char": "I10", "4char": None, "codes": "I10"}),
+        ("S020XXA", {"chapters": "XIX", "blocks": "S00-S09", "3char": "S02", "4char": "S020", "codes": "S020XXA"}),
+        ("I48119", {"chapters": "IX", "blocks": "I30-I5A", "3char": "I48", "4char": "I481", "codes": "I4811"}),
+        ("Q9Z9", dict.fromkeys(("chapters", "blocks", "3char", "4char", "codes"))),
+    ],
+)
+def test_levels_by_hand(code, expected):
+    found = {level: level_labels(code, level=level) for level in expected}
+    assert found == {level: () if label is None else (label,) for level, label in expected.items()}
+    assert set(level_labels(code, level="expanded")) == {
+        label for level, label in expected.items() if label and level != "codes"
+    }
+    assert level_labels(code, level="3char", chapter="II") == ()
+
+
+@pytest.mark.parametrize(
+    ("label_set", "names"),
+    [
+        ("icd10-chapters", ("IV", "IX")),
+        ("icd10-blocks", ("E08-E13", "I10-I1A", "I30-I5A")),
+        ("icd10-blocks:ix", ("I10-I1A", "I30-I5A")),
+        ("icd10-3char:IX", ("I10", "I48")),
+        ("icd10-4char", ("E119", "I480", "I481")),
+        ("icd10-codes", ("E119", "I10", "I480", "I4811")),
+        ("icd10-expanded", ("IV", "IX", "E08-E13", "I10-I1A", "I30-I5A", "E11", "I10", "I48", "E119", "I480", "I481")),
+    ],
+)
+def test_sets_of_levels(label_set, names):
+    table = make_labels(None, studies(), label_set, train_rows=TRAIN, min_count=1)
+    assert table.names == names
+    assert set(table.titles) == set(table.paths) == set(names)
+
+
+def test_the_expansion_of_one_study_as_documented():
+    """The worked example of docs/labels.md."""
+    table = pa.table({"codes_icd10cm": [["I2510", "I5023", "S020XXA"]]})
+
+    def names(label_set):
+        return set(make_labels(None, table, label_set, train_rows=np.arange(1), min_count=1).names)
+
+    assert names("icd10-chapter-ix") == {"IX", "I20-I25", "I25", "I251", "I30-I5A", "I50", "I502"}
+    assert names("icd10-strodthoff:I") == {"I25", "I251", "I2510", "I50", "I502", "I5023"}
+    assert names("icd10-strodthoff") == names("icd10-strodthoff:I") | {"S02", "S020"}
+
+
+def test_titles_and_paths_in_the_table():
+    table = make_labels(None, studies(), "icd10-chapter-ix", train_rows=TRAIN, min_count=1)
+    assert table.titles["I480"] == "Paroxysmal atrial fibrillation"
+    assert table.paths["IX"] == ("IX",)
+    assert table.paths["I30-I5A"] == ("IX", "I30-I5A")
+    assert table.paths["I481"] == ("IX", "I30-I5A", "I48", "I481")
+
+
+def test_unknown_codes_are_labels_of_the_benchmark_and_stand_below_what_is_known_of_them():
+    codes = [["I4Z1", "I4819"], ["I4Z1", "I481"]]
+    table = make_labels(None, studies(codes), "icd10-strodthoff", train_rows=np.arange(2), min_count=1)
+    assert table.names == ("I48", "I481", "I4819", "I4Z", "I4Z1")
+    assert table.paths["I4819"] == ("IX", "I30-I5A", "I48", "I481", "I4819")
+    assert table.paths["I4Z1"] == ("I4Z1",)
+    assert "I4Z1" not in table.titles
+    assert table.notes["unknown_codes"] == {"I4Z1": 2}
+    assert table.notes["keeps_unknown_codes"]
+
+
+def test_the_published_vocabulary_is_called_a_leak():
+    ours = make_labels(None, studies(), "icd10-chapter-ix", train_rows=TRAIN, min_count=1)
+    theirs = make_labels(None, studies(), "icd10-chapter-ix", train_rows=TRAIN, min_count=1, vocabulary="all")
+    assert set(theirs.names) - set(ours.names) == {"I20-I25", "I21", "I214"}
+    assert (ours.notes["vocabulary"], theirs.notes["vocabulary"]) == ("train", "all (leak)")
+    with pytest.raises(ConfigError, match="vocabulary must be 'train' or 'all', found 'test'"):
+        make_labels(None, studies(), "icd10-chapter-ix", train_rows=TRAIN, vocabulary="test")  # pyright: ignore
+
+
+def test_labels_of_another_table_have_no_say_of_their_own():
+    table = make_labels(None, studies(), "icd10-3char", train_rows=np.zeros(0, int), names=("I48", "Z95"))
+    assert table.names == ("I48", "Z95")
+    assert table.values.sum(axis=0).tolist() == [3, 0]
+    assert "counts" not in table.notes

@@ -142,7 +142,7 @@ def test_the_verb_prints_counts_and_nobody(pack, tmp_path, capsys):
     assert "5 labels: a minimum count of 2 gives exactly these" in told
     assert "secret" not in told
     assert "person" not in told
-    rows = list(csv.DictReader((tmp_path / "labels.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "labels.csv").read_text().splitlines()))
     assert [row["label"] for row in rows] == ["IX", "I30-I5A", "I48", "I480", "I481"]
     assert rows[2] == {
         "label": "I48",

@@ -235,3 +235,58 @@ def test_missing_codes_within_lists_are_left_out():
     codes = code_lists(pa.array([["I48", None], None, [], [None, " i10"]], pa.list_(pa.string())))
     assert (codes.study.tolist(), codes.code.tolist(), codes.distinct) == ([0, 3], [0, 1], ("I48", "I10"))
     assert codes.has_any.tolist() == [True, False, False, True]
+
+
+def test_titles_where_the_tables_give_them():
+    assert scp_table("superclass").titles["HYP"] == "hypertrophy"
+    assert scp_table("all").titles["ASMI"] == "anteroseptal myocardial infarction"
+    assert scp_table("subclass").titles == {}  # AMI is another thing as a subclass than as a statement
+    studies = pa.table({"codes_snomed": [["59118001", "713427006", "7"]]})
+    plain = make_labels(None, studies, "snomed", train_rows=np.arange(1), min_count=1)
+    assert plain.titles == {"59118001": "right bundle branch block", "713427006": "complete right bundle branch block"}
+    scored = make_labels(None, studies, "snomed-scored", train_rows=np.arange(1), min_count=1)
+    assert scored.titles == {"RBBB": "right bundle branch block"}
+
+
+def test_unknown_statements_are_listed():
+    studies = pa.table({"codes_scp": [["NORM", "NROM"], ["NROM"]]})
+    table = make_labels(None, studies, "superclass", train_rows=np.arange(2))
+    assert table.notes["unknown_codes"] == {"NROM": 2}
+    assert table.keep.tolist() == [True, False]
+
+
+MIXED = "af: {codes_icd10cm: [I48], codes_scp: [AFIB]}\nmi: {codes_icd10cm: [I21]}\n"
+
+
+def test_a_label_of_your_own_is_made_from_the_columns_that_are_there(tmp_path):
+    (tmp_path / "mine.yaml").write_text(MIXED)
+    icd = pa.table({"codes_icd10cm": [["I480"], ["I214"], []]})
+    table = make_labels(None, icd, str(tmp_path / "mine.yaml"), train_rows=np.arange(3))
+    assert table.names == ("af", "mi")
+    assert table.values.tolist() == [[1, 0], [0, 1], [0, 0]]
+    scp = pa.table({"codes_scp": [["AFIB"], ["NORM"], []]})
+    with pytest.raises(DataError, match="needs the column 'codes_icd10cm' for 'mi', which this pack does not have"):
+        make_labels(None, scp, str(tmp_path / "mine.yaml"), train_rows=np.arange(3))
+    only = make_labels(None, scp, str(tmp_path / "mine.yaml"), train_rows=np.arange(0), names=("af", "mi"))
+    assert only.names == ("af",)
+    assert only.values.tolist() == [[1], [0], [0]]
+    assert only.keep.tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("statements", "keep"), [(None, [1, 1, 0]), ("any", [1, 1, 0]), ("in-set", [1, 0, 0]), ("not-needed", [1, 1, 1])]
+)
+def test_statements_of_a_label_set_of_your_own(tmp_path, statements, keep):
+    (tmp_path / "mine.yaml").write_text("af: {codes_scp: [AFIB]}\n")
+    studies = pa.table({"codes_scp": [["AFIB"], ["NORM"], []]})
+    table = make_labels(None, studies, str(tmp_path / "mine.yaml"), train_rows=np.arange(3), statements=statements)
+    assert table.keep.tolist() == [bool(one) for one in keep]
+
+
+def test_columns_of_another_table():
+    other = pa.table({"label_AF": pa.array([0.0, 1.0]), "sex": ["female", "male"]})
+    table = make_labels(None, other, "AF,LBBB,sex", train_rows=np.arange(0), names=("AF", "LBBB", "female"))
+    assert table.names == ("AF", "female")
+    assert table.values.tolist() == [[0, 1], [1, 0]]
+    with pytest.raises(DataError, match="none of the labels LBBB is a column of it; there are AF, female"):
+        make_labels(None, other, "LBBB", train_rows=np.arange(0), names=("LBBB",))
