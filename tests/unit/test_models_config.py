@@ -6,7 +6,7 @@ import torch
 from lamae.errors import ConfigError
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig
 from lamae.models.accounting import count_parameters, flops_per_step
-from lamae.models.sizes import base, independent, large, small, tiny
+from lamae.models.sizes import base, independent, joint, large, small, tiny
 from lamae.nn.masks import MaskConfig
 from lamae.nn.transformer import TransformerConfig
 from lamae.studies import LEADS
@@ -33,7 +33,7 @@ NO_LATENT = TransformerConfig(dim=22, depth=0, num_heads=2)
     [
         ({"streams": {}}, "streams is empty"),
         ({"streams": {"a.b": STREAM}}, "without dots"),
-        ({"encoder": TransformerConfig(dim=22, depth=0, num_heads=2)}, "encoder.depth must be at least 1"),
+        ({"encoder": NO_LATENT, "latent": NO_LATENT}, "encoder.depth must be at least 1 where latent.depth is 0"),
         ({"latent": TransformerConfig(dim=26, depth=1, num_heads=2)}, "latent.dim must equal encoder.dim"),
         ({"instance_cls": True}, "instance_cls is for latent depth 0"),
         ({"latent": NO_LATENT, "decoder_context": "cls"}, "needs latent attention"),
@@ -86,6 +86,10 @@ def test_sizes_and_their_matched_controls(size, millions):
     assert control["latent_attention"] == 0
     dim = size().encoder.dim
     assert counts["total"] - control["total"] == 3 * dim  # the CLS token and the norm of latent attention
+    with torch.device("meta"):
+        together = count_parameters(MaskedAutoencoder(ecg(joint(size()))))
+    assert counts["total"] - together["total"] == 2 * dim  # the norm of the encoder
+    assert together["encoder"] == 26 * dim + 12 * dim  # projection of patches, table of identities
 
 
 def test_parameters_by_hand():

@@ -49,6 +49,11 @@ CONFIGS = {
     "independent with cls": {"latent_depth": 0, "instance_cls": True, "view_identity": "none"},
     "no identity": {"view_identity": "none", "latent_depth": 1},
     "matmul": {"attention_kernel": "matmul"},
+    "joint": {"encoder": TransformerConfig(dim=22, depth=0, num_heads=2)},
+    "joint, cls": {"encoder": TransformerConfig(dim=22, depth=0, num_heads=2), "decoder_context": "cls"},
+    "private": {"encoder_weights": "private"},
+    "private, independent": {"encoder_weights": "private", "latent_depth": 0, "view_identity": "none"},
+    "private, cls": {"encoder_weights": "private", "decoder_context": "cls", "mask": MaskConfig(latent_ratio=0.3)},
 }
 
 

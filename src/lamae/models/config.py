@@ -65,10 +65,13 @@ class MaskedAutoencoderConfig:
 
     Attributes:
         streams: Instances by name of the stream; each stream has its own encoder and decoder of the same size.
-        encoder: Size of the encoder.
+        encoder: Size of the encoder; depth 0 leaves patches, positions and identities to latent attention, so that all
+            views of a study are encoded as one joint set of tokens (as in ST-MEM).
         latent: Size of latent attention; depth 0 makes the views independent (MAE). Its width is the encoder's.
         decoder: Size of the decoder.
         view_identity: ``"learned"``: an embedding of the view's name is added in encoder and decoder.
+        encoder_weights: ``"shared"``: one encoder for all views of a stream. ``"private"``: one for each view name, in
+            which the weights tell the views apart; decoder and latent attention stay shared.
         instance_cls: Each instance has a CLS token of its own as in ViTMAE; for latent depth 0.
         decoder_context: What the decoder of an instance sees of the rest of its study: nothing (the papers), its CLS
             token, or its CLS token and the mean token of each view.
@@ -89,6 +92,7 @@ class MaskedAutoencoderConfig:
     latent: TransformerConfig
     decoder: TransformerConfig
     view_identity: Literal["none", "learned"] = "learned"
+    encoder_weights: Literal["shared", "private"] = "shared"
     instance_cls: bool = False
     decoder_context: Literal["none", "cls", "summaries"] = "none"
     target: Literal["raw", "patch-normalised"] = "patch-normalised"
@@ -108,8 +112,11 @@ class MaskedAutoencoderConfig:
                 "position_wavelengths must be two rising numbers above 2 patches, found "
                 f"{self.position_wavelengths}: shorter ones cannot be told from longer ones on a grid of patches"
             )
-        if self.encoder.depth < 1:
-            raise ConfigError(f"encoder.depth must be at least 1, found {self.encoder.depth}")
+        if self.encoder.depth < 1 and self.latent.depth < 1:
+            raise ConfigError(
+                f"encoder.depth must be at least 1 where latent.depth is 0, found {self.encoder.depth}: "
+                "only latent attention can do without an encoder before it"
+            )
         if self.latent.depth > 0 and self.latent.dim != self.encoder.dim:
             raise ConfigError(
                 f"latent.dim must equal encoder.dim, found {self.latent.dim} and {self.encoder.dim}: "

@@ -12,29 +12,31 @@ from lamae.nn.transformer import NORM_EPS, Transformer, token_parameter
 
 
 class InstanceEncoder(nn.Module):
-    """Encodes the visible patches of each instance, all instances with the same weights.
+    """Encodes the visible patches of each instance by itself.
 
     1. Each visible patch is projected to a token; its position (and the identity of its view) is added.
     2. With ``instance_cls`` a CLS token of the instance stands in front.
-    3. The blocks and a norm are applied.
+    3. The blocks and a norm are applied; at depth 0 neither, so that the tokens are patches with their place and view.
 
     Args:
         config: The whole model's configuration.
         stream: The stream that this encoder is for.
+        identity: Whether tokens may carry an identity of their view; without one ``config.view_identity`` is not read.
     """
 
     positions: Tensor
 
-    def __init__(self, config: MaskedAutoencoderConfig, stream: StreamConfig) -> None:
+    def __init__(self, config: MaskedAutoencoderConfig, stream: StreamConfig, *, identity: bool = True) -> None:
         super().__init__()
         dim = config.encoder.dim
         self.embed = nn.Linear(stream.num_elements, dim)
         positions = sincos_positions(stream.counts, dim, wavelengths=config.position_wavelengths)
         self.register_buffer("positions", positions, persistent=False)
-        self.identity = token_parameter(len(stream.view_names), dim) if config.view_identity == "learned" else None
+        learned = identity and config.view_identity == "learned"
+        self.identity = token_parameter(len(stream.view_names), dim) if learned else None
         self.cls = token_parameter(1, 1, dim) if config.instance_cls else None
         self.transformer = Transformer(config.encoder, kernel=config.attention_kernel)
-        self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
+        self.norm = nn.LayerNorm(dim, eps=NORM_EPS) if config.encoder.depth > 0 else nn.Identity()
 
     def forward(
         self,
@@ -80,7 +82,8 @@ def known_views(instances: Instances, stream: StreamConfig, *, needed: bool) -> 
     if unknown:
         raise ConfigError(
             f"the batch has views {', '.join(sorted(unknown))} that the model does not know "
-            f"(it knows {', '.join(stream.view_names)}): leave them out or use view_identity 'none'"
+            f"(it knows {', '.join(stream.view_names)}): leave them out, or use view_identity 'none' "
+            "and encoder_weights 'shared'"
         )
     index = [stream.view_names.index(name) for name in instances.view_names]
     return torch.tensor(index, device=instances.view_of.device)[instances.view_of]

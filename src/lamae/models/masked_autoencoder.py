@@ -13,6 +13,7 @@ from lamae.models.config import MaskedAutoencoderConfig, StreamConfig
 from lamae.models.decoder import InstanceDecoder
 from lamae.models.encoder import InstanceEncoder, known_views
 from lamae.models.latent_attention import LatentAttention, gather_studies, scatter_instances
+from lamae.models.private_encoders import PrivateEncoders
 from lamae.models.readout import Features
 from lamae.models.reconstruction import Reconstruction, fill_in
 from lamae.models.study_context import study_context
@@ -45,7 +46,8 @@ class MaskedAutoencoder(nn.Module):
         super().__init__()
         self.config = config
         kernel = config.attention_kernel
-        self.encoders = nn.ModuleDict({name: InstanceEncoder(config, s) for name, s in config.streams.items()})
+        kind = PrivateEncoders if config.encoder_weights == "private" else InstanceEncoder
+        self.encoders = nn.ModuleDict({name: kind(config, s) for name, s in config.streams.items()})
         self.latent = LatentAttention(config.latent, kernel=kernel) if config.latent.depth > 0 else None
         self.decoders = nn.ModuleDict({name: InstanceDecoder(config, s) for name, s in config.streams.items()})
         initialise(self, generator=generator)
@@ -187,7 +189,8 @@ class MaskedAutoencoder(nn.Module):
     def encode(self, name: str, batch: StudyBatch, patches: Tensor, mask: StreamMask) -> Tensor:
         """Sentence 2 for one stream: ``[encoded instances, tokens, dim]``."""
         stream = self.config.streams[name]
-        view_of = known_views(batch.streams[name], stream, needed=self.config.view_identity == "learned")
+        named = self.config.view_identity == "learned" or self.config.encoder_weights == "private"
+        view_of = known_views(batch.streams[name], stream, needed=named)
         patches, context, view_of = (_encoded_rows(rows, mask) for rows in (patches, mask.context, view_of))
         return self.encoders[name](take_patches(patches, context), context, view_of, mask.context_valid)
 

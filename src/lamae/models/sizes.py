@@ -1,4 +1,4 @@
-"""Sizes of models as small functions; a matched control has the same parameters in its encoder and latent attention."""
+"""Sizes of models as small functions; a matched control has the same layers, in encoder or latent attention."""
 
 from dataclasses import dataclass, replace
 
@@ -60,3 +60,9 @@ def independent(size: Size) -> Size:
     """The matched control with independent views: the layers of latent attention become layers of the encoder."""
     depth = size.encoder.depth + size.latent.depth
     return replace(size, encoder=replace(size.encoder, depth=depth), latent=replace(size.latent, depth=0))
+
+
+def joint(size: Size) -> Size:
+    """The matched control with joint tokens: the layers of the encoder become layers of latent attention."""
+    depth = size.encoder.depth + size.latent.depth
+    return replace(size, encoder=replace(size.encoder, depth=0), latent=replace(size.latent, depth=depth))

@@ -51,10 +51,11 @@ def attention_weights(
 ) -> Float[Tensor, "b h n m"]:
     """The weights that `attend` gives to the keys; each row sums to 1."""
     B, H, N, E = query.shape
-    flat_query, flat_key = query.reshape(B * H, N, E), key.reshape(B * H, -1, E)
+    M = key.shape[2]
+    flat_query, flat_key = query.reshape(B * H, N, E), key.reshape(B * H, M, E)
     nothing = query.new_zeros(1, 1, 1)  # beta 0: not read
     scores = torch.baddbmm(nothing, flat_query, flat_key.transpose(1, 2), beta=0, alpha=1 / math.sqrt(E))
-    scores = scores.view(B, H, N, -1)
+    scores = scores.view(B, H, N, M)
     if key_mask is not None:
         scores = scores.masked_fill(~_allowed(key_mask), -torch.inf)
     return scores.softmax(dim=-1, dtype=scores.dtype)
