@@ -316,3 +316,63 @@ def test_damaged_settings_of_a_begun_pack(tmp_path):
     (tmp_path / "pack" / "prepare.json").write_text("{")
     with pytest.raises(ConfigError, match=r"prepare\.json: not readable as JSON .*choose another folder"):
         run(Recipes(("1",)), tmp_path / "pack")
+
+
+def damaged(note: str, text: str) -> str:
+    return text if text != "half" else note[: len(note) // 2]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "half", "[]", "{}", '{"shard": null, "kept": [], "rejected": 3}', '{"shard": {}, "kept": [], "rejected": []}',
+     '{"shard": null, "kept": [{"row": "x"}], "rejected": []}', '{"shard": null, "kept": [], "rejected": []}',
+     '{"shard": null, "kept": [], "rejected": [{"reason": "r"}]}'],
+)  # fmt: skip
+def test_a_damaged_note_of_a_finished_shard_is_named_and_its_shard_made_again(tmp_path, monkeypatch, text):
+    cohort = begun(tmp_path / "pack", monkeypatch)
+    note = tmp_path / "pack" / "parts" / "00000.json"
+    note.write_text(damaged(note.read_text(), text))
+    with pytest.raises(FormatError, match=r"parts/00000\.json: this note of a finished shard is damaged .*Remove it"):
+        run(cohort, tmp_path / "pack")
+    note.unlink()
+    assert run(cohort, tmp_path / "pack").num_studies == 7
+    assert verify(tmp_path / "pack") == []
+
+
+def test_a_note_of_more_studies_than_its_shard_holds(tmp_path, monkeypatch):
+    cohort = begun(tmp_path / "pack", monkeypatch)
+    note = tmp_path / "pack" / "parts" / "00000.json"
+    content = json.loads(note.read_text())
+    note.write_text(json.dumps(content | {"kept": content["kept"][:2]}))
+    with pytest.raises(FormatError, match=r"00000\.json: this note of a finished shard is damaged \(ValueError\)"):
+        run(cohort, tmp_path / "pack")
+
+
+@pytest.mark.parametrize("found", ["no such file", "13"])
+def test_a_shard_that_is_not_as_its_note_says_is_made_again(tmp_path, monkeypatch, found):
+    cohort = begun(tmp_path / "pack", monkeypatch)
+    shard = tmp_path / "pack" / "views" / "00000.arrow"
+    shard.unlink()
+    if found == "13":
+        shard.write_bytes(b"thirteen byte")
+    message = rf"00000\.arrow: expected \d+ bytes, found {found}. Remove .*00000\.json, and the same `prepare`"
+    with pytest.raises(FormatError, match=message):
+        run(cohort, tmp_path / "pack")
+    (tmp_path / "pack" / "parts" / "00000.json").unlink()
+    assert run(cohort, tmp_path / "pack").num_studies == 7
+
+
+def begun(pack, monkeypatch) -> Recipes:
+    """Begin a pack of seven studies, of which the first shard of three is finished."""
+    cohort, real_write = Recipes(tuple(map(str, range(7)))), shards_module.write_atomically
+
+    def full_after_first(path, content):
+        if path.name == "00001.arrow":
+            raise OSError(errno.ENOSPC, "the disk is full", str(path))
+        real_write(path, content)
+
+    monkeypatch.setattr(shards_module, "write_atomically", full_after_first)
+    with pytest.raises(OSError, match="the disk is full"):
+        run(cohort, pack)
+    monkeypatch.undo()
+    return cohort

@@ -1,11 +1,8 @@
 """From the notes of all shards to the tables of the pack."""
 
-import json
 import shutil
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,26 +12,15 @@ from lamae.config import to_dict
 from lamae.pack import PackInfo, ShardInfo
 from lamae.pack.layout import REJECTED_SCHEMA
 from lamae.pack.writer import QUALITY_SCHEMA, finish_pack, join_quality
-from lamae.prepare.shard_task import PARTS_FOLDER, part_file
+from lamae.prepare.shard_note import KEPT_SCHEMA, PARTS_FOLDER, read_note, studies_by_shard
 from lamae.signals import EcgPreprocessing
 from lamae.splits import assign_splits, check_disjoint
 
-_KEPT_SCHEMA = pa.schema(
-    [
-        ("row", pa.int64()),
-        *QUALITY_SCHEMA,
-        ("patient_id", pa.string()),
-        ("acquired_at", pa.timestamp("us")),
-        ("age_years", pa.float32()),
-        ("sex", pa.string()),
-        ("codes", pa.map_(pa.string(), pa.list_(pa.string()))),
-    ]
-)
 _FROM_FILES = ("acquired_at", "age_years", "sex")
 
 
 def finish(
-    cohort: Cohort, table: pa.Table, pack: Path, config: EcgPreprocessing, *, num_shards: int, salt: str
+    cohort: Cohort, table: pa.Table, pack: Path, config: EcgPreprocessing, *, shard_size: int, salt: str
 ) -> PackInfo:
     """Write the tables and ``pack.json`` of a pack whose shards are all there, and remove the notes.
 
@@ -42,7 +28,7 @@ def finish(
         DataError: A patient is in two splits.
         OSError: Writing failed; the same command goes on here.
     """
-    shards, kept, rejected = _read_notes(pack, num_shards)
+    shards, kept, rejected = _read_notes(pack, studies_by_shard(table.num_rows, shard_size))
     studies = table.take(kept.column("row"))
     studies = _fill_from_files(studies, kept, cohort.name)
     studies = _with_splits(studies.drop_columns([name for name in ("path", "record") if name in table.column_names]))
@@ -61,22 +47,17 @@ def finish(
     return info
 
 
-def _read_notes(pack: Path, num_shards: int) -> tuple[list[ShardInfo], pa.Table, pa.Table]:
+def _read_notes(pack: Path, sizes: Sequence[int]) -> tuple[list[ShardInfo], pa.Table, pa.Table]:
     shards: list[ShardInfo] = []
-    kept = [_KEPT_SCHEMA.empty_table()]
+    kept = [KEPT_SCHEMA.empty_table()]
     rejected = [REJECTED_SCHEMA.empty_table()]
-    for number in range(num_shards):
-        note = json.loads(part_file(pack, number).read_text(encoding="utf-8"))
-        if note["shard"]:
-            shards.append(ShardInfo(**note["shard"]))
-        kept.append(pa.Table.from_pylist([_with_types(row) for row in note["kept"]], _KEPT_SCHEMA))
-        rejected.append(pa.Table.from_pylist(note["rejected"], REJECTED_SCHEMA))
+    for number, num_studies in enumerate(sizes):
+        note = read_note(pack, number, num_studies=num_studies)
+        if note.shard is not None:
+            shards.append(note.shard)
+        kept.append(note.kept)
+        rejected.append(note.rejected)
     return shards, pa.concat_tables(kept), pa.concat_tables(rejected)
-
-
-def _with_types(row: dict[str, Any]) -> dict[str, Any]:
-    acquired_at = datetime.fromisoformat(row["acquired_at"]) if row["acquired_at"] else None
-    return row | {"acquired_at": acquired_at, "codes": list(row["codes"].items())}
 
 
 def _fill_from_files(studies: pa.Table, kept: pa.Table, source: str) -> pa.Table:

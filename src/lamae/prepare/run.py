@@ -1,6 +1,5 @@
 """The preparation as a whole: plan the shards, do those that are not done, finish the pack."""
 
-import json
 import logging
 import time
 from collections.abc import Iterable, Iterator
@@ -17,7 +16,8 @@ from lamae.pack.layout import INFO_FILE
 from lamae.prepare.finish import finish
 from lamae.prepare.progress import show_progress
 from lamae.prepare.settings import begun_or_resumed, check_same, describe
-from lamae.prepare.shard_task import ShardOutcome, ShardTask, outcome_of, part_file, run_shard
+from lamae.prepare.shard_note import part_file, read_note, studies_by_shard
+from lamae.prepare.shard_task import ShardOutcome, ShardTask, run_shard
 from lamae.prepare.summary import PrepareSummary, summarise
 from lamae.signals import EcgPreprocessing
 from lamae.splits import check_disjoint
@@ -62,7 +62,8 @@ def prepare(
     Raises:
         ConfigError: The folder holds something else, a pack begun with other settings or from another table, or a
             pack that another process is preparing.
-        DataError: The cohort's table cannot be used: a study twice, or a patient in two splits.
+        DataError: The cohort's table cannot be used: a study twice, or a patient in two splits. As ``FormatError``: the
+            note of a finished shard is damaged, or its shard is not as it was written.
         OSError: Writing failed (a full disk, for instance); nothing half-written counts as done. As
             ``ChildProcessError`` when a shard brings down every worker that tries it.
     """
@@ -83,7 +84,7 @@ def prepare(
         ):
             for outcome in outcomes:
                 shown.advance(outcome.num_studies, outcome.rejected_by_reason)
-        finish(cohort, table, pack, config, num_shards=-(-table.num_rows // shard_size), salt=salt)
+        finish(cohort, table, pack, config, shard_size=shard_size, salt=salt)
     seconds = time.monotonic() - started
     return summarise(Pack.open(pack), seconds=seconds, num_resumed=num_resumed, already_finished=False)
 
@@ -103,15 +104,12 @@ def _check_table(table: pa.Table, cohort: str) -> None:
 
 def _plan(table: pa.Table, pack: Path, shard_size: int) -> tuple[Iterable[ShardTask], int]:
     """Return the tasks that are left, made one at a time, and the number of studies that are done."""
-    firsts = range(0, table.num_rows, shard_size)
-    left = [number for number in range(len(firsts)) if not part_file(pack, number).exists()]
-    done = set(range(len(firsts))) - set(left)
-    num_done = sum(_noted_outcome(pack, number).num_studies for number in done)
-    return (_task(table, number, shard_size) for number in left), num_done
-
-
-def _noted_outcome(pack: Path, number: int) -> ShardOutcome:
-    return outcome_of(number, json.loads(part_file(pack, number).read_text(encoding="utf-8")))
+    sizes = studies_by_shard(table.num_rows, shard_size)
+    left = [number for number in range(len(sizes)) if not part_file(pack, number).exists()]
+    done = sorted(set(range(len(sizes))) - set(left))
+    for number in done:
+        read_note(pack, number, num_studies=sizes[number])
+    return (_task(table, number, shard_size) for number in left), sum(sizes[number] for number in done)
 
 
 def _task(table: pa.Table, number: int, shard_size: int) -> ShardTask:

@@ -16,7 +16,7 @@ from lamae.config import difference, to_dict
 from lamae.errors import ConfigError
 from lamae.pack.files import remove_half_written, write_atomically
 from lamae.pack.layout import FORMAT_VERSION, SETTINGS_FILE, VIEWS_FOLDER
-from lamae.prepare.shard_task import PARTS_FOLDER
+from lamae.prepare.shard_note import PARTS_FOLDER
 from lamae.signals import EcgPreprocessing
 
 _LOCK_FILE = ".lock"

@@ -10,11 +10,9 @@ from lamae.cohorts import Cohort
 from lamae.errors import DataError
 from lamae.pack.files import write_atomically
 from lamae.pack.shards import write_shard
+from lamae.prepare.shard_note import part_file
 from lamae.signals import EcgPreprocessing, preprocess
 from lamae.studies import PreparedStudy, Study
-
-PARTS_FOLDER = "parts"
-"""Holds one note for each finished shard until the pack is finished."""
 
 _FAULT_OF_THE_FILE = (ValueError, LookupError, ArithmeticError, EOFError, ImportError)
 _REASONS_OF_THE_SYSTEM: dict[type[OSError], str] = {
@@ -65,11 +63,6 @@ class ShardOutcome:
         return self.num_kept + sum(self.rejected_by_reason.values())
 
 
-def part_file(pack: Path, number: int) -> Path:
-    """Return the file that says that a shard is finished, and what came of its studies."""
-    return pack / PARTS_FOLDER / f"{number:05d}.json"
-
-
 def run_shard(cohort: Cohort, pack: str, config: EcgPreprocessing, task: ShardTask) -> ShardOutcome:
     """Prepare the studies of one shard and write it; its note is written last and makes it count as finished.
 
@@ -91,13 +84,8 @@ def run_shard(cohort: Cohort, pack: str, config: EcgPreprocessing, task: ShardTa
     shard = write_shard(Path(pack), task.number, ids, studies, config.leads) if kept else None
     note = {"shard": asdict(shard) if shard else None, "kept": kept, "rejected": rejected}
     write_atomically(part_file(Path(pack), task.number), json.dumps(note, ensure_ascii=False).encode())
-    return outcome_of(task.number, note)
-
-
-def outcome_of(number: int, note: dict[str, Any]) -> ShardOutcome:
-    """Return the outcome of a shard from its note."""
-    reasons = Counter(row["reason"] for row in note["rejected"])
-    return ShardOutcome(number=number, num_kept=len(note["kept"]), rejected_by_reason=dict(reasons))
+    reasons = Counter(row["reason"] for row in rejected)
+    return ShardOutcome(number=task.number, num_kept=len(kept), rejected_by_reason=dict(reasons))
 
 
 @dataclass(frozen=True)
