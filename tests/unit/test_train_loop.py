@@ -276,3 +276,20 @@ def test_a_pack_of_another_length_than_the_model_takes(tmp_path, pack):
     with pytest.raises(ConfigError, match=words):
         pretrain(config, [pack], tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_shard_that_was_changed_on_disk_is_refused(tmp_path):
+    """Its size always tells; a changed byte of the same size only when asked to hash."""
+    shard = write_fake_pack(tmp_path / "pack").path / "views" / "00000.arrow"
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    config = fake_config(optim__steps=3)
+    assert pretrain(config, [tmp_path / "pack"], tmp_path / "unasked", progress=False).status == "finished"
+    asked = fake_config(optim__steps=3, data__verify=True)
+    with pytest.raises(DataError, match=r"00000\.arrow: the content is not what was written"):
+        pretrain(asked, [tmp_path / "pack"], tmp_path / "asked", progress=False)
+    assert not (tmp_path / "asked").exists()
+    shard.write_bytes(content[:-7])
+    with pytest.raises(DataError, match=r"00000\.arrow: expected \d+ bytes, found \d+; the file is damaged"):
+        pretrain(config, [tmp_path / "pack"], tmp_path / "run", progress=False)

@@ -26,6 +26,7 @@ class PackDataset:
         views: Use these views (leads) only; None for all.
         min_views: Hide views at random, keeping at least so many of the present ones of each study; None for no hiding.
         seed: Seed of that hiding.
+        verify: Hash each shard before its first read, so that a file changed on disk is found (a slower start).
 
     Attributes:
         rows: ``[studies]`` int64, row of each study, counted over all packs one after another.
@@ -45,7 +46,9 @@ class PackDataset:
         views: Sequence[str] | None = None,
         min_views: int | None = None,
         seed: int = 0,
+        verify: bool = False,
     ) -> None:
+        self._verify = verify
         self.packs = tuple(packs)
         check_agreement(self.packs)
         self.view_names = tuple(view_names)
@@ -97,6 +100,9 @@ class PackDataset:
             positions: Their positions in the global batch; by default this is the global batch.
             global_size: Studies in the global batch.
             step: Number of the training step, for the random hiding of views.
+
+        Raises:
+            DataError: Studies differ in length, or (with ``verify``) a shard is not as it was written.
         """
         indices = np.asarray(indices, dtype=np.int64)
         positions = np.arange(len(indices)) if positions is None else positions
@@ -106,7 +112,7 @@ class PackDataset:
         order = np.argsort(pack_of, kind="stable")
         gathered = _joined(
             [
-                _known_views(self.packs[number].gather(rows[pack_of == number] - first), wanted)
+                _known_views(self.packs[number].gather(rows[pack_of == number] - first, verify=self._verify), wanted)
                 for number, (first, wanted) in enumerate(zip(self._first_rows[:-1], self._wanted, strict=True))
                 if (pack_of == number).any()
             ],

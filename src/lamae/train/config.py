@@ -56,6 +56,7 @@ class DataConfig:
         validation_studies: Studies used for that loss, the first ones of these splits.
         views: Leads to use; None for all of the packs.
         min_views: Hide leads at random in training, keeping at least so many of each study; None for no hiding.
+        verify: Hash each file of views before its first read; sizes are checked in any case.
     """
 
     train_splits: tuple[str, ...] = ("train",)
@@ -63,6 +64,7 @@ class DataConfig:
     validation_studies: int = 256
     views: tuple[str, ...] | None = None
     min_views: int | None = None
+    verify: bool = False
 
     def __post_init__(self) -> None:
         _check(bool(self.train_splits), "data.train_splits must name a split")

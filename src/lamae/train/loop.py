@@ -133,6 +133,7 @@ def _datasets(config: PretrainConfig, packs: Sequence[Pack]) -> tuple[PackDatase
         views=data.views,
         min_views=data.min_views,
         seed=config.seed,
+        verify=data.verify,
     )
     _check_samples(packs[0], config.model.streams[modality].grid)
     found = {
@@ -140,7 +141,10 @@ def _datasets(config: PretrainConfig, packs: Sequence[Pack]) -> tuple[PackDatase
     }
     if not found.intersection(data.validation_splits):
         return training, None
-    return training, PackDataset(packs, view_names=view_names, split=data.validation_splits, views=data.views)
+    validation = PackDataset(
+        packs, view_names=view_names, split=data.validation_splits, views=data.views, verify=data.verify
+    )
+    return training, validation
 
 
 def _check_samples(pack: Pack, grid: tuple[int, ...]) -> None:
