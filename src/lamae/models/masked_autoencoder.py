@@ -19,7 +19,7 @@ from lamae.models.reconstruction import Reconstruction, fill_in
 from lamae.models.study_context import study_context
 from lamae.nn.masks import patches_with_data
 from lamae.nn.normalise import Normalised, normalise
-from lamae.nn.output import MaskedOutput, MaskedPrediction
+from lamae.nn.output import EncodedInstances, MaskedOutput, MaskedPrediction
 from lamae.nn.patches import patchify
 from lamae.nn.plan import LatentPlan, MaskPlan, StreamMask, full_plan
 from lamae.nn.targets import element_validity, make_targets
@@ -70,6 +70,7 @@ class MaskedAutoencoder(nn.Module):
         """
         patches = {name: patchify(self.normalised(batch, name).values, s.patch) for name, s in self._streams(batch)}
         predictions: dict[str, list[MaskedPrediction]] = {name: [] for name in patches}
+        encoded: dict[str, list[EncodedInstances]] = {name: [] for name in patches}
         summaries = []
         for index in range(plan.num_masks):
             masks = {name: plan.streams[name][index] for name in patches}
@@ -81,10 +82,12 @@ class MaskedAutoencoder(nn.Module):
             for name, mask in masks.items():
                 prediction = self._predict(name, batch.streams[name], patches[name], mask, slots[name])
                 predictions[name].append(prediction)
+                encoded[name].append(self._encoded(batch.streams[name], hidden[name], mask))
         return MaskedOutput(
             predictions={name: tuple(found) for name, found in predictions.items()},
             num_studies=batch.num_studies,
             summary=summaries[0],
+            encoded={name: tuple(found) for name, found in encoded.items()},
         )
 
     def features(self, batch: StudyBatch, *, stream: str | None = None) -> Features:
@@ -252,6 +255,16 @@ class MaskedAutoencoder(nn.Module):
             patches = patchify(self.normalised(batch, name).values, stream.patch)
             hidden[name] = self.encode(name, batch, patches, plan.streams[name][0])
         return hidden
+
+    def _encoded(self, instances: Instances, hidden: Tensor, mask: StreamMask) -> EncodedInstances:
+        """What sentence 2 made of one stream, for objectives."""
+        has_cls = self.config.instance_cls
+        return EncodedInstances(
+            tokens=hidden[:, 1:] if has_cls else hidden,
+            valid=mask.context_valid,
+            cls=hidden[:, 0] if has_cls else None,
+            study_of=_encoded_rows(instances.study_of, mask),
+        )
 
     def _of_instances(self, hidden: Tensor, mask: StreamMask) -> Float[Tensor, "instances visible dim"]:
         """The encoder's tokens of all instances; zeros for instances that were not encoded."""

@@ -1,7 +1,7 @@
 """What a model that predicts hidden patches returns, and what the objectives take."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -25,6 +25,23 @@ class MaskedPrediction:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EncodedInstances:
+    """What the encoder made of the visible patches of one stream under one mask, before latent attention.
+
+    Attributes:
+        tokens: Tokens of the instances that have a visible token, with gradient.
+        valid: Which of them stand for anything recorded; None: all.
+        cls: Own CLS token of each instance; None for models without.
+        study_of: Study of each of these instances.
+    """
+
+    tokens: Float[Tensor, "encoded visible dim"]
+    valid: Bool[Tensor, "encoded visible"] | None
+    cls: Float[Tensor, "encoded dim"] | None
+    study_of: Int64[Tensor, " encoded"]
+
+
+@dataclass(frozen=True, kw_only=True)
 class MaskedOutput:
     """All predictions of a batch.
 
@@ -33,8 +50,10 @@ class MaskedOutput:
         num_studies: Number of studies in the batch.
         summary: Mean of each study's latent tokens under the first mask, without gradient: what monitors of collapse
             look at.
+        encoded: For each stream the encoder's tokens under each mask, which objectives of alignment take.
     """
 
     predictions: Mapping[str, tuple[MaskedPrediction, ...]]
     num_studies: int
     summary: Float[Tensor, "studies dim"]
+    encoded: Mapping[str, tuple[EncodedInstances, ...]] = field(default_factory=dict)
