@@ -11,7 +11,8 @@ import numpy as np
 from lamae._version import __version__
 from lamae.evals.calls import calibration, choose_thresholds
 from lamae.evals.settings import EvalSettings
-from lamae.evals.task import Part, Task
+from lamae.evals.task import Task
+from lamae.evals.task_notes import data_notes, label_notes, split_notes, transfer_notes
 from lamae.metrics import BootstrapResult, patient_bootstrap
 from lamae.results import Evaluation, read_result, write_result
 from lamae.results.folder import FORMAT, FORMAT_VERSION
@@ -83,9 +84,11 @@ def judge(
         "system": system,
         "protocol": protocol,
         "readout": readout,
-        "labels": {"set": task.label_set, "names": list(task.label_names), "kind": task.kind, **_label_notes(task)},
-        "data": _data(task),
-        "split": _split(task, settings),
+        "labels": label_notes(task),
+        "data": data_notes(task),
+        "split": split_notes(task, settings),
+        "transfer": transfer_notes(task, settings),
+        "condition": None,
         "absent_policy": settings.absent,
         "skipped_labels": [*map(dict, task.skipped), *_absent(task, outcome)],
         "metrics": metrics,
@@ -103,7 +106,10 @@ def judge(
         "leak": None if leak is None else dict(leak),
         "seed": settings.seed,
         "environment": environment(),
-        "quality": {"rejected": task.pack.info.num_rejected, "by_reason": dict(task.pack.info.rejected_by_reason)},
+        "quality": {
+            "rejected": task.tested_pack.info.num_rejected,
+            "by_reason": dict(task.tested_pack.info.rejected_by_reason),
+        },
         **dict(details or {}),
     }
     return Evaluation(
@@ -127,42 +133,6 @@ def environment() -> dict[str, str]:
         "numpy": np.__version__,
         "machine": platform.machine(),
     }
-
-
-def _label_notes(task: Task) -> dict[str, Any]:
-    return {key: task.notes[key] for key in ("description", "min_count") if key in task.notes}
-
-
-def _data(task: Task) -> dict[str, Any]:
-    info = task.pack.info
-    return {
-        "cohort": info.cohort,
-        "cohort_version": info.cohort_version,
-        "simulated": info.simulated,
-        "pack_hash": info.content_hash,
-        "rate_hz": info.rate_hz,
-    }
-
-
-def _split(task: Task, settings: EvalSettings) -> dict[str, Any]:
-    """Count studies and patients; of a cross-validation the mean training set, and all tested studies."""
-
-    def count(name: str) -> dict[str, int]:
-        chosen = [getattr(part, name) for part in task.parts]
-        patients = [len(np.unique(task.patient_hash[positions])) for positions in chosen]
-        combine = sum if name == "test" else _mean
-        return {"studies": combine([len(positions) for positions in chosen]), "patients": combine(patients)}
-
-    return {
-        **{name: count(name) for name in Part.__dataclass_fields__},
-        "cross_validated_folds": task.num_folds,
-        "folds": None if settings.folds is None else list(settings.folds),
-        "label_fraction": settings.label_fraction,
-    }
-
-
-def _mean(values: list[int]) -> int:
-    return round(sum(values) / len(values))
 
 
 def _absent(task: Task, outcome: BootstrapResult) -> list[dict[str, str]]:
