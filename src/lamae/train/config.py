@@ -5,6 +5,7 @@ from typing import Literal
 
 from lamae.errors import ConfigError
 from lamae.models import MaskedAutoencoderConfig, Readout
+from lamae.objectives import AlignmentConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +58,9 @@ class DataConfig:
         views: Leads to use; None for all of the packs.
         min_views: Hide leads at random in training, keeping at least so many of each study; None for no hiding.
         verify: Hash each file of views before its first read; sizes are checked in any case.
+        max_patients: Train on so many of the patients only, with all of their studies; None for all. A smaller choice
+            is part of a larger one.
+        patients_seed: Seed of that choice, apart from the run's seed: runs of several seeds share their patients.
     """
 
     train_splits: tuple[str, ...] = ("train",)
@@ -65,6 +69,8 @@ class DataConfig:
     views: tuple[str, ...] | None = None
     min_views: int | None = None
     verify: bool = False
+    max_patients: int | None = None
+    patients_seed: int = 0
 
     def __post_init__(self) -> None:
         _check(bool(self.train_splits), "data.train_splits must name a split")
@@ -72,7 +78,10 @@ class DataConfig:
         _check(not shared, f"data.train_splits and data.validation_splits share {', '.join(sorted(shared))}")
         _check(self.validation_studies > 0, f"data.validation_studies must be above 0, found {self.validation_studies}")
         _check(self.views is None or bool(self.views), "data.views must name a lead, or be null for all")
-        _check(self.min_views is None or self.min_views > 0, f"data.min_views must be above 0, found {self.min_views}")
+        for name in ("min_views", "max_patients"):
+            value = getattr(self, name)
+            _check(value is None or value > 0, f"data.{name} must be above 0, found {value}")
+        _check(self.patients_seed >= 0, f"data.patients_seed must not be negative, found {self.patients_seed}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +92,7 @@ class PretrainConfig:
         model: The model and its masks.
         optim: Optimiser and length of the run.
         data: Studies and leads.
+        alignment: Draws the views of a study together beside reconstructing them (MMVM); None: reconstruction alone.
         readout: Default read-out of the pretrained model, see `lamae.models.read_out`.
         precision: ``"bf16"``: autocast, on CPUs too; ``"fp32"``.
         compile: Whether to use `torch.compile` (about a minute at the start).
@@ -98,6 +108,7 @@ class PretrainConfig:
     model: MaskedAutoencoderConfig
     optim: OptimConfig = field(default_factory=OptimConfig)
     data: DataConfig = field(default_factory=DataConfig)
+    alignment: AlignmentConfig | None = None
     readout: Readout = "mean"
     precision: Literal["fp32", "bf16"] = "bf16"
     compile: bool = False
@@ -117,6 +128,17 @@ class PretrainConfig:
             self.readout != "cls" or self.model.latent.depth > 0,
             "readout 'cls' needs latent attention, but model.latent.depth is 0: use 'mean' or 'view-concat'",
         )
+        if self.alignment is not None:
+            self._check_alignment(self.alignment)
+
+    def _check_alignment(self, config: AlignmentConfig) -> None:
+        _check(
+            config.tokens != "cls" or self.model.instance_cls,
+            "alignment.tokens 'cls' needs model.instance_cls: otherwise a view has no CLS token of its own",
+        )
+        num_views = sum(len(stream.view_names) for stream in self.model.streams.values())
+        num_views = num_views if self.data.views is None else len(self.data.views)
+        _check(num_views > 1, "alignment needs two views or more to align, found one: set alignment to null")
 
 
 def _check(holds: bool, message: str) -> None:

@@ -1,7 +1,6 @@
 """What a run was trained on: a card of each pack, and hashes by which leaks are found."""
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lamae.data import PackDataset
+from lamae.data import PackDataset, patient_keys, rows_by_pack
 from lamae.pack import Pack
 from lamae.pack.files import write_atomically
 from lamae.splits import patient_hashes, salt_fingerprint
@@ -67,23 +66,10 @@ def write_patients(path: Path, dataset: PackDataset) -> int:
     return len(table.column("patient_hash").unique())
 
 
-def rows_by_pack(dataset: PackDataset) -> Sequence[tuple[Pack, np.ndarray]]:
-    """Return the rows of a data set within each of its packs."""
-    first, found = 0, []
-    for pack in dataset.packs:
-        inside = dataset.rows[(dataset.rows >= first) & (dataset.rows < first + len(pack))]
-        found.append((pack, inside - first))
-        first += len(pack)
-    return found
-
-
 def _hashes(pack: Pack, rows: np.ndarray) -> pa.Table:
     studies = pack.studies.take(pa.array(rows))
     names = studies.column_names
-    if "patient_key" in names:
-        keys = studies.column("patient_key").to_pylist()
-    else:
-        keys = [f"{pack.info.cohort}:study:{study_id}" for study_id in studies.column("study_id").to_pylist()]
+    keys = patient_keys(pack, rows)
     records = studies.column("record_key").to_pylist() if "record_key" in names else [None] * len(rows)
     known = [record for record in records if record is not None]
     by_record = dict(zip(known, patient_hashes(known, pack.info.salt).tolist(), strict=True)) if known else {}

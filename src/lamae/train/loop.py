@@ -13,10 +13,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lamae.checkpoint import checkpoints, load_train_state, load_weights, read_meta, save_checkpoint
 from lamae.data import PackDataset
-from lamae.errors import ConfigError
 from lamae.models import MaskedAutoencoder
 from lamae.models.accounting import count_parameters
 from lamae.pack import Pack
+from lamae.train.choose_studies import choose_studies
 from lamae.train.config import PretrainConfig
 from lamae.train.data_card import PATIENTS_FILE, data_card, write_patients
 from lamae.train.environment import environment
@@ -90,7 +90,7 @@ def pretrain(
     folder = RunFolder(Path(out))
     opened = [Pack.open(path) for path in packs]
     with join_workers(config.device) as workers:
-        training, validation = _datasets(config, opened)
+        training, validation = choose_studies(config, opened)
         trainer = make_trainer(config, training, workers)
         rehearse(trainer)
         cards = [data_card(pack) for pack in opened]
@@ -115,48 +115,6 @@ def make_trainer(config: PretrainConfig, dataset: PackDataset, workers: Workers)
         dataset=dataset,
         workers=workers,
     )
-
-
-def _datasets(config: PretrainConfig, packs: Sequence[Pack]) -> tuple[PackDataset, PackDataset | None]:
-    """Return the training and validation studies; None when the packs have no studies in the validation splits."""
-    modality = packs[0].info.modality if packs else ""
-    if packs and modality not in config.model.streams:
-        raise ConfigError(
-            f"{packs[0].path} holds {modality!r}, the model has streams {', '.join(config.model.streams)}"
-        )
-    view_names = config.model.streams[modality].view_names if packs else ()
-    data = config.data
-    training = PackDataset(
-        packs,
-        view_names=view_names,
-        split=data.train_splits,
-        views=data.views,
-        min_views=data.min_views,
-        seed=config.seed,
-        verify=data.verify,
-    )
-    _check_samples(packs[0], config.model.streams[modality].grid)
-    found = {
-        name for pack in packs if "split" in pack.studies.column_names for name in pack.studies["split"].to_pylist()
-    }
-    if not found.intersection(data.validation_splits):
-        return training, None
-    validation = PackDataset(
-        packs, view_names=view_names, split=data.validation_splits, views=data.views, verify=data.verify
-    )
-    return training, validation
-
-
-def _check_samples(pack: Pack, grid: tuple[int, ...]) -> None:
-    """Check that the studies of a pack are as long as the model takes them."""
-    found = pack.study(0).values.shape[1:] if len(pack) else grid
-    if found != grid:
-        duration_s = found[0] / pack.info.rate_hz
-        raise ConfigError(
-            f"{pack.path}: {found[0]} samples a lead ({pack.info.rate_hz:g} Hz x {duration_s:g} s), but the model "
-            f"takes {grid[0]}: prepare the data with --rate-hz {grid[0] / duration_s:g} (or another --duration-s), or "
-            f"change model.streams.{pack.info.modality}.grid to [{found[0]}]"
-        )
 
 
 class _Run:

@@ -31,11 +31,13 @@ class MetricsLog:
         self.seconds = 0.0
         self._folder, self._config = folder, config
         self._losses, self._recent_seconds, self._num = 0.0, 0.0, 0
+        self._parts: dict[str, float] = {}
         self._board = _tensorboard(folder) if config.tensorboard and workers.is_main else None
 
     def add(self, result: StepResult, *, seconds: float) -> None:
         """Take in a step."""
         self._losses += result.loss
+        self._parts = {name: self._parts.get(name, 0.0) + value for name, value in result.parts.items()}
         self._recent_seconds += seconds
         self._num += 1
         self.seconds += seconds
@@ -53,6 +55,7 @@ class MetricsLog:
         line: dict[str, Any] = {
             "step": step,
             "loss": self.loss,
+            **{name: value / self._num for name, value in self._parts.items()},
             "lr": result.lr,
             "grad_norm": result.grad_norm,
             "studies_per_s": round(rate, 1),
@@ -66,7 +69,7 @@ class MetricsLog:
         if self._board is not None:
             for name in line.keys() - {"step"}:
                 self._board.add_scalar(name, line[name], step)
-        self._losses, self._recent_seconds, self._num = 0.0, 0.0, 0
+        self._losses, self._recent_seconds, self._num, self._parts = 0.0, 0.0, 0, {}
         told = "" if validation is None else f"  validation {validation:.4f}"
         return (
             f"loss {self.loss:.4f}{told}  lr {result.lr:.1e}  gradient {result.grad_norm:.2f}  "
@@ -77,6 +80,7 @@ class MetricsLog:
         """Return what a checkpoint keeps, so that a resumed run writes the same lines."""
         return {
             "losses": self._losses,
+            "parts": dict(self._parts),
             "recent_seconds": self._recent_seconds,
             "num": self._num,
             "seconds": self.seconds,
@@ -87,6 +91,7 @@ class MetricsLog:
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what ``state`` returned."""
         self._losses, self._recent_seconds = state["losses"], state["recent_seconds"]
+        self._parts = dict(state.get("parts", {}))  # checkpoints before there were parts have none
         self._num, self.seconds = state["num"], state["seconds"]
         self.loss, self.validation_loss = state["loss"], state["validation_loss"]
 

@@ -1,8 +1,9 @@
 """One training step on one page."""
 
 import math
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,12 @@ from lamae.nn.masks import draw_masks
 from lamae.nn.plan import MaskPlan
 from lamae.objectives import masked_reconstruction
 from lamae.train.config import PretrainConfig
+from lamae.train.objective import Loss, pretraining_loss
 from lamae.train.optim import learning_rate
 from lamae.train.workers import Workers
+
+PARTS = ("reconstruction", "alignment", "alignment_weight")
+"""Names of the parts of a loss that is not reconstruction alone."""
 
 _MASKS, _VALIDATION_MASKS = 1, 2
 
@@ -49,16 +54,18 @@ class StepResult:
     """What a step did.
 
     Attributes:
-        loss: Mean loss over the studies of the global batch.
+        loss: Mean loss over the studies of the global batch, all its parts together.
         grad_norm: Norm of the gradient before clipping.
         lr: Learning rate.
         summary: ``[studies, dim]`` what monitors look at, of this process's last micro-batch.
+        parts: What the loss consists of, by name; empty when that is reconstruction alone.
     """
 
     loss: float
     grad_norm: float
     lr: float
     summary: Tensor
+    parts: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def finite(self) -> bool:
@@ -70,24 +77,26 @@ def train_step(trainer: Trainer, step: int) -> StepResult:
     """Do one step: gradients of all micro-batches, the check that they are finite, then the optimiser."""
     config, workers = trainer.config, trainer.workers
     pieces = own_shares(trainer, step)
-    losses: list[Tensor] = []
+    losses: list[Loss] = []
     summary = torch.empty(0)
     for number, share in enumerate(pieces):
         batch, plan = draw_batch(trainer, share, step)
         with _synchronised(trainer.forward, last=number == len(pieces) - 1):
             with autocast(config, workers.device):
                 output = trainer.forward(batch, plan)
-                loss = masked_reconstruction(output, global_size=share.global_size)
-            (loss * workers.world_size).backward()  # DDP averages gradients over processes; the loss is a sum
+                loss = pretraining_loss(config, output, global_size=share.global_size, step=step)
+            (loss.total * workers.world_size).backward()  # DDP averages gradients over processes; the loss is a sum
         losses.append(loss.detach())
         summary = output.summary
     grad_norm = nn.utils.clip_grad_norm_(trainer.model.parameters(), config.optim.clip or math.inf)
-    own_loss, norm = torch.stack([torch.stack(losses).sum(), grad_norm]).tolist()
+    *own, norm = torch.stack([*_sums(losses), grad_norm]).tolist()
+    total, *parts = workers.sum(*own)
     result = StepResult(
-        loss=workers.sum(own_loss)[0],
+        loss=total,
         grad_norm=norm,
         lr=learning_rate(config.optim, step),
         summary=summary,
+        parts=dict(zip(PARTS, [*parts, losses[0].weight], strict=True)) if parts else {},
     )
     if result.finite:
         for group in trainer.optimiser.param_groups:
@@ -134,15 +143,18 @@ def find_culprits(trainer: Trainer, step: int) -> list[int]:
             alone = Share(indices=np.array([index]), positions=np.array([position]), global_size=share.global_size)
             batch, plan = draw_batch(trainer, alone, step)
             with autocast(trainer.config, trainer.workers.device):
-                loss = masked_reconstruction(trainer.model(batch, plan), global_size=1)
-            if not math.isfinite(loss.item()):
+                loss = pretraining_loss(trainer.config, trainer.model(batch, plan), global_size=1, step=step)
+            if not math.isfinite(loss.total.item()):
                 found.append(int(index))
     return found
 
 
 @torch.no_grad()
 def validation_loss(trainer: Trainer, dataset: PackDataset) -> float:
-    """Return the mean loss of the validation studies, with the same masks each time."""
+    """Return the mean reconstruction loss of the validation studies, with the same masks each time.
+
+    Alignment is left out, so that systems with and without it can be compared.
+    """
     config = trainer.config
     num = min(len(dataset), config.data.validation_studies)
     total = 0.0
@@ -170,6 +182,15 @@ def _masks(config: PretrainConfig, batch: StudyBatch, purpose: int, step: int) -
     seed = int(np.random.SeedSequence([config.seed, purpose, step]).generate_state(1, np.uint64)[0])
     generator = torch.Generator().manual_seed(seed)
     return draw_masks(config.model.mask, batch, config.model.patch_shapes, generator)
+
+
+def _sums(losses: Sequence[Loss]) -> list[Tensor]:
+    """Sums over micro-batches of the loss and, where there are several, of its parts."""
+    by_part = [[loss.total for loss in losses]]
+    aligned = [loss.alignment for loss in losses if loss.alignment is not None]
+    if aligned:
+        by_part += [[loss.reconstruction for loss in losses], aligned]
+    return [torch.stack(values).sum() for values in by_part]
 
 
 def _synchronised(forward: nn.Module, *, last: bool) -> Any:

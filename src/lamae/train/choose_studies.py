@@ -1,0 +1,59 @@
+"""Which studies of the packs a run trains on, and which measure its validation loss."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from lamae.data import PackDataset, rows_of_some_patients
+from lamae.errors import ConfigError
+from lamae.pack import Pack
+from lamae.train.config import PretrainConfig
+
+
+def choose_studies(config: PretrainConfig, packs: Sequence[Pack]) -> tuple[PackDataset, PackDataset | None]:
+    """Return the training and validation studies; None when the packs have no studies in the validation splits.
+
+    Raises:
+        ConfigError: The packs do not agree or do not fit the model, or no study or too few patients are left.
+    """
+    modality = packs[0].info.modality if packs else ""
+    if packs and modality not in config.model.streams:
+        raise ConfigError(
+            f"{packs[0].path} holds {modality!r}, the model has streams {', '.join(config.model.streams)}"
+        )
+    view_names = config.model.streams[modality].view_names if packs else ()
+    data = config.data
+    among = partial(
+        PackDataset,
+        packs,
+        view_names=view_names,
+        split=data.train_splits,
+        views=data.views,
+        min_views=data.min_views,
+        seed=config.seed,
+        verify=data.verify,
+    )
+    training = among()
+    if data.max_patients is not None:
+        training = among(rows=rows_of_some_patients(training, data.max_patients, seed=data.patients_seed))
+    _check_samples(packs[0], config.model.streams[modality].grid)
+    found = {
+        name for pack in packs if "split" in pack.studies.column_names for name in pack.studies["split"].to_pylist()
+    }
+    if not found.intersection(data.validation_splits):
+        return training, None
+    validation = PackDataset(
+        packs, view_names=view_names, split=data.validation_splits, views=data.views, verify=data.verify
+    )
+    return training, validation
+
+
+def _check_samples(pack: Pack, grid: tuple[int, ...]) -> None:
+    """Check that the studies of a pack are as long as the model takes them."""
+    found = pack.study(0).values.shape[1:] if len(pack) else grid
+    if found != grid:
+        duration_s = found[0] / pack.info.rate_hz
+        raise ConfigError(
+            f"{pack.path}: {found[0]} samples a lead ({pack.info.rate_hz:g} Hz x {duration_s:g} s), but the model "
+            f"takes {grid[0]}: prepare the data with --rate-hz {grid[0] / duration_s:g} (or another --duration-s), or "
+            f"change model.streams.{pack.info.modality}.grid to [{found[0]}]"
+        )
