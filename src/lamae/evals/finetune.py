@@ -30,6 +30,7 @@ def finetune(
     readout: Readout | None = None,
     config: FinetuneConfig | None = None,
     settings: EvalSettings | None = None,
+    test_pack: str | Path | Pack | None = None,
     system: str | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
@@ -47,6 +48,7 @@ def finetune(
         readout: Read-out that the head stands on; None takes the run's own.
         config: How to train.
         settings: How the task is made and judged.
+        test_pack: Test on the studies of this pack in place of the first one's own, see `lamae.evals.task.make_task`.
         system: Name to show; None names it after the model.
         progress: Called after each pass.
 
@@ -56,12 +58,11 @@ def finetune(
         ConfigError: Settings, label set or preprocessing do not fit.
     """
     settings, config = settings or EvalSettings(), config or FinetuneConfig()
-    pack = pack if isinstance(pack, Pack) else Pack.open(pack)
-    task = make_task(pack, labels, settings)
+    task = make_task(pack, labels, settings, test_pack=test_pack)
     leak = check_pretraining(run, task, allow=settings.allow_leak) if init == "pretrained" else None
     path = find_checkpoint(run)
     meta = read_meta(path)
-    check_preprocessing(meta, pack)
+    check_preprocessing(meta, task.pack)
     how = chosen_readout(meta, readout)
     scores = np.full((len(task.rows), len(task.label_names)), np.nan)
     in_validation: list[np.ndarray] = []
@@ -69,7 +70,7 @@ def finetune(
     model: StudyClassifier | None = None
     for number, part in enumerate(task.parts):
         start = encoder(path, meta, weights=weights_name(init), seed=settings.seed + number)
-        view_names = views_of(start, pack.info.modality)
+        view_names = views_of(start, task.pack.info.modality)
         head = head_config(task, part, how, view_names)
         model = StudyClassifier(start, head, width=readout_width(start, how, view_names)).to(config.device)
         decay = config.layer_decay if init == "pretrained" else 1.0

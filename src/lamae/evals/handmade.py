@@ -21,6 +21,7 @@ def handmade(
     out: str | Path | None = None,
     *,
     settings: EvalSettings | None = None,
+    test_pack: str | Path | Pack | None = None,
     system: str = "Hand-made features",
     progress: Progress = silent,
 ) -> Evaluation:
@@ -31,6 +32,7 @@ def handmade(
         labels: A label set, see `lamae.labels.make_labels`.
         out: RESULT folder; None writes nothing.
         settings: How the task is made and judged.
+        test_pack: Test on the studies of this pack in place of the first one's own, see `lamae.evals.task.make_task`.
         system: Name to show.
         progress: Called as the work goes on.
 
@@ -39,11 +41,11 @@ def handmade(
         ConfigError: There is no such label set.
     """
     settings = settings or EvalSettings()
-    pack = pack if isinstance(pack, Pack) else Pack.open(pack)
-    task = make_task(pack, labels, settings)
+    task = make_task(pack, labels, settings, test_pack=test_pack)
     features = np.empty((len(task.rows), len(FEATURES)), dtype=np.float32)
-    for position, row in enumerate(task.rows):
-        features[position] = list(measure(pack.study(int(row))).values())
+    studies = ((piece, row) for piece, rows in task.pieces for row in rows.tolist())
+    for position, (piece, row) in enumerate(studies):
+        features[position] = list(measure(piece.study(row)).values())
         if position % 64 == 63 or position == len(task.rows) - 1:
             progress("measuring", position + 1, len(task.rows))
     scores, selection, in_validation = predict_linearly(features, task, settings, design=impute, progress=progress)

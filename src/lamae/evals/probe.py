@@ -25,6 +25,7 @@ def probe(
     weights: Weights = "pretrained",
     readout: Readout | None = None,
     settings: EvalSettings | None = None,
+    test_pack: str | Path | Pack | None = None,
     system: str | None = None,
     precision: Precision = "fp32",
     batch_size: int = 64,
@@ -44,6 +45,7 @@ def probe(
         weights: ``"random"`` for the control with random weights (no pretraining, hence no guard against leaks).
         readout: As `lamae.models.read_out` names them; None takes the run's own.
         settings: How the task is made and judged.
+        test_pack: Test on the studies of this pack in place of the first one's own, see `lamae.evals.task.make_task`.
         system: Name to show; None names it after the model.
         precision: Precision in which features are computed.
         batch_size: Studies at once.
@@ -57,23 +59,26 @@ def probe(
         ConfigError: Settings, label set or preprocessing do not fit.
     """
     settings = settings or EvalSettings()
-    pack = pack if isinstance(pack, Pack) else Pack.open(pack)
-    task = make_task(pack, labels, settings)
+    task = make_task(pack, labels, settings, test_pack=test_pack)
     leak = check_pretraining(run, task, allow=settings.allow_leak) if weights == "pretrained" else None
     folder = run_folder(run) if cache else None
-    table = extract(
-        run,
-        pack,
-        weights=weights,
-        readout=readout,
-        seed=settings.seed,
-        precision=precision,
-        batch_size=batch_size,
-        device=device,
-        cache=None if folder is None else folder / CACHE_FOLDER,
-        progress=progress,
-    )
-    scores, selection, in_validation = predict_linearly(table.values[task.rows], task, settings, progress=progress)
+    tables = [
+        extract(
+            run,
+            one,
+            weights=weights,
+            readout=readout,
+            seed=settings.seed,
+            precision=precision,
+            batch_size=batch_size,
+            device=device,
+            cache=None if folder is None else folder / CACHE_FOLDER,
+            progress=progress,
+        )
+        for one in task.packs
+    ]
+    table, features = tables[0], task.gather([one.values for one in tables])
+    scores, selection, in_validation = predict_linearly(features, task, settings, progress=progress)
     evaluation = judge(
         task,
         scores,

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -101,6 +102,24 @@ class Task:
         found = zip(self.packs, np.split(self.rows, cuts), ends - [len(pack) for pack in self.packs], strict=True)
         return tuple((pack, rows - first) for pack, rows, first in found)
 
+    def locate(self, positions: np.ndarray) -> tuple[Pack, np.ndarray]:
+        """Return the pack that some studies are in, and their rows in it.
+
+        Args:
+            positions: ``[studies]`` positions in ``rows``, of one pack: training and validation studies, or tested
+                ones.
+
+        Raises:
+            ValueError: They are of several packs.
+        """
+        rows = self.rows[positions]
+        ends = np.cumsum([len(pack) for pack in self.packs])
+        numbers = np.unique(np.searchsorted(ends, rows, side="right"))
+        if len(numbers) > 1:
+            raise ValueError("studies that are trained or selected on and tested ones are of different packs")
+        number = int(numbers[0]) if len(numbers) else 0
+        return self.packs[number], rows - (ends[number] - len(self.packs[number]))
+
     def gather(self, tables: Sequence[np.ndarray]) -> np.ndarray:
         """Take the rows of the task from a table for each pack.
 
@@ -114,7 +133,9 @@ class Task:
         return chosen[0] if len(chosen) == 1 else np.concatenate(chosen)
 
 
-def make_task(pack: Pack, label_set: str, settings: EvalSettings, *, test_pack: Pack | None = None) -> Task:
+def make_task(
+    pack: str | Path | Pack, label_set: str, settings: EvalSettings, *, test_pack: str | Path | Pack | None = None
+) -> Task:
     """Make a task from a pack.
 
     Args:
@@ -129,6 +150,8 @@ def make_task(pack: Pack, label_set: str, settings: EvalSettings, *, test_pack: 
             label can be learned.
         ConfigError: There is no such label set, or the packs were prepared differently.
     """
+    pack = pack if isinstance(pack, Pack) else Pack.open(pack)
+    test_pack = Pack.open(test_pack) if isinstance(test_pack, str | Path) else test_pack
     divisions = by_fold(pack, settings.folds) if settings.folds is not None else by_split(pack)
     if test_pack is not None:
         transfer.check_pair(pack, test_pack, settings)
