@@ -128,7 +128,8 @@ def _depth(name: str, model: StudyClassifier) -> int:
 
 
 def _dataset(task: Task, positions: np.ndarray, model: StudyClassifier) -> PackDataset:
-    return for_known_views(task.pack, view_names=model.config.view_names, rows=task.rows[positions])
+    pack, rows = task.locate(positions)
+    return for_known_views(pack, view_names=model.config.view_names, rows=rows)
 
 
 def _standardised(targets: np.ndarray, model: StudyClassifier) -> Tensor:
