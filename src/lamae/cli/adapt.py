@@ -1,11 +1,10 @@
 """`lamae probe` and `lamae finetune`: judge frozen features, or learn all weights; the controls are the same verbs."""
 
 import argparse
-from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 from lamae.cli.arguments import READOUTS, Verbs, dotted, number_list, positive_int
+from lamae.cli.label_arguments import add_label_draw, add_label_set, eval_settings
 from lamae.cli.progress import TextProgress
 
 HAND_MADE = "hand-made"
@@ -35,10 +34,17 @@ def run_probe(arguments: argparse.Namespace) -> None:
     """Probe, write the result and print it."""
     from lamae.evals import handmade, probe
 
-    settings = _settings(arguments)
+    settings = eval_settings(arguments)
     with TextProgress() as progress:
         if str(arguments.model) == HAND_MADE:
-            found = handmade(arguments.data, arguments.labels, arguments.out, settings=settings, progress=progress)
+            found = handmade(
+                arguments.data,
+                arguments.labels,
+                arguments.out,
+                settings=settings,
+                test_pack=arguments.test_data,
+                progress=progress,
+            )
         else:
             found = probe(
                 arguments.model,
@@ -48,6 +54,7 @@ def run_probe(arguments: argparse.Namespace) -> None:
                 weights="random" if arguments.control == "random-init" else "pretrained",
                 readout=arguments.readout,
                 settings=settings,
+                test_pack=arguments.test_data,
                 progress=progress,
             )
     print(found)
@@ -68,7 +75,8 @@ def run_finetune(arguments: argparse.Namespace) -> None:
                 init="scratch" if arguments.control == "scratch" else "pretrained",
                 readout=arguments.readout,
                 config=apply_overrides(FinetuneConfig(), dotted(arguments.settings)),
-                settings=_settings(arguments),
+                settings=eval_settings(arguments),
+                test_pack=arguments.test_data,
                 progress=progress,
             )
         )
@@ -83,10 +91,7 @@ def _add_shared(parser: argparse.ArgumentParser, *, model_help: str) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="RESULT", help="folder to write")
     parser.add_argument("--readout", choices=READOUTS, help="default: what the recipe names")
     parser.add_argument("--folds", type=number_list, help="cross-validate over these folds by patient, such as 1-9")
-    parser.add_argument("--label-fraction", type=float, help="share of the training patients whose labels are used")
-    parser.add_argument("--min-count", type=positive_int, help="least number of positive training studies of a label")
-    parser.add_argument("--max-labels", type=positive_int, help="keep the most frequent labels only")
-    parser.add_argument("--seed", type=int, help="seed of everything random (default: 0)")
+    parser.add_argument("--seed", type=int, help="seed of everything random but the label draw (default: 0)")
     parser.add_argument("--draws", type=positive_int, help="draws of patients for the intervals (default: 1000)")
     parser.add_argument(
         "--absent", choices=["skip", "0.5", "error"], help="labels without positives in the test set (default: skip)"
@@ -97,10 +102,5 @@ def _add_shared(parser: argparse.ArgumentParser, *, model_help: str) -> None:
         default=None,
         help="test on pretraining patients all the same; the result says so",
     )
-
-
-def _settings(arguments: argparse.Namespace) -> Any:
-    from lamae.evals import EvalSettings
-
-    given = {field.name: getattr(arguments, field.name, None) for field in fields(EvalSettings)}
-    return EvalSettings(**{name: value for name, value in given.items() if value is not None})
+    add_label_set(parser)
+    add_label_draw(parser)
