@@ -10,6 +10,7 @@ from lamae.errors import ConfigError, DataError
 from lamae.evals.label_draw import labelled
 from lamae.evals.settings import EvalSettings, FinetuneConfig
 from lamae.evals.task import make_task
+from lamae.evals.task_notes import label_notes
 from lamae.pack import Pack
 
 from .conftest import toy_studies, write_toy
@@ -236,3 +237,20 @@ def test_settings_outside_their_range_are_refused(bad: dict, message: str):
 def test_fine_tuning_outside_its_range_is_refused(bad: dict, message: str):
     with pytest.raises(ConfigError, match=message):
         FinetuneConfig(**bad)
+
+
+def test_a_result_counts_codes_and_names_labels(tmp_path: Path):
+    num = toy_studies()[1].num_rows
+    codes = [["I480", "I4Z", "I48119"] if row % 2 else ["I10", "E119"] for row in range(num)]
+    table = toy_studies()[1].append_column("codes_icd10cm", pa.array(codes))
+    task = make_task(write_toy(tmp_path / "pack", table), "icd10-chapter-ix", EvalSettings(max_labels=4))
+    notes = label_notes(task)
+    half = num // 2
+    assert notes["unknown_codes"] == {"codes": 1, "occurrences": half}
+    assert notes["retired_codes"] == {"codes": 1, "occurrences": half}
+    assert set(notes["titles"]) == set(notes["paths"]) == set(task.label_names)
+    assert "IX" not in task.label_names  # everybody has it
+    assert task.skipped[0] == {"label": "IX", "reason": "no negatives among the training studies"}
+    assert notes["num_dropped"] + len(task.label_names) + len(task.skipped) == 7
+    assert (notes["vocabulary"], notes["max_labels"], notes["statements"]) == ("train", 4, "any")
+    assert "I4Z" not in str(notes)
