@@ -216,6 +216,14 @@ def test_icd9_is_dropped_or_mapped(map_file):
     assert mapped.notes["icd9_without_target"] == {"36570": 1}
 
 
+def test_a_map_without_codes_to_translate_says_so(map_file):
+    table = studies([["I10"]])
+    mapped = make_labels(
+        None, table, "icd10-3char", train_rows=np.arange(1), min_count=1, icd9="map", icd9_map=map_file
+    )
+    assert mapped.notes["num_icd9_translated"] == 0
+
+
 def test_bad_maps(tmp_path):
     table = studies([["I10"]], codes_icd9cm=[["4019"]])
     with pytest.raises(ConfigError, match="icd9='map' needs icd9_map"):

@@ -125,7 +125,7 @@ def _codes(
         )
     column = studies[name].combine_chunks()
     if name != "codes_icd10cm" or "codes_icd9cm" not in studies.column_names:
-        return column, {}
+        return column, {"num_icd9_translated": 0} if icd9 == "map" else {}
     old = code_lists(studies["codes_icd9cm"])
     if icd9 == "drop":
         return column, {"num_icd9_dropped": len(old.code)}
