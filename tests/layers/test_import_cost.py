@@ -18,6 +18,7 @@ TORCH_FREE = (
     "metrics",
     "results",
     "report",
+    "compare",
     "config",
 )
 

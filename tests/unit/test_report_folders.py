@@ -18,7 +18,8 @@ def change(path, **changes):
 def test_runs_and_results_are_told_apart_and_keep_their_order(tmp_path):
     first, run, second = (tmp_path / name for name in ("b", "run", "a"))
     write_result(first, system="first", studies=53), write_run(run, steps=11), write_result(second, studies=53)
-    runs, results = read_folders([first, run, second])
+    runs, results, comparisons = read_folders([first, run, second])
+    assert comparisons == []
     assert [result.system for result in results] == ["first", "LAMAE"]
     assert [run.info["recipe"] for run in runs] == ["ecg-lamae-tiny"]
     assert len(runs[0].reconstructions) == 1

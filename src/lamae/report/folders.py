@@ -11,6 +11,7 @@ import numpy as np
 
 from lamae.config import read_yaml
 from lamae.errors import DataError, FormatError
+from lamae.report.comparisons import COMPARISON_FILE, ComparisonFolder, read_comparison
 from lamae.results import Evaluation, read_info
 from lamae.results import read_result as read_evaluation
 from lamae.results.folder import PREDICTIONS_FILE
@@ -85,28 +86,31 @@ class Result:
         return str(self.info["system"])
 
 
-def read_folders(inputs: Sequence[Path]) -> tuple[list[Run], list[Result]]:
-    """Read every RUN and RESULT folder, in the order given.
+def read_folders(inputs: Sequence[Path]) -> tuple[list[Run], list[Result], list[ComparisonFolder]]:
+    """Read every RUN, RESULT and comparison folder, in the order given.
 
     Raises:
-        DataError: There is no input, or a folder is neither a RUN nor a RESULT.
+        DataError: There is no input, or a folder is none of them.
         FormatError: A file in it is damaged, lacks what it must hold, or has an unknown format version.
     """
     if not inputs:
         raise DataError("a report needs at least one RUN or RESULT folder: none was given", reason="no-input")
-    runs, results = [], []
+    runs, results, comparisons = [], [], []
     for folder in map(Path, inputs):
         if (folder / "result.json").is_file():
             results.append(read_result(folder))
         elif (folder / "run.json").is_file():
             runs.append(read_run(folder))
+        elif (folder / COMPARISON_FILE).is_file():
+            comparisons.append(read_comparison(folder))
         else:
             raise DataError(
-                f"{folder}: expected the folder of a RUN (with run.json) or of a RESULT (with result.json), found "
+                f"{folder}: expected the folder of a RUN (with run.json) or of a RESULT (with result.json), or one "
+                f"that `lamae compare` wrote ({COMPARISON_FILE}), found "
                 f"{'neither file in it' if folder.is_dir() else 'no such folder'}",
                 reason="no-run-or-result",
             )
-    return runs, results
+    return runs, results, comparisons
 
 
 def read_run(folder: Path) -> Run:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from lamae._version import __version__
 from lamae.errors import ConfigError
 from lamae.pack.files import write_atomically
+from lamae.report.comparisons import ComparisonFolder
 from lamae.report.folders import read_folders
 from lamae.report.pretraining import cards_of, make_curves, make_sections
 from lamae.report.results import Task, make_tasks
@@ -22,8 +23,8 @@ def write_report(inputs: Sequence[Path], out: Path, *, title: str | None = None)
     """Write one self-contained HTML page from RUN and RESULT folders.
 
     Args:
-        inputs: Folders of runs and results, in the order in which they shall appear. The first result that rests on a
-            pretraining run is the one that the headline speaks of: order, not score, chooses it.
+        inputs: Folders of runs, results and comparisons, in the order in which they shall appear. The first result that
+            rests on a pretraining run is the one that the headline speaks of: order, not score, chooses it.
         out: The HTML file to write; it replaces an older one as a whole or not at all.
         title: Title of the page.
 
@@ -31,7 +32,7 @@ def write_report(inputs: Sequence[Path], out: Path, *, title: str | None = None)
         The path that was written.
 
     Raises:
-        DataError: There is no input, or a folder is neither a RUN nor a RESULT.
+        DataError: There is no input, or a folder is neither a RUN nor a RESULT, and no comparison.
         FormatError: A file is damaged, lacks what it must hold, or has an unknown format version.
         ConfigError: ``out`` is a folder.
         OSError: Writing failed; nothing half-written is left behind.
@@ -47,19 +48,20 @@ def write_report(inputs: Sequence[Path], out: Path, *, title: str | None = None)
 
 def render(inputs: Sequence[Path], *, title: str | None = None) -> str:
     """Return the page as text. Arguments and errors as in `write_report`."""
-    runs, results = read_folders(inputs)
+    runs, results, comparisons = read_folders(inputs)
     sections, tasks = make_sections(runs), make_tasks(results)
-    shown = [*tasks, *(part for section in sections for part in (*section.data, *section.waveforms))]
+    shown = [*tasks, *comparisons, *(part for section in sections for part in (*section.data, *section.waveforms))]
     simulated = [part.simulated for part in shown]
     return (
         _environment()
         .get_template("report.html")
         .render(
-            title=title or _title([section.name for section in sections], tasks),
+            title=title or _title([section.name for section in sections], tasks, comparisons),
             runs=sections,
             curves=make_curves(runs),
             data=cards_of(sections),
             tasks=tasks,
+            comparisons=comparisons,
             all_simulated=bool(simulated) and all(simulated),
             any_simulated=any(simulated),
             version=__version__,
@@ -68,8 +70,8 @@ def render(inputs: Sequence[Path], *, title: str | None = None) -> str:
     )
 
 
-def _title(names: Sequence[str], tasks: Sequence[Task]) -> str:
-    about = list(names) or [str(task.name) for task in tasks]
+def _title(names: Sequence[str], tasks: Sequence[Task], comparisons: Sequence[ComparisonFolder]) -> str:
+    about = list(names) or [str(task.name) for task in tasks] or [one.title for one in comparisons]
     return f"LAMAE report: {', '.join(dict.fromkeys(about))}"
 
 

@@ -4,7 +4,15 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-_METRICS = {"auroc": "AUROC", "auprc": "AUPRC", "mae": "MAE", "r2": "R²"}
+_METRICS = {
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "f1": "F1",
+    "brier": "Brier score",
+    "ece": "ECE",
+    "mae": "MAE",
+    "r2": "R²",
+}
 _WORDS = {"l2": "L2", "lr": "learning rate", "cls": "CLS", "mlp": "MLP"}
 _UNITS = {"s": "s", "hz": "Hz", "mv": "mV"}
 NOTHING = "–"

@@ -3,7 +3,7 @@
 from lamae.results.evaluation import Evaluation
 from lamae.results.folder import read_info, read_result, write_result
 from lamae.results.identity import is_pretrained, is_random_control, task_of
-from lamae.results.pairing import aligned, paired_bootstrap, paired_difference
+from lamae.results.pairing import aligned, paired_bootstrap, paired_difference, restricted
 
 __all__ = [
     "Evaluation",
@@ -14,6 +14,7 @@ __all__ = [
     "paired_difference",
     "read_info",
     "read_result",
+    "restricted",
     "task_of",
     "write_result",
 ]

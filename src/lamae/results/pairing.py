@@ -1,5 +1,6 @@
 """Two results on the very same studies: the one put in the order of the other, and their difference."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,20 @@ def aligned(theirs: Evaluation, *, to: Evaluation) -> Evaluation:
         targets=targets,
         scores=theirs.scores[order][:, columns],
     )
+
+
+def restricted(evaluation: Evaluation, labels: Sequence[str]) -> Evaluation:
+    """Return an evaluation with some of its labels only, in the order given.
+
+    Raises:
+        DataError: It has no such label.
+    """
+    names = evaluation.label_names
+    if absent := [name for name in labels if name not in names]:
+        raise DataError(f"{evaluation.system!r} has no label {absent[0]!r}", reason="labels-differ")
+    columns = [names.index(name) for name in labels]
+    info = {**evaluation.info, "labels": {**evaluation.info["labels"], "names": list(labels)}}
+    return replace(evaluation, info=info, targets=evaluation.targets[:, columns], scores=evaluation.scores[:, columns])
 
 
 def _same_studies(ours: Evaluation, theirs: Evaluation) -> np.ndarray:

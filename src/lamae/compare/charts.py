@@ -1,0 +1,185 @@
+"""The drawings of a comparison: forests of paired differences, label efficiency, robustness."""
+
+import io
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+
+from lamae.compare.marks import SystemStyle, marker_options
+from lamae.compare.over_seeds import OverSeeds
+from lamae.compare.table import Chart
+from lamae.report.style import colour, inline_svg, new_chart
+from lamae.report.wording import number, signed
+
+WRAP_AT = 46
+"""Longer names of rows go over several lines."""
+
+_ROW_IN, _LINE_IN, _AXIS_IN = 0.24, 0.14, 0.75
+_ASIDE = 1.025
+
+
+@dataclass(frozen=True, kw_only=True)
+class ForestRow:
+    """A row of a forest: its name, the difference, and stars."""
+
+    name: str
+    found: OverSeeds
+    stars: str = ""
+    bold: bool = False
+
+
+def forest(rows: Sequence[ForestRow], *, x_label: str, style: SystemStyle | None = None) -> Figure:
+    """Draw differences with their intervals around nothing, one a row, the figures at the right."""
+    names = ["\n".join(textwrap.wrap(row.name, WRAP_AT)) or row.name for row in rows]
+    heights = [_ROW_IN + _LINE_IN * name.count("\n") for name in names]
+    figure, axes = new_chart(width_in=8.2, height_in=sum(heights) + _AXIS_IN)
+    places = _places(heights)
+    axes.axvline(0, color=colour("muted"), linewidth=1, linestyle=(0, (3, 3)))
+    for place, row in zip(places, rows, strict=True):
+        found = row.found
+        if math.isnan(found.value):
+            continue
+        drawn_in = style.colour if style else colour("accent")
+        if not math.isnan(found.low):
+            axes.plot([found.low, found.high], [place, place], color=drawn_in, linewidth=1.8, solid_capstyle="round")
+        marker = marker_options(style) if style else {"marker": "D", "color": drawn_in, "markersize": 5}
+        axes.plot([found.value], [place], linestyle="", **marker)  # type: ignore[arg-type]
+    _name_rows(axes, places, names, [row.bold for row in rows])
+    right = axes.secondary_yaxis("right")
+    right.set_yticks(places, [_forest_words(row) for row in rows], fontsize=8.5)
+    right.tick_params(length=0, colors=colour("muted"), labelcolor=colour("ink"))
+    right.spines["right"].set_visible(False)
+    axes.set_xlabel(x_label)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(value, _digits(axes)) if value else "0"))
+    return figure
+
+
+def efficiency(
+    curves: Mapping[str, Sequence[tuple[float, OverSeeds]]], styles: Mapping[str, SystemStyle], *, y_label: str
+) -> Figure:
+    """Draw each system over the number of labelled studies on a logarithmic axis, with its intervals as whiskers."""
+    figure, axes = new_chart(width_in=8.2, height_in=4.4)
+    for index, (system, points) in enumerate(curves.items()):
+        style, known = styles[system], [(x, one) for x, one in points if not math.isnan(one.value)]
+        aside = _ASIDE ** (index - (len(curves) - 1) / 2)  # so that whiskers of one place stand beside each other
+        places, values = [x * aside for x, _ in known], [one.value for _, one in known]
+        options = marker_options(style)
+        axes.plot(places, values, linestyle=style.line, linewidth=1.5, label=system, **options)  # type: ignore[arg-type]
+        axes.vlines(
+            places, [one.low for _, one in known], [one.high for _, one in known], color=style.colour, alpha=0.7
+        )
+    axes.set_xscale("log")
+    ticks = sorted({x for points in curves.values() for x, _ in points})
+    axes.set_xticks(_apart(ticks))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.set(xlabel="labelled training studies (logarithmic)", ylabel=y_label)
+    _legend_outside(figure, axes)
+    return figure
+
+
+def robustness(
+    rows: Mapping[str, Mapping[str, OverSeeds]], styles: Mapping[str, SystemStyle], *, x_label: str
+) -> Figure:
+    """Draw each system's score under each condition; systems of one condition stand below each other."""
+    systems = list(dict.fromkeys(system for found in rows.values() for system in found))
+    names = ["\n".join(textwrap.wrap(name, WRAP_AT)) for name in rows]
+    heights = [max(0.13 * len(systems) + 0.16, _ROW_IN + _LINE_IN * name.count("\n")) for name in names]
+    figure, axes = new_chart(width_in=8.2, height_in=sum(heights) + _AXIS_IN + 0.1)
+    places = _places(heights)
+    for place, height, found in zip(places, heights, rows.values(), strict=True):
+        step = (height - 0.16) / max(len(systems), 1)
+        axes.axhline(place + height / 2, color=colour("line"), linewidth=0.7)
+        for index, system in enumerate(systems):
+            if (one := found.get(system)) is None or math.isnan(one.value):
+                continue
+            style, y = styles[system], place + (index - (len(systems) - 1) / 2) * step
+            axes.plot([one.low, one.high], [y, y], color=style.colour, linewidth=1.2, alpha=0.8)
+            axes.plot([one.value], [y], linestyle="", **marker_options(style, size=3.8))  # type: ignore[arg-type]
+    for system in systems:
+        axes.plot([], [], linestyle="", label=system, **marker_options(styles[system]))  # type: ignore[arg-type]
+    _name_rows(axes, places, names, [False] * len(names))
+    axes.set_xlabel(x_label)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, _digits(axes))))
+    _legend_outside(figure, axes)
+    return figure
+
+
+def as_chart(figure: Figure, *, key: str, title: str, caption: str) -> Chart:
+    """Return a figure as an inline drawing and as the bytes of its files, on white."""
+    svg = inline_svg(figure, name=key, description=f"{title}. {caption}")
+    figure.patch.set(facecolor="white", alpha=1)
+    files = {}
+    for kind in ("svg", "png"):
+        stream = io.BytesIO()
+        metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+        with matplotlib.rc_context({"svg.hashsalt": key}):
+            figure.savefig(stream, format=kind, dpi=160, metadata=metadata)
+        files[kind] = stream.getvalue()
+    return Chart(key=key, title=title, caption=caption, svg=svg, svg_file=files["svg"], png=files["png"])
+
+
+def _places(heights: Sequence[float]) -> list[float]:
+    """Return the middle of each row, from the top down in inches."""
+    places, top = [], 0.0
+    for height in heights:
+        places.append(top + height / 2)
+        top += height
+    return places
+
+
+def _name_rows(axes: Axes, places: Sequence[float], names: Sequence[str], bold: Sequence[bool]) -> None:
+    axes.set_yticks(places, names, fontsize=8.5)
+    for label, is_bold in zip(axes.get_yticklabels(), bold, strict=True):
+        label.set(color=colour("ink"), fontweight="bold" if is_bold else "normal")
+    half = (places[1] - places[0]) / 2 if len(places) > 1 else 0.15
+    axes.set_ylim(places[-1] + half, places[0] - half)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.grid(axis="x", color=colour("line"), linewidth=0.7)
+    axes.spines["left"].set_visible(False)
+
+
+def _forest_words(row: ForestRow) -> str:
+    found = row.found
+    if math.isnan(found.value):
+        return "–"
+    interval = "" if math.isnan(found.low) else f" [{signed(found.low)}, {signed(found.high)}]"
+    return f"{signed(found.value)}{interval} {row.stars}".rstrip()
+
+
+def _digits(axes: Axes) -> int:
+    """Return how many digits tell neighbouring ticks apart."""
+    low, high = axes.get_xlim()
+    return max(2, math.ceil(-math.log10(max(high - low, 1e-9) / 10)))
+
+
+def _apart(ticks: Sequence[float]) -> list[float]:
+    """Leave out ticks whose numbers would touch on a logarithmic axis."""
+    kept: list[float] = []
+    reach = math.log10(max(ticks) / min(ticks)) if len(ticks) > 1 and min(ticks) > 0 else 1
+    for tick in ticks:
+        if not kept or math.log10(tick / kept[-1]) > 0.07 * reach:
+            kept.append(tick)
+    return kept
+
+
+def _legend_outside(figure: Figure, axes: Axes) -> None:
+    handles, names = axes.get_legend_handles_labels()
+    shown = ["\n".join(textwrap.wrap(name, 26)) for name in names]
+    figure.legend(
+        handles,
+        shown,
+        loc="outside right upper",
+        frameon=False,
+        fontsize=8.5,
+        labelcolor=colour("ink"),
+        handlelength=2.4,
+    )

@@ -1,0 +1,134 @@
+"""One result as the comparison sees it: which system, judged how, with which seed."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lamae.results import Evaluation, read_result, task_of
+
+AS_RECORDED = "as recorded"
+_PROTOCOL_OF_KIND = {"probe": "linear", "finetune": "fine-tune", "handmade": "hand-made"}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Entry:
+    """A result with its folder. Everything is said by ``result.json``; what an older one lacks is inferred from it."""
+
+    folder: Path
+    evaluation: Evaluation
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """What ``result.json`` says."""
+        return self.evaluation.info
+
+    @property
+    def system(self) -> str:
+        """Display name, the same over seeds and label fractions."""
+        return self.evaluation.system
+
+    @property
+    def run(self) -> Mapping[str, Any]:
+        """What the result says of the encoder; empty without one."""
+        return self.info.get("run") or {}
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """What the run's card says of its pretraining; empty without pretraining."""
+        return (self.run.get("card") or {}) if self.initialisation == "pretrained" else {}
+
+    @property
+    def protocol(self) -> str:
+        """Identity of the protocol, such as ``"linear"``."""
+        kind = str(self.info["kind"])
+        return str(self.info.get("protocol_id") or _PROTOCOL_OF_KIND.get(kind, kind))
+
+    @property
+    def initialisation(self) -> str:
+        """``"pretrained"``, ``"scratch"`` (supervised only), ``"random"`` (frozen), or ``"none"`` without encoder."""
+        if named := self.info.get("initialisation"):
+            return str(named)
+        if not self.run:
+            return "none"
+        if self.run.get("weights") == "pretrained":
+            return "pretrained"
+        return "scratch" if self.protocol == "fine-tune" else "random"
+
+    @property
+    def is_learned_from_labels_alone(self) -> bool:
+        """Whether no encoder is judged that could be read out: its protocol cannot be that of the others."""
+        return self.initialisation in ("scratch", "none")
+
+    @property
+    def readout(self) -> str | None:
+        """Read-out of the features, None where there is none."""
+        return self.info.get("readout")
+
+    @property
+    def has_study_token(self) -> bool:
+        """Whether the model has a CLS token of the study: without latent attention there is none."""
+        depth = self.run.get("latent_depth")
+        bypassed = str(self.readout or "").startswith("encoder-")
+        return depth is None or (depth > 0 and not bypassed)
+
+    @property
+    def condition(self) -> str:
+        """What was done to the test signals: ``"as recorded"``, ``"leads:I,II"``, ``"noise:muscle@10dB"``..."""
+        condition = self.info.get("condition")
+        return AS_RECORDED if not condition else str(condition["name"])
+
+    @property
+    def label_share(self) -> tuple[str, float]:
+        """Which labels could be used: ``("share", 0.05)`` of the training patients, ``("count", 100)`` studies."""
+        split = self.info["split"]
+        if (number := split.get("label_count")) is not None:
+            return "count", float(number)
+        return "share", float(split.get("label_fraction") or 1.0)
+
+    @property
+    def label_draw(self) -> int:
+        """Seed of the draw of the labelled patients; 0 where all are used."""
+        if self.label_share == ("share", 1.0):
+            return 0
+        return int(self.info["split"].get("label_draw", self.info.get("seed", 0)))
+
+    @property
+    def seed(self) -> int | None:
+        """Seed of pretraining, or of the random weights; None where nothing is random."""
+        if self.initialisation == "none":
+            return None
+        if self.initialisation == "pretrained":
+            return self.card.get("seed", self.run.get("seed"))
+        return self.info.get("seed")
+
+    @property
+    def task(self) -> tuple[str, ...]:
+        """What two results must share to stand in one table."""
+        transfer = self.info.get("transfer")
+        trained = (
+            () if not transfer else (str(transfer["train"].get("cohort")), str(transfer["train"].get("pack_hash")))
+        )
+        return (*task_of(self.info), *trained)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the tested studies are simulated."""
+        return bool(self.info["data"]["simulated"])
+
+
+def read_entries(folders: list[Path]) -> list[Entry]:
+    """Read RESULT folders.
+
+    Raises:
+        FormatError: A folder holds no result, or a damaged one.
+    """
+    return [Entry(folder=Path(folder), evaluation=read_result(folder)) for folder in folders]
+
+
+def share_words(share: tuple[str, float]) -> str:
+    """Return ``"5 % of the labels"`` or ``"labels of 100 studies"``."""
+    kind, number = share
+    if kind == "count":
+        return f"labels of {number:,.0f} studies"
+    return "all labels" if number == 1 else f"{100 * number:g} % of the labels"

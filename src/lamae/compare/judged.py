@@ -1,0 +1,197 @@
+"""The figures of one table: every system's values and its differences to a reference, over seeds and patients."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from lamae.compare.checks import check_group, evaluations_alike
+from lamae.compare.differences import Difference, Seeds, difference
+from lamae.compare.draws import draw, kind_of, main_metric, mean_of
+from lamae.compare.entry import Entry
+from lamae.compare.groups import Group
+from lamae.compare.over_seeds import OverSeeds, over_seeds
+from lamae.errors import ConfigError
+from lamae.metrics import Kind
+from lamae.metrics.weighted_sums import METRIC_NAMES
+from lamae.results import Evaluation
+
+MACRO = "macro"
+LATENT_ATTENTION, INDEPENDENT = "LAMAE", "Ind_P"
+_PREFERRED_REFERENCES = (INDEPENDENT, "Independent leads")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """How a comparison is made.
+
+    Attributes:
+        reference: The system to hold the others against; None takes independent leads, else the random control, else
+            the first system.
+        draws: Draws of patients; None takes those of the first result.
+        permutations: Of the paired permutation test; 0 leaves it out.
+        mixed: Let systems of different protocols and read-outs stand in one table, with a warning.
+        main: The system whose difference to independent leads is always shown.
+    """
+
+    reference: str | None = None
+    draws: int | None = None
+    permutations: int = 1999
+    mixed: bool = False
+    main: str = LATENT_ATTENTION
+
+    def __post_init__(self) -> None:
+        if self.draws is not None and self.draws < 2:
+            raise ConfigError(f"draws must be at least 2, found {self.draws}")
+        if self.permutations < 0:
+            raise ConfigError(f"permutations must not be negative, found {self.permutations}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """All figures of one table.
+
+    Attributes:
+        group: Which results.
+        labels: Labels that all results have.
+        alike: Each result with its studies and labels in one order.
+        kind: Which metrics.
+        by_seed: For each system and seed its metrics in the data and in the draws.
+        reference: The system that stars and differences are held against.
+        level: Coverage of the intervals.
+        draws: Draws of patients.
+        settings: How the comparison is made.
+        warnings: What must be said beside the table.
+    """
+
+    group: Group
+    labels: tuple[str, ...]
+    alike: Mapping[Entry, Evaluation]
+    kind: Kind
+    by_seed: Mapping[str, Seeds]
+    reference: str
+    level: float
+    draws: int
+    settings: Settings
+    warnings: Sequence[str]
+
+    @property
+    def systems(self) -> list[str]:
+        """Names of the systems in the order of the inputs."""
+        return list(self.group.systems)
+
+    @property
+    def rows(self) -> list[str]:
+        """``"macro"`` and the labels."""
+        return [MACRO, *self.labels]
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the metrics that were drawn, the main one among them."""
+        return METRIC_NAMES[self.kind]
+
+    @property
+    def metric(self) -> str:
+        """Name of the main metric: ``"auroc"``, or ``"r2"`` for values."""
+        return self.metrics[main_metric(self.kind)]
+
+    @property
+    def num_patients(self) -> int:
+        """Number of tested patients."""
+        return len(np.unique(self.alike[self.group.first].patient_hash))
+
+    def values(self, system: str, metric: str) -> dict[str, OverSeeds]:
+        """Return a metric of a system for macro and each label."""
+        place, seeds = self.metrics.index(metric), list(self.by_seed[system].values())
+        return {
+            row: over_seeds(
+                np.array([one.points[place, index] for one in seeds]),
+                np.stack([one.drawn[place, index] for one in seeds]),
+                num_patients=self.num_patients,
+                level=self.level,
+            )
+            for index, row in enumerate(self.rows)
+        }
+
+    @cached_property
+    def differences(self) -> dict[str, Difference]:
+        """The difference of each system to the reference."""
+        return {name: self.difference(name, self.reference) for name in self.systems if name != self.reference}
+
+    @cached_property
+    def main_difference(self) -> Difference | None:
+        """LAMAE minus independent leads, where both are there and it is not among `differences` already."""
+        if {self.settings.main, INDEPENDENT} <= set(self.systems) and self.reference != INDEPENDENT:
+            return self.difference(self.settings.main, INDEPENDENT)
+        return None
+
+    def difference(self, system: str, reference: str) -> Difference:
+        """Return the difference of two systems."""
+        first = self.alike[self.group.first]
+        evaluations = {
+            name: {entry: self.alike[entry] for entry in self.group.systems[name]} for name in (system, reference)
+        }
+        return difference(
+            (system, self.by_seed[system], evaluations[system]),
+            (reference, self.by_seed[reference], evaluations[reference]),
+            rows=self.rows,
+            kind=self.kind,
+            level=self.level,
+            num_patients=self.num_patients,
+            permutations=self.settings.permutations,
+            absent=first.info.get("absent_policy", "skip"),
+        )
+
+
+def judge_group(group: Group, settings: Settings) -> Judged:
+    """Compute all figures of one table.
+
+    Raises:
+        DataError: The results cannot stand in one table.
+        ConfigError: There is no such reference.
+    """
+    warnings = [*group.warnings, *check_group(group)]
+    labels, alike = evaluations_alike(group)
+    held = alike[group.first].info.get("bootstrap", {})
+    draws, kind = settings.draws or held.get("draws", 1000), kind_of(list(alike.values()))
+    return Judged(
+        group=group,
+        labels=labels,
+        alike=alike,
+        kind=kind,
+        by_seed={
+            system: _by_seed(entries, alike, kind, draws=draws, seed=held.get("seed", 0))
+            for system, entries in group.systems.items()
+        },
+        reference=choose_reference(group, settings.reference),
+        level=float(held.get("level", 0.95)),
+        draws=draws,
+        settings=settings,
+        warnings=warnings,
+    )
+
+
+def choose_reference(group: Group, reference: str | None) -> str:
+    """Return the name of the system that the others are held against.
+
+    Raises:
+        ConfigError: There is no such system.
+    """
+    systems = list(group.systems)
+    if reference is not None:
+        if reference not in systems:
+            raise ConfigError(f"no system {reference!r} in the table {group.name}: {', '.join(map(repr, systems))}")
+        return reference
+    random = [name for name, entries in group.systems.items() if entries[0].initialisation == "random"]
+    return next((name for name in (*_PREFERRED_REFERENCES, *random) if name in systems), systems[0])
+
+
+def _by_seed(
+    entries: Sequence[Entry], alike: Mapping[Entry, Evaluation], kind: Kind, *, draws: int, seed: int
+) -> Seeds:
+    """Return the metrics of each seed of a system, averaged over its draws of labels."""
+    collected: dict[int | None, list] = {}
+    for entry in entries:
+        collected.setdefault(entry.seed, []).append(draw(alike[entry], kind, draws=draws, seed=seed))
+    return {number: mean_of(found) for number, found in collected.items()}

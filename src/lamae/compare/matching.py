@@ -1,0 +1,224 @@
+"""Were the systems matched? Parameters, tokens, masks, operations, steps, data, seeds and hardware side by side."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lamae.compare.checks import simulated_words
+from lamae.compare.entry import Entry
+from lamae.compare.table import NOTHING, Cell, Row, Table
+
+_PARAMETERS_TOLERANCE, _FLOPS_TOLERANCE = 0.02, 0.10
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fact:
+    """A row of the table.
+
+    Attributes:
+        name: Its heading.
+        value: What a card says of it; None where it says nothing.
+        words: How it is shown.
+        tolerance: Relative difference up to which two systems count as matched; None where the row is shown only.
+    """
+
+    name: str
+    value: Callable[[Mapping[str, Any]], Any]
+    words: Callable[[Any], str]
+    tolerance: float | None = None
+
+
+def matched_control_table(entries: Sequence[Entry]) -> Table:
+    """Return the table of what each system's pretraining cost and was, with a warning for each thing that differs.
+
+    A system without pretraining (random, from scratch, hand-made) has dashes.
+    """
+    cards = _cards(entries)
+    systems = list(dict.fromkeys(entry.system for entry in entries))
+    rows, records = [], []
+    for fact in _facts(cards):
+        cells = [_cell(fact, cards.get(system, [])) for system in systems]
+        if all(cell.text == NOTHING for cell in cells):
+            continue
+        rows.append(Row(name=fact.name, cells=cells))
+        records += [
+            {"quantity": fact.name, "system": system, "value": cell.text}
+            for system, cell in zip(systems, cells, strict=True)
+        ]
+    return Table(
+        key="matched-controls",
+        title="Matched controls",
+        caption=f"{simulated_words(entries)}What pretraining was and cost, from each run's own card. Operations are "
+        "those of PyTorch's counter for forward and backward of a whole batch; wall time depends on the machine. "
+        "Systems without pretraining have dashes.",
+        corner="",
+        columns=systems,
+        rows=rows,
+        records=records,
+        notes=matching_warnings(entries),
+    )
+
+
+def matching_warnings(entries: Sequence[Entry]) -> list[str]:
+    """Say in what the pretrained systems are not matched, and which have no card to tell."""
+    cards = _cards(entries)
+    without = [
+        system
+        for system in dict.fromkeys(entry.system for entry in entries if entry.initialisation == "pretrained")
+        if system not in cards
+    ]
+    found = [f"{', '.join(without)}: no card in the run, so nobody can tell whether it is matched."] if without else []
+    for system, own in cards.items():
+        if differing := _unlike(own):
+            found.append(f"The runs of {system} differ among themselves in {'; '.join(differing)}.")
+    for fact in _facts(cards):
+        if fact.tolerance is None:
+            continue
+        values = {system: fact.value(own[0]) for system, own in cards.items() if fact.value(own[0]) is not None}
+        if not _within(list(values.values()), fact.tolerance):
+            words = ", ".join(f"{system} {fact.words(value)}" for system, value in values.items())
+            found.append(f"NOT MATCHED in {fact.name}{_spread(list(values.values()))}: {words}.")
+    seeds = {system: sorted(map(str, _seeds(own))) for system, own in cards.items()}
+    if len({tuple(numbers) for numbers in seeds.values()}) > 1:
+        words = ", ".join(f"{system} {', '.join(numbers)}" for system, numbers in seeds.items())
+        found.append(f"NOT MATCHED in seeds: {words}.")
+    return found
+
+
+def _cards(entries: Sequence[Entry]) -> dict[str, list[Mapping[str, Any]]]:
+    """Return the different cards of each system, one a run."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in entries:
+        if entry.card and entry.card not in found.setdefault(entry.system, []):
+            found[entry.system].append(entry.card)
+    return found
+
+
+def _facts(cards: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[_Fact]:
+    parts = dict.fromkeys(part for own in cards.values() for part in own[0].get("parameters", {}) if part != "total")
+    by_part = dict.fromkeys(
+        part for own in cards.values() for part in own[0].get("flops", {}).get("by_part", {}) if part != "total"
+    )
+    return [
+        *(_Fact(name=f"parameters, {_spaced(part)}", value=_at("parameters", part), words=_count) for part in parts),
+        _Fact(
+            name="parameters in total", value=_at("parameters", "total"), words=_count, tolerance=_PARAMETERS_TOLERANCE
+        ),
+        _Fact(name="tokens a view", value=_at("tokens", "per_view"), words=_count, tolerance=0),
+        _Fact(name="views", value=_at("tokens", "views"), words=_count, tolerance=0),
+        _Fact(name="visible tokens", value=_at("tokens", "visible"), words=_count),
+        _Fact(name="mask", value=_mask, words=str, tolerance=0),
+        _Fact(name="target", value=_at("target"), words=str, tolerance=0),
+        _Fact(name="decoder sees", value=_at("decoder_context"), words=str, tolerance=0),
+        *(
+            _Fact(name=f"operations a study, {_spaced(part)}", value=_at("flops", "by_part", part), words=_flops)
+            for part in by_part
+        ),
+        _Fact(name="operations a step", value=_at("flops", "step"), words=_flops, tolerance=_FLOPS_TOLERANCE),
+        _Fact(name="operations in total", value=_at("flops", "total"), words=_flops, tolerance=_FLOPS_TOLERANCE),
+        _Fact(name="steps", value=_at("steps"), words=_count, tolerance=0),
+        _Fact(name="studies a step", value=_at("batch_size"), words=_count, tolerance=0),
+        _Fact(name="training studies", value=_at("studies"), words=_count, tolerance=0),
+        _Fact(name="optimiser", value=_at("optimiser"), words=str, tolerance=0),
+        _Fact(name="learning rate", value=_at("lr"), words=lambda value: f"{value:g}", tolerance=0),
+        _Fact(name="schedule", value=_at("schedule"), words=str, tolerance=0),
+        _Fact(name="weight decay", value=_at("weight_decay"), words=lambda value: f"{value:g}", tolerance=0),
+        _Fact(name="precision", value=_at("precision"), words=str, tolerance=0),
+        _Fact(name="wall time", value=_at("seconds"), words=_duration),
+        _Fact(name="hardware", value=_hardware, words=str),
+        _Fact(name="seeds", value=_at("seed"), words=str),
+    ]
+
+
+def _cell(fact: _Fact, cards: Sequence[Mapping[str, Any]]) -> Cell:
+    """Show what the runs of a system say, each value once; wall times as their mean."""
+    values = [value for card in cards if (value := fact.value(card)) is not None]
+    if not values:
+        return Cell(text=NOTHING)
+    if fact.name == "wall time":
+        return Cell(text=fact.words(sum(values) / len(values)))
+    return Cell(text=", ".join(dict.fromkeys(fact.words(value) for value in values)))
+
+
+def _unlike(cards: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Name what the runs of one system differ in, other than seed, wall time and hardware."""
+    ours = _facts({"": cards})
+    return [
+        f"{fact.name} ({', '.join(fact.words(value) for value in dict.fromkeys(values))})"
+        for fact in ours
+        if fact.tolerance is not None
+        and (values := [value for card in cards if (value := fact.value(card)) is not None])
+        and len(set(values)) > 1
+    ]
+
+
+def _within(values: Sequence[Any], tolerance: float) -> bool:
+    if len(values) < 2:
+        return True
+    if tolerance == 0 or not all(isinstance(value, int | float) for value in values):
+        return len(set(map(str, values))) == 1
+    return max(values) <= min(values) * (1 + tolerance)
+
+
+def _spread(values: Sequence[Any]) -> str:
+    if not all(isinstance(value, int | float) and value > 0 for value in values):
+        return ""
+    return f" (up to {100 * (max(values) / min(values) - 1):.1f} %)"
+
+
+def _seeds(cards: Sequence[Mapping[str, Any]]) -> list[Any]:
+    return [card.get("seed") for card in cards]
+
+
+def _at(*path: str) -> Callable[[Mapping[str, Any]], Any]:
+    def find(card: Mapping[str, Any]) -> Any:
+        value: Any = card
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        return value
+
+    return find
+
+
+def _mask(card: Mapping[str, Any]) -> str | None:
+    """Return strategy and ratios of the mask in words."""
+    mask = card.get("mask")
+    if not mask:
+        return None
+    ratios = {"ratio": mask.get("ratio"), "latent": mask.get("latent_ratio")}
+    words = [f"{name} {value:g}" for name, value in ratios.items() if value is not None]
+    views = [f"{mask['hidden_views']} views whole"] if mask.get("hidden_views") else []
+    several = [f"{mask['num_masks']} masks a study"] if (mask.get("num_masks") or 1) > 1 else []
+    return ", ".join([str(mask.get("strategy")), *words, *views, *several])
+
+
+def _hardware(card: Mapping[str, Any]) -> str | None:
+    hardware = card.get("hardware")
+    if not hardware:
+        return None
+    threads = f"{hardware['threads']} threads" if hardware.get("threads") else ""
+    processes = f"{hardware['processes']} processes" if (hardware.get("processes") or 1) > 1 else ""
+    return ", ".join(str(part) for part in (hardware.get("name") or hardware.get("device"), threads, processes) if part)
+
+
+def _count(value: float) -> str:
+    return f"{value:,.0f}"
+
+
+def _flops(value: float) -> str:
+    """Return ``3.21 G``, ``1.05 T``..."""
+    if value <= 0:
+        return "0"
+    power = min(6, int(math.log10(value)) // 3)
+    return f"{value / 10 ** (3 * power):.3g} {('', 'k', 'M', 'G', 'T', 'P', 'E')[power]}".strip()
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _spaced(part: str) -> str:
+    return part.replace("_", " ")

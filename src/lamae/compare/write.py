@@ -1,0 +1,104 @@
+"""The folder of a comparison: tables as CSV, Markdown and LaTeX, charts as PNG and SVG, a page, a JSON of it all."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lamae._version import __version__
+from lamae.compare.comparison import Comparison, Part, make_comparison
+from lamae.compare.entry import read_entries
+from lamae.compare.formats import as_csv, as_latex, as_markdown
+from lamae.compare.judged import Settings
+from lamae.compare.table import Chart, Table
+from lamae.errors import ConfigError
+from lamae.pack.files import write_atomically
+from lamae.report import write_report
+from lamae.report.comparisons import COMPARISON_FILE, COMPARISON_FORMAT, COMPARISON_FORMAT_VERSION
+
+TABLES, CHARTS, PAGE, ALL_TABLES = "tables", "charts", "comparison.html", "tables.md"
+
+
+def compare(results: Sequence[str | Path], out: str | Path, *, settings: Settings | None = None) -> Comparison:
+    """Compare results and write the folder.
+
+    Args:
+        results: RESULT folders of two or more systems; several seeds, draws and shares of labels, conditions and label
+            sets may be among them.
+        out: Folder to write: ``comparison.html``, ``tables.md``, ``tables/*.csv|md|tex``, ``charts/*.png|svg`` and
+            ``comparison.json``. Files of an earlier comparison in it are replaced.
+        settings: How to compare.
+
+    Raises:
+        DataError: Results cannot be compared; the message says in what they differ.
+        FormatError: A folder holds no result, or a damaged one.
+        ConfigError: There is no such reference, or ``out`` holds something else.
+        OSError: Writing failed.
+    """
+    out = Path(out)
+    _check_out(out)
+    comparison = make_comparison(read_entries([Path(one) for one in results]), settings or Settings())
+    for folder in (out / TABLES, out / CHARTS):
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.iterdir():
+            old.unlink()
+    for content in comparison.contents:
+        _write(out, content)
+    tables = [as_markdown(content) for content in comparison.contents if isinstance(content, Table)]
+    warnings = [f"> **{warning}**" for warning in comparison.warnings]
+    heading = [f"# {comparison.title}", *warnings, *tables]
+    write_atomically(out / ALL_TABLES, "\n\n".join(heading).encode())
+    write_atomically(out / COMPARISON_FILE, json.dumps(as_json(comparison), ensure_ascii=False, indent=1).encode())
+    write_report([out], out / PAGE, title=comparison.title)
+    return comparison
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """Return what the page and `lamae report` show."""
+    return {
+        "format": COMPARISON_FORMAT,
+        "format_version": COMPARISON_FORMAT_VERSION,
+        "lamae": __version__,
+        "title": comparison.title,
+        "simulated": comparison.simulated,
+        "warnings": list(comparison.warnings),
+        "sections": [
+            {
+                "title": section.title,
+                "warnings": list(section.warnings),
+                "parts": [_part_as_json(part) for part in section.parts],
+            }
+            for section in comparison.sections
+        ],
+    }
+
+
+def _part_as_json(part: Part) -> dict[str, Any]:
+    content = part.content
+    shared = {"title": content.title, "caption": content.caption, "folded": part.folded}
+    if isinstance(content, Chart):
+        return {"kind": "chart", **shared, "svg": content.svg}
+    return {
+        "kind": "table",
+        **shared,
+        "corner": content.corner,
+        "columns": list(content.columns),
+        "rows": [asdict(row) for row in content.rows],
+    }
+
+
+def _write(out: Path, content: Table | Chart) -> None:
+    if isinstance(content, Chart):
+        write_atomically(out / CHARTS / f"{content.key}.svg", content.svg_file)
+        write_atomically(out / CHARTS / f"{content.key}.png", content.png)
+        return
+    for ending, text in (("csv", as_csv(content)), ("md", as_markdown(content)), ("tex", as_latex(content))):
+        write_atomically(out / TABLES / f"{content.key}.{ending}", text.encode())
+
+
+def _check_out(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out}: is a file; give the name of a folder to write")
+    if out.is_dir() and any(out.iterdir()) and not (out / COMPARISON_FILE).is_file():
+        raise ConfigError(f"{out}: holds files but no comparison ({COMPARISON_FILE}); choose another folder")
