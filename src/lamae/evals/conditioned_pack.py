@@ -1,0 +1,131 @@
+"""Some studies of a pack under a condition, read as a pack is read; nothing is written."""
+
+import hashlib
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from lamae.config import from_dict
+from lamae.errors import ConfigError, DataError
+from lamae.evals.conditions import Condition, apply
+from lamae.pack import Gathered, Pack
+from lamae.signals.settings import EcgPreprocessing
+from lamae.studies import MISSING_CODE, PreparedStudy
+
+
+class ConditionedPack(Pack):
+    """Rows of a pack, each study changed as a condition says when it is read.
+
+    It counts what happened to the studies that were read (`tally`), and has a content hash of its own.
+
+    Args:
+        pack: Where the studies are.
+        rows: ``[studies]`` which of them; they become rows 0 and on.
+        condition: What to change.
+
+    Raises:
+        ConfigError: The pack has no such leads, or noise was asked for and the pack's preprocessing is none of an ECG.
+        DataError: Studies have none of the leads that are left; they are counted.
+    """
+
+    def __init__(self, pack: Pack, rows: np.ndarray, condition: Condition) -> None:
+        self._pack, self._rows, self._condition = pack, np.asarray(rows, dtype=np.int64), condition
+        digest = hashlib.sha256(f"{pack.info.content_hash}\n{condition!r}\n".encode())
+        digest.update(self._rows.astype("<i8").tobytes())
+        super().__init__(pack.path, replace(pack.info, num_studies=len(self._rows), content_hash=digest.hexdigest()))
+        self._config = _preprocessing(pack) if condition.noise is not None else None
+        self._arrived: list[np.ndarray] = []
+        self._counts = {"leads_without_signal": 0, "leads_rescaled": 0}
+        self.num_incomplete = _check_leads(pack, self._rows, condition)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return ConditionedPack, (self._pack, self._rows, self._condition)
+
+    @property
+    def studies(self) -> pa.Table:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The table of the chosen studies, their leads as the condition leaves them."""
+        table = self._pack.studies.take(pa.array(self._rows))
+        if self._condition.leads is None or "leads" not in table.column_names:
+            return table
+        kept = [[name for name in names or () if name in self._condition.leads] for names in _lead_lists(table)]
+        place = table.column_names.index("leads")
+        return table.set_column(place, "leads", pa.array(kept, pa.list_(pa.string())))
+
+    def study(self, index: int) -> PreparedStudy:
+        """Return one study under the condition.
+
+        Raises:
+            IndexError: There is no such row.
+        """
+        if not 0 <= index < len(self._rows):
+            raise IndexError(f"{self.path}: no study {index}; {len(self._rows)} were chosen")
+        row = int(self._rows[index])
+        changed = apply(self._condition, self._pack.study(row), self._config, key=self._pack.study_id(row))
+        if self._condition.noise is not None:
+            self._arrived.append(changed.arrived_snr_db)
+            self._counts["leads_without_signal"] += changed.num_silent
+            self._counts["leads_rescaled"] += changed.num_rescaled
+        return changed.study
+
+    def study_id(self, index: int) -> str:
+        """Return the identifier of a study."""
+        return self._pack.study_id(int(self._rows[index]))
+
+    def gather(self, indices: np.ndarray, *, verify: bool = False) -> Gathered:
+        """Put the views of several studies into one array, as `Pack.gather`."""
+        del verify  # hashes are checked where the pack itself is read
+        studies = [self.study(index) for index in np.asarray(indices).tolist()]
+        longest = max((study.values.shape[1] for study in studies), default=0)
+        position = {name: number for number, name in enumerate(self.info.view_names)}
+        counts = [len(study.view_names) for study in studies]
+        values = np.full((sum(counts), longest), MISSING_CODE, dtype=np.int16)
+        for study, end in zip(studies, np.cumsum(counts), strict=True):
+            values[end - len(study.view_names) : end, : study.values.shape[1]] = study.values
+        return Gathered(
+            values=values,
+            scale=np.concatenate([np.zeros(0, np.float32), *(study.scale for study in studies)]),
+            study_of=np.repeat(np.arange(len(studies)), counts),
+            view_of=np.array([position[name] for study in studies for name in study.view_names], dtype=np.int64),
+            has_missing=bool((values == MISSING_CODE).any()),
+        )
+
+    def tally(self) -> dict[str, Any]:
+        """Return what happened to the studies that were read so far, for ``result.json``."""
+        if self._condition.leads is not None:
+            return {"studies_without_some_of_the_leads": self.num_incomplete}
+        if self._condition.noise is None:
+            return {}
+        arrived = np.concatenate([np.zeros(0), *self._arrived])
+        arrived = arrived[~np.isnan(arrived)]
+        return {"arrived_snr_db": float(np.median(arrived)) if len(arrived) else None, **self._counts}
+
+
+def _preprocessing(pack: Pack) -> EcgPreprocessing:
+    if pack.info.modality != "ecg":
+        raise ConfigError(f"{pack.path}: noise is known for ECGs, this pack holds {pack.info.modality}")
+    return from_dict(EcgPreprocessing, pack.info.preprocessing, source=f"{pack.path}: preprocessing")
+
+
+def _check_leads(pack: Pack, rows: np.ndarray, condition: Condition) -> int:
+    """Return how many of the studies lack some of the leads that the condition leaves."""
+    named = condition.leads or (condition.order if isinstance(condition.order, tuple) else ())
+    if unknown := [name for name in named if name not in pack.info.view_names]:
+        raise ConfigError(
+            f"{condition.name}: {pack.path} has no lead {', '.join(unknown)}, only {', '.join(pack.info.view_names)}"
+        )
+    if condition.leads is None:
+        return 0
+    held = [set(names or ()) for names in _lead_lists(pack.studies.take(pa.array(rows)))]
+    if num_without := sum(names.isdisjoint(condition.leads) for names in held):
+        raise DataError(
+            f"{condition.name}: {num_without} of {len(rows)} studies of {pack.path} have none of these leads; choose "
+            "leads that all have, or leave these studies out of the pack",
+            reason="no-known-leads",
+        )
+    return sum(not names.issuperset(condition.leads) for names in held)
+
+
+def _lead_lists(table: pa.Table) -> list[list[str] | None]:
+    return table.column("leads").to_pylist()
