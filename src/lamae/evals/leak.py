@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lamae.errors import CheckpointError, DataError
-from lamae.evals.features import run_folder
+from lamae.evals.identity import run_folder
 from lamae.evals.task import Task
 from lamae.splits import salt_fingerprint
 

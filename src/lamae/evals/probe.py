@@ -1,19 +1,40 @@
-"""The linear probe on frozen features: what an encoder knows without being told the labels."""
+"""Probes of a frozen encoder: what it knows without being told the labels, by one of four protocols."""
 
+import tempfile
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-from lamae.evals.features import CACHE_FOLDER, Weights, extract, run_folder
+import numpy as np
+
+from lamae.errors import ConfigError
+from lamae.evals.attention_pool import predict_by_attention
+from lamae.evals.feature_cache import CACHE_FOLDER
+from lamae.evals.features import of_task
+from lamae.evals.identity import Weights, run_folder, system_name
+from lamae.evals.knn import predict_by_neighbours
 from lamae.evals.leak import check_pretraining
 from lamae.evals.linear_probe import predict_linearly
+from lamae.evals.mlp import predict_by_mlp
 from lamae.evals.results import Evaluation, judge, write_result
 from lamae.evals.settings import EvalSettings, Precision, Progress, silent
 from lamae.evals.task import make_task
+from lamae.evals.tokens import TokenReadout, tokens_of_task
 from lamae.models import Readout
 from lamae.pack import Pack
 
-PROTOCOL = "linear probe on frozen features: standardised, L2 logistic regression for each label"
-RIDGE_PROTOCOL = "linear probe on frozen features: standardised, ridge regression for each label"
+ProbeProtocol = Literal["linear", "attention-pool", "mlp", "knn"]
+
+PROTOCOLS = {
+    "linear": "linear probe on frozen features: standardised, L2 logistic regression for each label",
+    "ridge": "linear probe on frozen features: standardised, ridge regression for each label",
+    "attention-pool": "attention pooling of frozen tokens: a learned query over all tokens and a linear layer",
+    "mlp": "perceptron on frozen features: standardised, one hidden layer",
+    "knn": "nearest neighbours on frozen features: standardised, weighted by the cosine",
+}
+"""What a protocol's name stands for; ``"ridge"`` is the linear one for values."""
+
+_OF_FEATURES = {"linear": predict_linearly, "mlp": predict_by_mlp, "knn": predict_by_neighbours}
 
 
 def probe(
@@ -22,8 +43,9 @@ def probe(
     labels: str,
     out: str | Path | None = None,
     *,
+    protocol: ProbeProtocol = "linear",
     weights: Weights = "pretrained",
-    readout: Readout | None = None,
+    readout: Readout | TokenReadout | None = None,
     settings: EvalSettings | None = None,
     test_pack: str | Path | Pack | None = None,
     system: str | None = None,
@@ -35,15 +57,18 @@ def probe(
 ) -> Evaluation:
     """Probe a frozen encoder for a label set, and write a RESULT folder.
 
-    The penalty is chosen on the validation studies; the test studies are predicted once, at the end.
+    All settings are chosen on the validation studies; the test studies are predicted once, at the end.
 
     Args:
         run: Folder of a run or of a checkpoint.
         pack: The labelled pack, prepared as the run's data.
         labels: A label set, see `lamae.labels.make_labels`.
         out: RESULT folder; None writes nothing.
+        protocol: What is learned from the labels: a line, attention pooling over all tokens, a perceptron, or nothing
+            but the number of nearest neighbours.
         weights: ``"random"`` for the control with random weights (no pretraining, hence no guard against leaks).
-        readout: As `lamae.models.read_out` names them; None takes the run's own.
+        readout: One of `lamae.models.Readout`; None takes the run's own. Attention pooling takes ``"tokens"`` (None)
+            or ``"encoder-tokens"``.
         settings: How the task is made and judged.
         test_pack: Test on the studies of this pack in place of the first one's own, see `lamae.evals.task.make_task`.
         system: Name to show; None names it after the model.
@@ -54,51 +79,49 @@ def probe(
         progress: Called as the work goes on.
 
     Raises:
-        DataError: The task cannot be made, or tested patients were pretrained on.
+        DataError: The task cannot be made, tested patients were pretrained on, or features are not finite.
         CheckpointError: There is no whole checkpoint.
-        ConfigError: Settings, label set or preprocessing do not fit.
+        ConfigError: Protocol, settings, label set or preprocessing do not fit.
+        OSError: The cache or the result cannot be written.
     """
+    if protocol not in get_args(ProbeProtocol):
+        raise ConfigError(f"unknown protocol {protocol!r}: expected one of {', '.join(get_args(ProbeProtocol))}")
     settings = settings or EvalSettings()
     task = make_task(pack, labels, settings, test_pack=test_pack)
     leak = check_pretraining(run, task, allow=settings.allow_leak) if weights == "pretrained" else None
     folder = run_folder(run) if cache else None
-    tables = [
-        extract(
-            run,
-            one,
-            weights=weights,
-            readout=readout,
-            seed=settings.seed,
-            precision=precision,
-            batch_size=batch_size,
-            device=device,
-            cache=None if folder is None else folder / CACHE_FOLDER,
-            progress=progress,
-        )
-        for one in task.packs
-    ]
-    table, features = tables[0], task.gather([one.values for one in tables])
-    scores, selection, in_validation = predict_linearly(features, task, settings, progress=progress)
+    shared: dict[str, Any] = {"weights": weights, "readout": readout, "seed": settings.seed, "precision": precision}
+    shared |= {"batch_size": batch_size, "device": device, "progress": progress}
+    found: tuple[np.ndarray, dict[str, Any], list[np.ndarray]]
+    if protocol == "attention-pool":
+        with _folder_of_tokens(folder) as kept:
+            table = tokens_of_task(task, run, Path(kept), **shared)
+            found = predict_by_attention(table, task, settings, device=device, progress=progress)
+    else:
+        table = of_task(task, run, cache=None if folder is None else folder / CACHE_FOLDER, **shared)
+        found = _OF_FEATURES[protocol](table.values, task, settings, progress=progress)
+    scores, selection, in_validation = found
+    initialisation = "pretrained" if weights == "pretrained" else "random"
+    protocol_id = "ridge" if protocol == "linear" and task.is_regression else protocol
     evaluation = judge(
         task,
         scores,
         settings,
         kind="probe",
-        system=system or system_name(table.description, weights),
-        protocol=RIDGE_PROTOCOL if task.is_regression else PROTOCOL,
+        system=system or system_name(table.description, initialisation, readout=table.readout),
+        protocol=PROTOCOLS[protocol_id],
         selection=selection,
         validation_scores=in_validation,
         readout=table.readout,
         run=table.description,
         leak=leak,
+        details={"protocol_id": protocol_id, "initialisation": initialisation},
     )
     if out is not None:
         write_result(out, evaluation)
     return evaluation
 
 
-def system_name(description: dict[str, Any], weights: Weights) -> str:
-    """Return the name to show for an encoder: LAMAE, independent leads, or random weights."""
-    if weights == "random":
-        return "Random init (frozen)"
-    return "LAMAE" if description["latent_depth"] > 0 else "Independent leads"
+def _folder_of_tokens(run: Path | None) -> AbstractContextManager[str | Path]:
+    """Return the folder of the run's features, or one that is removed at the end."""
+    return tempfile.TemporaryDirectory(prefix="lamae-tokens-") if run is None else nullcontext(run / CACHE_FOLDER)

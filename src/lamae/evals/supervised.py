@@ -69,20 +69,25 @@ def predict(model: StudyClassifier, task: Task, positions: np.ndarray, config: F
     return np.concatenate(parts)
 
 
-def masked_loss(outputs: Tensor, targets: Tensor, *, is_regression: bool) -> Tensor:
+def masked_loss(
+    outputs: Tensor, targets: Tensor, *, is_regression: bool, positive_weight: Tensor | None = None
+) -> Tensor:
     """Return the mean over known targets: binary cross-entropy of logits, or squared error; 0 when none is known.
 
     Args:
         outputs: ``[studies, labels]``.
         targets: ``[studies, labels]``, NaN where unknown.
         is_regression: Whether targets are values.
+        positive_weight: ``[labels]`` weight of a positive beside a negative; None weighs them alike.
     """
     known = ~targets.isnan()
     filled = targets.nan_to_num()
     if is_regression:
         losses = nn.functional.mse_loss(outputs, filled, reduction="none")
     else:
-        losses = nn.functional.binary_cross_entropy_with_logits(outputs, filled, reduction="none")
+        losses = nn.functional.binary_cross_entropy_with_logits(
+            outputs, filled, reduction="none", pos_weight=positive_weight
+        )
     return (losses * known).sum() / known.sum().clamp_min(1)
 
 

@@ -1,20 +1,27 @@
 """The linear probe, its controls, its cache and its guard on a pack whose labels are known."""
 
+import errno
 import json
+import shutil
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 
+from lamae.checkpoint import load_model, save_checkpoint
 from lamae.errors import CheckpointError, ConfigError, DataError
-from lamae.evals import EvalSettings, extract, handmade, paired_difference, probe, read_result
+from lamae.evals import EvalSettings, extract, features, handmade, paired_difference, probe, read_result
 from lamae.evals.handmade import impute
-from lamae.evals.linear_probe import predict_linearly, scaled_log_loss
+from lamae.evals.linear_probe import predict_linearly
+from lamae.evals.selection import scaled_log_loss
 from lamae.evals.task import Part, make_task
+from lamae.models import Readout
 from lamae.pack import Pack
 from lamae.splits import salt_fingerprint
 
@@ -63,7 +70,7 @@ def test_the_random_control_is_named_and_needs_no_guard(toy_pack: Pack, tmp_path
     everyone = toy_pack.studies["patient_key"].to_pylist()
     run = write_run(tmp_path / "run", everyone)
     evaluation = probe(run, toy_pack, "inverted", weights="random", settings=QUICK)
-    assert evaluation.info["system"] == "Random init (frozen)"
+    assert evaluation.info["system"] == "Random"
     assert evaluation.info["leak"] is None
     assert evaluation.info["run"]["checkpoint_hash"] is None
     assert evaluation.info["run"]["weights"] == "random, seed 0"
@@ -86,15 +93,70 @@ def test_read_outs_and_batches(toy_run: Path, toy_pack: Pack, readout, width: in
 
 def test_features_are_cached_under_everything_they_depend_on(toy_run: Path, toy_pack: Pack, tmp_path: Path):
     fresh = extract(toy_run, toy_pack, cache=tmp_path)
-    assert len(list(tmp_path.iterdir())) == 1
-    (file,) = tmp_path.iterdir()
-    before = file.stat().st_mtime_ns
+    assert len(list(tmp_path.iterdir())) == 5  # one pass keeps every read-out
+    before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
     np.testing.assert_array_equal(extract(toy_run, toy_pack, cache=tmp_path).values, fresh.values)
-    assert file.stat().st_mtime_ns == before
-    extract(toy_run, toy_pack, cache=tmp_path, readout="mean")
+    for readout in get_args(Readout):
+        apart = extract(toy_run, toy_pack, readout=readout).values
+        np.testing.assert_array_equal(extract(toy_run, toy_pack, cache=tmp_path, readout=readout).values, apart)
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
     extract(toy_run, toy_pack, cache=tmp_path, weights="random")
     extract(toy_run, toy_pack, cache=tmp_path, precision="bf16")
-    assert len(list(tmp_path.iterdir())) == 4
+    extract(toy_run, toy_pack, cache=tmp_path, rows=np.arange(7))
+    assert len(list(tmp_path.iterdir())) == 20
+
+
+def test_independent_leads_have_no_second_copy_in_the_cache(toy_pack: Pack, tmp_path: Path):
+    run = write_run(tmp_path / "run", [], latent_depth=0)
+    extract(run, toy_pack, cache=tmp_path / "cache")
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    bypassed = extract(run, toy_pack, cache=tmp_path / "cache", readout="encoder-mean").values
+    np.testing.assert_array_equal(bypassed, extract(run, toy_pack, readout="mean").values)
+
+
+def test_rows_are_extracted_alone_and_in_their_order(toy_run: Path, toy_pack: Pack):
+    rows = np.array([11, 3, 101, 4])
+    chosen = extract(toy_run, toy_pack, rows=rows)
+    np.testing.assert_allclose(chosen.values, extract(toy_run, toy_pack).values[rows], atol=1e-5)
+
+
+def test_a_cache_that_was_damaged_or_cut_off_is_made_anew(
+    toy_run: Path, toy_pack: Pack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    fresh = extract(toy_run, toy_pack, cache=tmp_path, readout="mean").values.copy()
+    for file in tmp_path.iterdir():
+        file.write_bytes(file.read_bytes()[:-5])
+    np.testing.assert_array_equal(extract(toy_run, toy_pack, cache=tmp_path, readout="mean").values, fresh)
+    read, blocks = features.read_out, []
+
+    def full(*given):
+        blocks.append(given)
+        if len(blocks) > 7:
+            raise OSError(errno.ENOSPC, "no space")
+        return read(*given)
+
+    monkeypatch.setattr(features, "read_out", full)
+    with pytest.raises(OSError, match="the disk is full; nothing half-written is kept"):
+        extract(toy_run, toy_pack, cache=tmp_path / "full", batch_size=64)
+    assert not list((tmp_path / "full").iterdir())
+
+
+def test_studies_with_features_that_are_not_finite_are_counted_and_named(toy_pack: Pack, tmp_path: Path):
+    run = write_run(tmp_path / "run", [])
+    model, meta = load_model(run)
+    with torch.no_grad():
+        next(model.encoders.parameters()).fill_(float("nan"))
+    (folder,) = (run / "checkpoint").iterdir()
+    shutil.rmtree(folder)
+    kept = {"modality": meta.modality, "preprocessing": meta.preprocessing, "readout": meta.readout, "step": 3}
+    save_checkpoint(run / "checkpoint", model=model, **kept)
+    task = make_task(toy_pack, "inverted", QUICK)
+    first = ", ".join(task.study_hash[:3])
+    words = rf"not finite for {len(task.rows)} of {len(task.rows)} studies \(by study hash: {first}, ...\)"
+    with pytest.raises(DataError, match=words):
+        probe(run, toy_pack, "inverted", settings=QUICK)
+    with pytest.raises(DataError, match=words):
+        probe(run, toy_pack, "inverted", settings=QUICK, protocol="attention-pool")
 
 
 def test_tested_patients_that_were_pretrained_on_are_refused(toy_pack: Pack, tmp_path: Path):
@@ -154,7 +216,7 @@ def test_a_run_whose_records_are_damaged_is_refused(toy_pack: Pack, tmp_path: Pa
 def test_cross_validated_probe(toy_pack: Pack, tmp_path: Path):
     run = write_run(tmp_path / "run", [], latent_depth=0)
     evaluation = probe(run, toy_pack, "inverted", settings=EvalSettings(folds=(1, 2, 3, 4, 5), draws=23))
-    assert evaluation.info["system"] == "Independent leads"
+    assert evaluation.info["system"] == "Ind_P"
     assert evaluation.info["split"]["cross_validated_folds"] == 5
     assert evaluation.info["split"]["test"]["studies"] == len(toy_pack) == len(evaluation.scores)
     assert len(evaluation.info["selection"]["l2"]) == 5

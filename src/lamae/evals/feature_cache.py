@@ -1,0 +1,74 @@
+"""Arrays kept in a run's folder under the hash of all they depend on: each is there whole or not at all."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lamae.evals.identity import content_hash
+from lamae.pack import Pack
+from lamae.pack.files import TEMPORARY_MARK, naming_full_disk
+
+CACHE_FOLDER = "features"
+
+_IDENTITY = ("config_hash", "checkpoint_hash", "weights", "precision")
+
+
+def cache_key(description: Mapping[str, Any], pack: Pack, rows: np.ndarray, readout: str) -> str:
+    """Return the name under which features are kept.
+
+    Args:
+        description: What `lamae.evals.identity.describe_encoder` says, with the precision.
+        pack: Where the studies are.
+        rows: ``[studies]`` int64, which of its rows.
+        readout: How tokens became features.
+    """
+    hashed = hashlib.sha256(np.ascontiguousarray(rows, dtype="<i8").tobytes()).hexdigest()
+    what = {name: description[name] for name in _IDENTITY}
+    return content_hash(what | {"readout": readout, "pack_hash": pack.info.content_hash, "rows": hashed})
+
+
+def open_npy(file: Path, num_rows: int) -> np.ndarray | None:
+    """Return the array of a file as a read-only memory map; None when it is not there, damaged, or of other rows."""
+    try:
+        found = np.load(file, mmap_mode="r")
+    except (FileNotFoundError, ValueError, EOFError):
+        return None
+    return found if len(found) == num_rows else None
+
+
+@contextmanager
+def growing_npy(file: Path, num_rows: int) -> Iterator[Callable[[np.ndarray], None]]:
+    """Write an array block by block, in bounded memory; the file has its name only when the block ended well.
+
+    Gives a function that appends the next rows. The file is written and not mapped: a full disk is then an error of
+    the write, and not a signal that ends the process.
+
+    Args:
+        file: The ``.npy`` file.
+        num_rows: Rows in all; the first block says width and type.
+
+    Raises:
+        OSError: Writing failed; nothing is left behind.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f"{file.name}{TEMPORARY_MARK}{os.getpid()}")
+    try:
+        with naming_full_disk(file), temporary.open("wb") as sink:
+
+            def append(block: np.ndarray) -> None:
+                if sink.tell() == 0:
+                    head = {"descr": block.dtype.str, "fortran_order": False, "shape": (num_rows, *block.shape[1:])}
+                    np.lib.format.write_array_header_1_0(sink, head)
+                sink.write(np.ascontiguousarray(block).data)
+
+            yield append
+            sink.flush()
+            os.fsync(sink.fileno())
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)

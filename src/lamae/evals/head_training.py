@@ -1,0 +1,248 @@
+"""Small heads on frozen inputs: a grid of settings trained side by side, the best pass of the best one kept."""
+
+import itertools
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lamae.data import global_batch
+from lamae.errors import ConfigError, DataError
+from lamae.evals.selection import base_rate_logits, criterion, is_better, probability, selected, validation_value
+from lamae.evals.settings import EvalSettings, Progress, SelectBy
+from lamae.evals.supervised import masked_loss
+from lamae.evals.task import Part, Task
+
+Inputs = Callable[[np.ndarray], tuple[Tensor, ...]]
+"""Gives what a head takes for some studies, by their positions in ``task.rows``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadGrid:
+    """How heads are trained, and the settings that are tried.
+
+    Attributes:
+        lr: Rates of AdamW.
+        weight_decay: Decoupled weight decays; not on parameters of one axis.
+        balanced: Whether positives of a label weigh as much as its negatives together. The logits are moved back by
+            the logarithm of that weight (King and Zeng 2001), so that they stay probabilities of the data.
+        epochs: Most passes over the training studies.
+        patience: Passes without a better validation value after which a setting stops.
+        batch_size: Studies in a step.
+
+    Raises:
+        ConfigError: A setting is outside its range.
+    """
+
+    lr: tuple[float, ...]
+    weight_decay: tuple[float, ...]
+    balanced: tuple[bool, ...] = (False, True)
+    epochs: int = 30
+    patience: int = 5
+    batch_size: int = 64
+
+    def __post_init__(self) -> None:
+        if not self.lr or not self.weight_decay or not self.balanced:
+            raise ConfigError(f"a grid of heads needs at least one value of each setting, found {self}")
+        if min(self.lr) <= 0 or min(self.weight_decay) < 0 or min(self.epochs, self.patience, self.batch_size) < 1:
+            raise ConfigError(
+                f"lr, epochs, patience and batch_size must be above 0 and weight_decay not below, found {self}"
+            )
+
+
+def train_heads(
+    make_head: Callable[[int, np.ndarray], nn.Module],
+    inputs: Inputs,
+    task: Task,
+    settings: EvalSettings,
+    grid: HeadGrid,
+    *,
+    what: str,
+    progress: Progress,
+) -> tuple[np.ndarray, dict[str, Any], list[np.ndarray]]:
+    """Train the heads of a grid for each division of a task, and predict the test studies once, by the best one.
+
+    All settings see the same batches in the same order, so that inputs are read and prepared once for all of them.
+
+    Args:
+        make_head: Gives a head for a seed, given also the positions of the training studies.
+        inputs: Gives what the heads take.
+        task: Labels and divisions.
+        settings: Seed, and what to choose by.
+        grid: What to try.
+        what: What is being done, for the progress.
+        progress: Called after each pass.
+
+    Returns:
+        As `lamae.evals.linear_probe.predict_linearly`.
+
+    Raises:
+        DataError: A loss stopped being finite, or no label has both classes in a validation set.
+    """
+    scores = np.full((len(task.rows), len(task.label_names)), np.nan)
+    validation: list[np.ndarray] = []
+    chosen: list[dict[str, Any]] = []
+    for number, part in enumerate(task.parts):
+        trainer = _Trainer(make_head, inputs, task, part, settings, grid, settings.seed + number)
+        chosen.append(trainer.fit(what, progress))
+        validation.append(trainer.predict(part.validation))
+        scores[part.test] = trainer.predict(part.test)
+    return scores[task.tested], _selection(chosen, task, settings, grid), validation
+
+
+@dataclass(kw_only=True)
+class _Candidate:
+    """One setting of the grid: its head, and the best pass so far."""
+
+    setting: Mapping[str, Any]
+    head: nn.Module
+    optimiser: torch.optim.Optimizer
+    positive_weight: Tensor | None
+    best_value: float | None = None
+    best_epoch: int = 0
+    best_state: Mapping[str, Tensor] | None = None
+
+
+class _Trainer:
+    """The candidates of one division."""
+
+    def __init__(
+        self,
+        make_head: Callable[[int, np.ndarray], nn.Module],
+        inputs: Inputs,
+        task: Task,
+        part: Part,
+        settings: EvalSettings,
+        grid: HeadGrid,
+        seed: int,
+    ) -> None:
+        self.inputs, self.task, self.part, self.grid, self.seed = inputs, task, part, grid, seed
+        self.by: SelectBy = criterion(task, settings)
+        train = task.targets[part.train]
+        self.offset, self.scale = np.zeros(train.shape[1]), np.ones(train.shape[1])
+        if task.is_regression:
+            self.offset, self.scale = np.nanmean(train, axis=0), np.nanstd(train, axis=0)
+        self.bias = self.offset if task.is_regression else base_rate_logits(train)
+        self.targets = torch.from_numpy(((train - self.offset) / self.scale).astype(np.float32))
+        self.candidates = [self._candidate(make_head, setting) for setting in _settings(grid, task)]
+        self.best = self.candidates[0]
+
+    def fit(self, what: str, progress: Progress) -> dict[str, Any]:
+        """Train all candidates until each stops, keep the best, and say which it is."""
+        running, steps = list(self.candidates), math.ceil(len(self.part.train) / self.grid.batch_size)
+        for epoch in range(1, self.grid.epochs + 1):
+            for step in range((epoch - 1) * steps, epoch * steps):
+                self._step(running, step)
+            for candidate, logits in zip(running, self._logits(running, self.part.validation), strict=True):
+                self._judge(candidate, logits, epoch)
+            progress(what, epoch, self.grid.epochs)
+            running = [one for one in running if epoch - one.best_epoch < self.grid.patience]
+            if not running:
+                break
+        for candidate in self.candidates:
+            assert candidate.best_value is not None
+            if is_better(candidate.best_value, self.best.best_value, self.by):
+                self.best = candidate
+        assert self.best.best_state is not None
+        self.best.head.load_state_dict(self.best.best_state)
+        return {**self.best.setting, "best_epoch": self.best.best_epoch, "value": self.best.best_value}
+
+    def predict(self, positions: np.ndarray) -> np.ndarray:
+        """Return ``[studies, labels]`` probabilities, or values, of the best candidate."""
+        (outputs,) = self._logits([self.best], positions)
+        return outputs if self.task.is_regression else probability(outputs)
+
+    def _candidate(self, make_head: Callable[[int, np.ndarray], nn.Module], setting: Mapping[str, Any]) -> _Candidate:
+        head = make_head(self.seed, self.part.train)
+        device = next(head.parameters()).device
+        weight = _positive_weight(self.targets).to(device) if setting["balanced"] else None
+        if not self.task.is_regression:
+            start = torch.from_numpy(self.bias).float().to(device)
+            with torch.no_grad():
+                _last_bias(head).copy_(start if weight is None else start + weight.log())
+        groups = [
+            {
+                "params": [p for p in head.parameters() if p.squeeze().ndim >= 2],
+                "weight_decay": setting["weight_decay"],
+            },
+            {"params": [p for p in head.parameters() if p.squeeze().ndim < 2], "weight_decay": 0.0},
+        ]
+        optimiser = torch.optim.AdamW([group for group in groups if group["params"]], lr=setting["lr"])
+        return _Candidate(setting=setting, head=head, optimiser=optimiser, positive_weight=weight)
+
+    def _step(self, running: list[_Candidate], step: int) -> None:
+        num_rows = len(self.part.train)
+        size = min(self.grid.batch_size, num_rows)
+        rows = global_batch(num_rows, size, seed=self.seed, step=step)
+        given, wanted = self.inputs(self.part.train[rows]), self.targets[rows]
+        for candidate in running:
+            candidate.head.train()
+            outputs = candidate.head(*given)
+            loss = masked_loss(
+                outputs,
+                wanted.to(outputs.device),
+                is_regression=self.task.is_regression,
+                positive_weight=candidate.positive_weight,
+            )
+            candidate.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            norm = nn.utils.clip_grad_norm_(candidate.head.parameters(), 1.0)
+            if not bool(torch.isfinite(norm)) or not bool(torch.isfinite(loss)):
+                raise DataError(
+                    f"the loss of a head is {loss.item()} with a gradient of {norm.item()} at step {step} "
+                    f"({dict(candidate.setting)}): features or targets are too large for this protocol",
+                    reason="non-finite-loss",
+                )
+            candidate.optimiser.step()
+
+    @torch.inference_mode()
+    def _logits(self, candidates: list[_Candidate], positions: np.ndarray) -> list[np.ndarray]:
+        """Return ``[studies, labels]`` float64 of each candidate: logits at the data's base rate, or values."""
+        found: list[list[np.ndarray]] = [[] for _ in candidates]
+        for start in range(0, len(positions), self.grid.batch_size):
+            given = self.inputs(positions[start : start + self.grid.batch_size])
+            for candidate, blocks in zip(candidates, found, strict=True):
+                candidate.head.eval()
+                outputs = candidate.head(*given)
+                if candidate.positive_weight is not None:
+                    outputs = outputs - candidate.positive_weight.log()
+                blocks.append(outputs.double().cpu().numpy())
+        return [np.concatenate(blocks) * self.scale + self.offset for blocks in found]
+
+    def _judge(self, candidate: _Candidate, outputs: np.ndarray, epoch: int) -> None:
+        value = validation_value(outputs, self.bias, self.task.targets[self.part.validation], self.by)
+        if is_better(value, candidate.best_value, self.by):
+            state = {name: tensor.detach().clone() for name, tensor in candidate.head.state_dict().items()}
+            candidate.best_value, candidate.best_epoch, candidate.best_state = value, epoch, state
+
+
+def _settings(grid: HeadGrid, task: Task) -> list[dict[str, Any]]:
+    balanced = (False,) if task.is_regression else grid.balanced
+    return [
+        {"lr": lr, "weight_decay": decay, "balanced": one}
+        for one, decay, lr in itertools.product(balanced, grid.weight_decay, grid.lr)
+    ]
+
+
+def _positive_weight(targets: Tensor) -> Tensor:
+    """Return ``[labels]``: negatives to a positive among the known targets, within 1/100 and 100."""
+    positives, known = (targets == 1).sum(dim=0), (~targets.isnan()).sum(dim=0)
+    return ((known - positives) / positives.clamp_min(1)).clamp(0.01, 100.0).float()
+
+
+def _last_bias(head: nn.Module) -> Tensor:
+    """Return the bias of the last linear layer, which says what is predicted before anything is learned."""
+    return [layer for layer in head.modules() if isinstance(layer, nn.Linear)][-1].bias
+
+
+def _selection(chosen: list[dict[str, Any]], task: Task, settings: EvalSettings, grid: HeadGrid) -> dict[str, Any]:
+    tried = {name: value for name, value in asdict(grid).items() if name != "balanced" or not task.is_regression}
+    return selected(chosen, task, settings, grid={name: _listed(value) for name, value in tried.items()})
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
