@@ -39,6 +39,7 @@ NINE = {
 }
 """The nine systems, and how good they are made."""
 
+THRESHOLD = 0.4
 _SUPERVISED, _READOUT = ("Ind_S", "Scratch"), "view-concat"
 
 
@@ -119,7 +120,9 @@ def fake_evaluation(
         strength = 0.8 * strength
     logits = strength * targets + 0.8 * shared + 0.6 * own - 1.5
     scores = (1 / (1 + np.exp(-logits))).astype(np.float32)
-    outcome = patient_bootstrap(targets, scores, patients, kind="probabilities", draws=draws, seed=1)
+    outcome = patient_bootstrap(
+        targets, scores, patients, kind="probabilities", thresholds=THRESHOLD, draws=draws, seed=1
+    )
     info = _info(system, labels, studies, len(np.unique(patients)), seed=seed, draws=draws, simulated=simulated)
     info["split"] |= {"label_fraction": fraction, "label_count": None, "label_draw": draw, "test_uses": 1}
     info["split"]["train"] = {"studies": round(1249 * fraction), "patients": round(811 * fraction)}
@@ -222,7 +225,7 @@ def _info(
         },
         "absent_policy": "skip",
         "skipped_labels": [],
-        "thresholds": {"policy": "validation", "values": {name: [0.4] for name in labels}},
+        "thresholds": {"policy": "validation", "values": {name: [THRESHOLD] for name in labels}},
         "bootstrap": {"unit": "patient", "draws": draws, "seed": 1, "level": 0.95},
         "selection": {"l2": 10.0, "on": "validation", "metric": "log-loss"},
         "run": run,

@@ -3,7 +3,7 @@
 import io
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import matplotlib
@@ -64,7 +64,7 @@ def efficiency(
     curves: Mapping[str, Sequence[tuple[float, OverSeeds]]], styles: Mapping[str, SystemStyle], *, y_label: str
 ) -> Figure:
     """Draw each system over the number of labelled studies on a logarithmic axis, with its intervals as whiskers."""
-    figure, axes = new_chart(width_in=8.2, height_in=4.4)
+    figure, axes = new_chart(width_in=8.2, height_in=max(4.4, _legend_in(curves)))
     for index, (system, points) in enumerate(curves.items()):
         style, known = styles[system], [(x, one) for x, one in points if not math.isnan(one.value)]
         aside = _ASIDE ** (index - (len(curves) - 1) / 2)  # so that whiskers of one place stand beside each other
@@ -92,7 +92,7 @@ def robustness(
     systems = list(dict.fromkeys(system for found in rows.values() for system in found))
     names = ["\n".join(textwrap.wrap(name, WRAP_AT)) for name in rows]
     heights = [max(0.13 * len(systems) + 0.16, _ROW_IN + _LINE_IN * name.count("\n")) for name in names]
-    figure, axes = new_chart(width_in=8.2, height_in=sum(heights) + _AXIS_IN + 0.1)
+    figure, axes = new_chart(width_in=8.2, height_in=max(sum(heights) + _AXIS_IN + 0.1, _legend_in(systems)))
     places = _places(heights)
     for place, height, found in zip(places, heights, rows.values(), strict=True):
         step = (height - 0.16) / max(len(systems), 1)
@@ -171,9 +171,18 @@ def _apart(ticks: Sequence[float]) -> list[float]:
     return kept
 
 
+def _legend_in(systems: Iterable[str]) -> float:
+    """Return the height that the names of the systems need in inches."""
+    return 0.4 + sum(0.13 * _legend_name(system).count("\n") + 0.21 for system in systems)
+
+
+def _legend_name(system: str) -> str:
+    return "\n".join(textwrap.wrap(system, 26)) or system
+
+
 def _legend_outside(figure: Figure, axes: Axes) -> None:
     handles, names = axes.get_legend_handles_labels()
-    shown = ["\n".join(textwrap.wrap(name, 26)) for name in names]
+    shown = [_legend_name(name) for name in names]
     figure.legend(
         handles,
         shown,
