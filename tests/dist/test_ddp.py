@@ -33,7 +33,15 @@ def losses(run):
     return [line["loss"] for line in read_metrics(run / "metrics.jsonl")]
 
 
-@pytest.mark.parametrize("words", [(), ("--optim.accumulation", 2, "--model.mask.strategy", "tube")])
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--optim.accumulation", 2, "--model.mask.strategy", "tube"),
+        ("--alignment", "{metric: cosine}", "--model.encoder_weights", "private", "--data.min_views", 1),
+        ("--model.encoder.depth", 0, "--data.max_patients", 7),
+    ],
+)
 def test_two_processes_have_the_loss_curve_of_one(pack, tmp_path, words):
     for run, processes in ((tmp_path / "one", 1), (tmp_path / "two", 2)):
         done = start(pack, run, "--optim.batch_size", 9, *words, processes=processes)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -14,6 +16,12 @@ MILLIONS = {
     "ecg-independent-tiny": (0.7, 0.9),
     "ecg-independent-small": (28, 30),
     "ecg-independent-base": (107, 111),
+    "ecg-mmvm-tiny": (0.7, 0.9),
+    "ecg-mmvm-small": (28, 30),
+    "ecg-mmvm-base": (107, 111),
+    "ecg-joint-tiny": (0.7, 0.9),
+    "ecg-joint-small": (28, 30),
+    "ecg-joint-base": (107, 111),
     "ecg-lamae-paper": (107, 111),
     "ecg-lamae-8lead-tiny": (0.7, 0.9),
     "ecg-lamae-8lead-small": (28, 30),
@@ -46,14 +54,24 @@ def test_a_recipe_is_whole(name):
     assert name in recipes.describe(name)
 
 
+@pytest.mark.parametrize("kind", ["independent", "joint"])
 @pytest.mark.parametrize("size", ["tiny", "small", "base"])
-def test_controls_are_matched(size):
-    ours, control = recipes.get(f"ecg-lamae-{size}"), recipes.get(f"ecg-independent-{size}")
+def test_controls_are_matched(size, kind):
+    ours, control = recipes.get(f"ecg-lamae-{size}"), recipes.get(f"ecg-{kind}-{size}")
     keys = {line.split(":")[0] for line in difference(ours, control)}
     assert keys == {"model.encoder.depth", "model.latent.depth"}
     depths = [recipe.model.encoder.depth + recipe.model.latent.depth for recipe in (ours, control)]
     assert depths[0] == depths[1]
-    assert num_parameters(f"ecg-lamae-{size}") == pytest.approx(num_parameters(f"ecg-independent-{size}"), rel=0.02)
+    assert num_parameters(f"ecg-lamae-{size}") == pytest.approx(num_parameters(f"ecg-{kind}-{size}"), rel=0.02)
+
+
+@pytest.mark.parametrize("size", ["tiny", "small", "base"])
+def test_alignment_is_all_that_mmvm_adds(size):
+    control, ours = recipes.get(f"ecg-independent-{size}"), recipes.get(f"ecg-mmvm-{size}")
+    assert ours.alignment is not None
+    assert ours.alignment.metric == "mse"
+    assert ours.alignment.final_weight == 2.0
+    assert replace(ours, alignment=None) == control
 
 
 @pytest.mark.parametrize("name", [name for name in MILLIONS if "8lead" in name])

@@ -93,6 +93,23 @@ def test_sigterm_saves_and_the_same_call_goes_on(whole_run, tmp_path, pack, monk
     assert without_times(run) == without_times(whole_run)
 
 
+def test_an_aligned_run_goes_on_with_the_same_bits_and_lines(tmp_path, pack, monkeypatch):
+    config = fake_config(
+        model__latent__depth=0, model__decoder_context="none", alignment={"metric": "mix"}, log_every=4, save_every=3
+    )
+    pretrain(config, [pack], tmp_path / "whole", progress=False)
+    with monkeypatch.context() as patched:
+        stop_at(patched, 8, error=RuntimeError("crash"))
+        with pytest.raises(RuntimeError, match="crash"):
+            pretrain(config, [pack], tmp_path / "cut", progress=False)
+    pretrain(config, [pack], tmp_path / "cut", progress=False)
+    assert_same_bits(tmp_path / "whole", tmp_path / "cut")
+    lines = without_times(tmp_path / "whole")
+    assert lines == without_times(tmp_path / "cut")
+    assert all({"loss", "reconstruction", "alignment", "alignment_weight"} <= line.keys() for line in lines)
+    assert lines[0]["alignment_weight"] < lines[-1]["alignment_weight"] == 2.0
+
+
 @pytest.mark.parametrize("step", [4, 8])
 def test_a_crash_loses_the_steps_since_the_checkpoint_only(whole_run, tmp_path, pack, monkeypatch, step):
     run = tmp_path / "run"

@@ -76,6 +76,49 @@ def test_accumulation_does_not_change_the_step(dataset, strategy):
         assert theirs.grad_norm == pytest.approx(ours.grad_norm, rel=1e-4)
 
 
+ALIGNED = {"model__latent__depth": 0, "model__decoder_context": "none", "optim__warmup_steps": 0}
+
+
+@pytest.mark.parametrize("metric", ["mse", "cosine"])
+def test_accumulation_does_not_change_an_aligned_step(dataset, metric):
+    options = ALIGNED | {"alignment": {"metric": metric}, "optim__steps": 3, "data__min_views": 2}
+    _, whole = trained(dataset, **options)
+    _, cut = trained(dataset, optim__accumulation=3, **options)
+    for ours, theirs in zip(whole, cut, strict=True):
+        assert theirs.loss == pytest.approx(ours.loss, rel=1e-5)
+        assert theirs.parts == pytest.approx(ours.parts, rel=1e-5)
+        assert theirs.grad_norm == pytest.approx(ours.grad_norm, rel=1e-4)
+
+
+def test_the_parts_of_an_aligned_loss(dataset):
+    """At weight 0, in the first step, alignment changes nothing; then it adds its weight times its value."""
+    _, plain = trained(dataset, optim__steps=3, **ALIGNED)
+    _, results = trained(dataset, optim__steps=3, **ALIGNED, alignment={"metric": "simclr"})
+    assert plain[0].parts == {}
+    assert results[0].parts["alignment_weight"] == 0
+    assert results[0].loss == plain[0].loss
+    assert results[0].grad_norm == pytest.approx(plain[0].grad_norm, rel=1e-6)
+    assert [result.parts["alignment_weight"] for result in results] == pytest.approx([0, 1, 2])
+    for result in results:
+        parts = result.parts
+        together = parts["reconstruction"] + parts["alignment_weight"] * parts["alignment"]
+        assert result.loss == pytest.approx(together, rel=1e-6)
+    assert results[1].grad_norm != plain[1].grad_norm
+
+
+def test_an_aligned_run_aligns_the_leads(dataset):
+    options = ALIGNED | {"optim__steps": 40, "optim__lr": 1e-2}
+    _, plain = trained(dataset, steps=40, **options, alignment={"metric": "cosine", "final_weight": 1e-9})
+    _, results = trained(dataset, steps=40, **options, alignment={"metric": "cosine"})
+    assert results[-1].parts["alignment"] < plain[-1].parts["alignment"] - 0.02
+
+
+def test_the_validation_loss_is_reconstruction_alone(dataset):
+    trainer, _ = trained(dataset, steps=0, **ALIGNED)
+    aligned, _ = trained(dataset, steps=0, **ALIGNED, alignment={"metric": "cosine"})
+    assert validation_loss(aligned, dataset) == validation_loss(trainer, dataset)
+
+
 def test_bf16_follows_fp32(dataset):
     _, exact = trained(dataset)
     _, rounded = trained(dataset, precision="bf16")
@@ -145,6 +188,10 @@ def test_compiled_follows_eager(dataset):
             {"model__latent__depth": 0, "model__decoder_context": "none", "readout": "cls"},
             "readout 'cls' needs latent attention",
         ),
+        ({"alignment": {"tokens": "cls"}}, "alignment.tokens 'cls' needs model.instance_cls"),
+        ({"alignment": {}, "data__views": ["I"]}, "alignment needs two views or more to align, found one"),
+        ({"alignment": {"midpoint": 400}}, "alignment.midpoint is a share of the run"),
+        ({"alignment": {"metrics": "mse"}}, "unknown setting 'alignment.metrics': did you mean 'alignment.metric'"),
         ({"optim__stepz": 3}, "unknown setting 'optim.stepz': did you mean 'optim.steps'"),
     ],
 )

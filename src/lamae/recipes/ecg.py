@@ -4,15 +4,17 @@ The shared choices, and why: targets normalised by patch (the largest gain of al
 and a decoder that sees its own lead only, as in the paper; mimetic initialisation and positions whose wavelengths fit
 the grid, without which a training of some thousand steps stays at predicting each patch's mean (``LOG.md``); views read
 out side by side. The independent models differ in nothing but latent attention: the same number of layers of the same
-width, the same data, masks and steps.
+width, the same data, masks and steps. The aligned ones (MMVM) add the alignment of leads to these, the joint ones
+move all layers behind the point where leads meet. What each stands for in the papers: ``docs/systems.md``.
 """
 
 from dataclasses import replace
 
 from lamae.models import MaskedAutoencoderConfig, StreamConfig
-from lamae.models.sizes import Size, base, independent, small, tiny
+from lamae.models.sizes import Size, base, independent, joint, small, tiny
 from lamae.nn.masks import MaskConfig
 from lamae.nn.positions import MAE_WAVELENGTHS
+from lamae.objectives import AlignmentConfig
 from lamae.studies import LEADS
 from lamae.train import OptimConfig, PretrainConfig
 
@@ -44,7 +46,7 @@ def lamae_small() -> PretrainConfig:
     """LAMAE with a ViT-S encoder.
 
     Data: MIMIC-IV-ECG (800,000 ECGs; 16 epochs) or of that order. Machine: one H200 or the like. Time: a quarter of an
-    hour by arithmetic (21 GFLOP a study at 40 % of 790 TFLOP/s), not measured. Score: not measured.
+    hour by arithmetic (24 GFLOP a study at 40 % of 790 TFLOP/s), not measured. Score: not measured.
     Command: lamae pretrain ecg-lamae-small --data PACK --out RUN
     """
     return PretrainConfig(
@@ -61,7 +63,7 @@ def lamae_base() -> PretrainConfig:
     """LAMAE with a ViT-B encoder.
 
     Data: MIMIC-IV-ECG (800,000 ECGs; 32 epochs) or of that order. Machine: one H200 or the like. Time: an hour and a
-    half by arithmetic (83 GFLOP a study at 50 % of 790 TFLOP/s), not measured. Score: not measured.
+    half by arithmetic (82 GFLOP a study at 50 % of 790 TFLOP/s), not measured. Score: not measured.
     Command: torchrun --nproc-per-node 8 -m lamae pretrain ecg-lamae-base --data PACK --out RUN
     """
     return PretrainConfig(
@@ -97,6 +99,68 @@ def independent_base() -> PretrainConfig:
     Command: lamae pretrain ecg-independent-base --data PACK --out RUN
     """
     return _independent(lamae_base(), base())
+
+
+def mmvm_tiny() -> PretrainConfig:
+    """MMVM / MVMAE: ecg-independent-tiny whose leads are aligned beside being reconstructed, nothing else changed.
+
+    Squared error of unit vectors, of all pairs of present leads, at a weight that rises from 0 to 2 (docs/systems.md).
+    Other metrics: --alignment.metric cosine, simclr or mix.
+    Time: not measured; by its operations (0.78 GFLOP a study) that of ecg-independent-tiny.
+    Command: lamae pretrain ecg-mmvm-tiny --data PACK --out RUN
+    """
+    return replace(independent_tiny(), alignment=AlignmentConfig())
+
+
+def mmvm_small() -> PretrainConfig:
+    """MMVM / MVMAE: ecg-independent-small whose leads are aligned beside being reconstructed, nothing else changed.
+
+    Squared error of unit vectors, of all pairs of present leads, at a weight that rises from 0 to 2 (docs/systems.md).
+    Other metrics: --alignment.metric cosine, simclr or mix.
+    Command: lamae pretrain ecg-mmvm-small --data PACK --out RUN
+    """
+    return replace(independent_small(), alignment=AlignmentConfig())
+
+
+def mmvm_base() -> PretrainConfig:
+    """MMVM / MVMAE: ecg-independent-base whose leads are aligned beside being reconstructed, nothing else changed.
+
+    Squared error of unit vectors, of all pairs of present leads, at a weight that rises from 0 to 2 (docs/systems.md).
+    Other metrics: --alignment.metric cosine, simclr or mix.
+    Command: lamae pretrain ecg-mmvm-base --data PACK --out RUN
+    """
+    return replace(independent_base(), alignment=AlignmentConfig())
+
+
+def joint_tiny() -> PretrainConfig:
+    """The control of ecg-lamae-tiny whose leads are never apart: all tokens meet in every layer (ST-MEM's idea).
+
+    The layers of the encoder become layers of latent attention; data, masks, steps and number of layers are the same.
+    A step costs 7 % more operations (0.87 against 0.81 GFLOP a study): attention is over all leads in every layer.
+    Time: not measured; by these operations little more than ecg-lamae-tiny.
+    Command: lamae pretrain ecg-joint-tiny --data PACK --out RUN
+    """
+    return _joint(lamae_tiny(), tiny())
+
+
+def joint_small() -> PretrainConfig:
+    """The control of ecg-lamae-small whose leads are never apart: all tokens meet in every layer (ST-MEM's idea).
+
+    The layers of the encoder become layers of latent attention; data, masks, steps and number of layers are the same.
+    A step costs 4 % more operations (25.4 against 24.5 GFLOP a study). Time and score: not measured.
+    Command: lamae pretrain ecg-joint-small --data PACK --out RUN
+    """
+    return _joint(lamae_small(), small())
+
+
+def joint_base() -> PretrainConfig:
+    """The control of ecg-lamae-base whose leads are never apart: all tokens meet in every layer (ST-MEM's idea).
+
+    The layers of the encoder become layers of latent attention; data, masks, steps and number of layers are the same.
+    A step costs 2 % more operations (84.3 against 82.3 GFLOP a study). Time and score: not measured.
+    Command: lamae pretrain ecg-joint-base --data PACK --out RUN
+    """
+    return _joint(lamae_base(), base())
 
 
 def lamae_paper() -> PretrainConfig:
@@ -144,4 +208,10 @@ def _model(size: Size) -> MaskedAutoencoderConfig:
 def _independent(config: PretrainConfig, size: Size) -> PretrainConfig:
     apart = independent(size)
     model = replace(config.model, encoder=apart.encoder, latent=apart.latent)
+    return replace(config, model=model)
+
+
+def _joint(config: PretrainConfig, size: Size) -> PretrainConfig:
+    together = joint(size)
+    model = replace(config.model, encoder=together.encoder, latent=together.latent)
     return replace(config, model=model)

@@ -25,6 +25,7 @@ from lamae.train.metrics import MetricsLog
 from lamae.train.nonfinite import refuse_nonfinite
 from lamae.train.optim import make_optimiser
 from lamae.train.progress import TrainingProgress, format_seconds
+from lamae.train.run_card import run_card, with_seconds
 from lamae.train.run_folder import RunFolder
 from lamae.train.step import Trainer, rehearse, train_step, validation_loss
 from lamae.train.stopping import StopRequest, stop_requests
@@ -158,6 +159,13 @@ class _Run:
             "pretraining_patient_hashes": PATIENTS_FILE,
             "parameters": count_parameters(self.trainer.model),
             "readout": self.config.readout,
+            "card": run_card(
+                self.config,
+                modality=self.trainer.dataset.modality,
+                num_studies=len(self.trainer.dataset),
+                workers=self.workers,
+                seconds=self.log.seconds or None,
+            ),
             "environment": environment(self.workers),
         }
         self.folder.write_info(self._info)
@@ -233,6 +241,7 @@ class _Run:
         )
         if self.workers.is_main:
             ending = {"status": status, "step": self.step, "loss": summary.loss, "seconds": round(summary.seconds, 1)}
-            self.folder.write_info(self._info | ending | {"validation_loss": summary.validation_loss})
+            card = with_seconds(self._info["card"], summary.seconds, self.workers)
+            self.folder.write_info(self._info | ending | {"validation_loss": summary.validation_loss, "card": card})
             self.log.close()
         return summary
