@@ -21,12 +21,14 @@ PREPROCESSING = {"rate_hz": 20.0, "duration_s": 5.0}
 NUM_PATIENTS = 97
 
 
-def toy_studies(seed: int = 0) -> tuple[list[PreparedStudy], pa.Table]:
+def toy_studies(
+    seed: int = 0, *, patients: int = NUM_PATIENTS, prefix: str = "toy"
+) -> tuple[list[PreparedStudy], pa.Table]:
     """Return studies of which ``label_inverted`` shows in V1 to V6, and ``label_luck`` nowhere."""
     rng = np.random.default_rng(seed)
-    patients = np.repeat(np.arange(NUM_PATIENTS), rng.integers(1, 4, size=NUM_PATIENTS))
-    num = len(patients)
-    inverted = (rng.random(NUM_PATIENTS) < 0.4)[patients]
+    patient = np.repeat(np.arange(patients), rng.integers(1, 4, size=patients))
+    num = len(patient)
+    inverted = (rng.random(patients) < 0.4)[patient]
     size = rng.uniform(0.5, 2.0, size=num)
     wave = np.zeros(100)
     wave[5::10] = 1.0
@@ -44,16 +46,16 @@ def toy_studies(seed: int = 0) -> tuple[list[PreparedStudy], pa.Table]:
                 has_missing=False,
             )
         )
-    keys = [f"toy:{patient}" for patient in patients]
+    keys = [f"{prefix}:{one}" for one in patient]
     luck = (rng.random(num) < 0.5).astype(np.float32)
     luck[::7] = np.nan
     table = pa.table(
         {
             "study_id": [f"s{study}" for study in range(num)],
             "patient_key": keys,
-            "record_key": [f"toy:record:{study}" for study in range(num)],
+            "record_key": [f"{prefix}:record:{study}" for study in range(num)],
             "split": assign_splits(keys, fractions=(0.6, 0.2, 0.2), seed=1).tolist(),
-            "fold": pa.array(patients % 5 + 1, pa.int32()),
+            "fold": pa.array(patient % 5 + 1, pa.int32()),
             "label_inverted": pa.array(inverted.astype(np.float32)),
             "label_luck": pa.array(luck, from_pandas=True),
             "label_never": pa.array(np.zeros(num, np.float32)),
@@ -63,9 +65,17 @@ def toy_studies(seed: int = 0) -> tuple[list[PreparedStudy], pa.Table]:
     return studies, table
 
 
-def write_toy(path: Path, table: pa.Table | None = None, **options: Any) -> Pack:
+def write_toy(
+    path: Path,
+    table: pa.Table | None = None,
+    *,
+    seed: int = 0,
+    patients: int = NUM_PATIENTS,
+    prefix: str = "toy",
+    **options: Any,
+) -> Pack:
     """Write the toy pack, with another table of studies if one is given."""
-    studies, own = toy_studies()
+    studies, own = toy_studies(seed, patients=patients, prefix=prefix)
     options = {"cohort": "toy", "cohort_version": "1", "preprocessing": PREPROCESSING} | options
     return write_pack(path, studies, own if table is None else table, **options)
 
