@@ -190,6 +190,7 @@ def _info(
     simulated: bool,
 ) -> dict[str, Any]:
     supervised, random = system in _SUPERVISED, system == "Random"
+    tuned = supervised or system.endswith("+ LA")
     initialisation = "scratch" if supervised else "random" if random else "pretrained"
     run = {"recipe": "ecg-tiny", "weights": "pretrained" if initialisation == "pretrained" else f"random, seed {seed}"}
     run |= {"latent_depth": 0 if system.startswith("Ind_") else 2}
@@ -198,10 +199,10 @@ def _info(
     return {
         "format": "lamae-result",
         "format_version": 1,
-        "kind": "finetune" if supervised else "probe",
+        "kind": "finetune" if tuned else "probe",
         "system": system,
         "protocol": "supervised from random weights" if supervised else "linear probe on frozen features",
-        "protocol_id": "fine-tune" if supervised else "linear",
+        "protocol_id": "fine-tune" if tuned else "linear",
         "initialisation": initialisation,
         "readout": f"encoder-{_READOUT}" if system == "LAMAE_E" else _READOUT,
         "labels": {

@@ -35,8 +35,8 @@ class Entry:
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """What the run's card says of its pretraining; empty without pretraining."""
-        return (self.run.get("card") or {}) if self.initialisation == "pretrained" else {}
+        """What the run's card says of the encoder and its pretraining; empty without one."""
+        return self.run.get("card") or {}
 
     @property
     def protocol(self) -> str:
@@ -56,9 +56,13 @@ class Entry:
         return "scratch" if self.protocol == "fine-tune" else "random"
 
     @property
-    def is_learned_from_labels_alone(self) -> bool:
-        """Whether no encoder is judged that could be read out: its protocol cannot be that of the others."""
-        return self.initialisation in ("scratch", "none")
+    def joins_every_table(self) -> bool:
+        """Whether its protocol cannot be that of a frozen encoder, since labels teach what others have pretrained.
+
+        Hand-made features, training from scratch, and latent attention that was added after pretraining.
+        """
+        added = self.system.endswith(" + LA") and self.protocol == "fine-tune"
+        return added or self.initialisation in ("scratch", "none")
 
     @property
     def readout(self) -> str | None:
@@ -99,7 +103,8 @@ class Entry:
         if self.initialisation == "none":
             return None
         if self.initialisation == "pretrained":
-            return self.card.get("seed", self.run.get("seed"))
+            seed = self.card.get("seed")
+            return self.run.get("seed") if seed is None else seed
         return self.info.get("seed")
 
     @property

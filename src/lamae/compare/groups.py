@@ -70,8 +70,9 @@ class Group:
 def make_groups(entries: Sequence[Entry], *, mixed: bool = False) -> list[Group]:
     """Group results into tables.
 
-    A system without pretraining (from scratch, hand-made) joins every table of its task, condition and share of labels,
-    since it has no encoder that another protocol could read out.
+    A system that labels teach what others have pretrained (from scratch, hand-made, latent attention added downstream)
+    joins every table of its task, condition and share of labels, with a note, unless it was judged by the table's own
+    protocol.
 
     Args:
         entries: The results.
@@ -97,8 +98,8 @@ def make_groups(entries: Sequence[Entry], *, mixed: bool = False) -> list[Group]
 
 def _tables(members: Sequence[Entry], *, mixed: bool, **shared: Any) -> list[Group]:
     """Split the results of one task, condition and share of labels by protocol and read-out."""
-    floating = [entry for entry in members if entry.is_learned_from_labels_alone]
-    fixed = [entry for entry in members if not entry.is_learned_from_labels_alone]
+    floating = [entry for entry in members if entry.joins_every_table]
+    fixed = [entry for entry in members if not entry.joins_every_table]
     if mixed or not fixed:
         protocols = {(" / ".join(_distinct(e.protocol for e in fixed or floating)), None): fixed or floating}
         floating = floating if fixed else []
@@ -107,18 +108,42 @@ def _tables(members: Sequence[Entry], *, mixed: bool, **shared: Any) -> list[Gro
         protocols = _join_readouts(protocols)
     tables = []
     for (protocol, _), own in protocols.items():
-        together = [entry for entry in members if entry in own or entry in floating]
+        joining = [
+            entry for entry in floating if entry.protocol == protocol or not _is_judged(entry, protocol, floating)
+        ]
+        together = [entry for entry in members if entry in own or entry in joining]
         readouts = _distinct(entry.readout for entry in own if entry.readout)
+        _refuse_two_ways(together)
         tables.append(
             Group(
                 **shared,
                 protocol=protocol,
                 readout=" / ".join(readouts) or None,
                 systems=_by(together, lambda entry: entry.system),
-                warnings=[*_protocol_warnings(own, floating), *_readout_warnings(own)],
+                warnings=[*_protocol_warnings(own, joining), *_readout_warnings(own)],
             )
         )
     return tables
+
+
+def _is_judged(entry: Entry, protocol: str, entries: Sequence[Entry]) -> bool:
+    """Whether the entry's system has a result of this protocol."""
+    return any(other.system == entry.system and other.protocol == protocol for other in entries)
+
+
+def _refuse_two_ways(entries: Sequence[Entry]) -> None:
+    """Refuse a system that was judged in two ways in one table: their mean would be no figure of either."""
+    for system, own in _by(entries, lambda entry: entry.system).items():
+        ways = _by(own, lambda entry: (entry.protocol, entry.readout))
+        if len(ways) > 1:
+            words = " and ".join(
+                f"{protocol}, {readout} ({held[0].folder})" for (protocol, readout), held in ways.items()
+            )
+            raise DataError(
+                f"{system!r} was judged in several ways for one table: {words}; leave all but one out, or name them "
+                "otherwise when they are judged (--system NAME)",
+                reason="duplicate-result",
+            )
 
 
 def _join_readouts(tables: dict[Any, list[Entry]]) -> dict[Any, list[Entry]]:
@@ -172,8 +197,8 @@ def _protocol_warnings(own: Sequence[Entry], floating: Sequence[Entry]) -> list[
         )
     other = _by([entry for entry in floating if entry.protocol not in protocols], lambda entry: entry.protocol)
     found += [
-        f"{', '.join(_distinct(e.system for e in held))}: protocol {name}, since there is no pretrained encoder to "
-        "read out."
+        f"{', '.join(_distinct(e.system for e in held))}: protocol {name}, since labels teach it what others have "
+        "pretrained."
         for name, held in other.items()
     ]
     return found

@@ -32,13 +32,19 @@ class _Fact:
 def matched_control_table(entries: Sequence[Entry]) -> Table:
     """Return the table of what each system's pretraining cost and was, with a warning for each thing that differs.
 
-    A system without pretraining (random, from scratch, hand-made) has dashes.
+    A system without pretraining (random, from scratch) has the figures of its encoder only, hand-made features none.
     """
     cards = _cards(entries)
+    seeds = {
+        system: sorted({entry.seed for entry in entries if entry.system == system and entry.seed is not None})
+        for system in dict.fromkeys(entry.system for entry in entries)
+    }
     systems = list(dict.fromkeys(entry.system for entry in entries))
     rows, records = [], []
     for fact in _facts(cards):
         cells = [_cell(fact, cards.get(system, [])) for system in systems]
+        if fact.name == "seeds":
+            cells = [Cell(text=", ".join(map(str, seeds[system])) or NOTHING) for system in systems]
         if all(cell.text == NOTHING for cell in cells):
             continue
         rows.append(Row(name=fact.name, cells=cells))
@@ -51,7 +57,7 @@ def matched_control_table(entries: Sequence[Entry]) -> Table:
         title="Matched controls",
         caption=f"{simulated_words(entries)}What pretraining was and cost, from each run's own card. Operations are "
         "those of PyTorch's counter for forward and backward of a whole batch; wall time depends on the machine. "
-        "Systems without pretraining have dashes.",
+        "Systems without pretraining have the figures of their encoder only.",
         corner="",
         columns=systems,
         rows=rows,
@@ -62,12 +68,9 @@ def matched_control_table(entries: Sequence[Entry]) -> Table:
 
 def matching_warnings(entries: Sequence[Entry]) -> list[str]:
     """Say in what the pretrained systems are not matched, and which have no card to tell."""
-    cards = _cards(entries)
-    without = [
-        system
-        for system in dict.fromkeys(entry.system for entry in entries if entry.initialisation == "pretrained")
-        if system not in cards
-    ]
+    pretrained = [entry for entry in entries if entry.initialisation == "pretrained"]
+    cards = _cards(pretrained)
+    without = [name for name in dict.fromkeys(entry.system for entry in pretrained) if name not in cards]
     found = [f"{', '.join(without)}: no card in the run, so nobody can tell whether it is matched."] if without else []
     for system, own in cards.items():
         if differing := _unlike(own):

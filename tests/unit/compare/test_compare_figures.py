@@ -172,7 +172,7 @@ def test_matched_systems_bring_no_warning():
     rows = {row.name: [cell.text for cell in row.cells] for row in table.rows}
     assert rows["parameters in total"] == ["746,304", "746,304", "–"]
     assert rows["operations a step"] == ["3.21 T", "3.21 T", "–"]
-    assert rows["seeds"] == ["0, 1", "0, 1", "–"]
+    assert rows["seeds"] == ["0, 1", "0, 1", "0, 1"]
 
 
 @pytest.mark.parametrize(

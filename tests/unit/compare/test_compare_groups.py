@@ -48,8 +48,18 @@ def test_system_from_scratch_joins_the_probes_and_the_fine_tuned():
         ("linear", ["LAMAE", "Ind_P", "Scratch"]),
         ("fine-tune", ["LAMAE", "Ind_P", "Scratch"]),
     ]
-    assert groups[0].warnings == ["Scratch: protocol fine-tune, since there is no pretrained encoder to read out."]
+    assert groups[0].warnings == ["Scratch: protocol fine-tune, since labels teach it what others have pretrained."]
     assert groups[1].warnings == []
+
+
+def test_latent_attention_added_downstream_joins_the_probes():
+    added = entry("Ind + LA", protocol_id="fine-tune", kind="finetune")
+    groups = make_groups([entry(), entry("Ind_P"), added])
+    assert [list(group.systems) for group in groups] == [["LAMAE", "Ind_P", "Ind + LA"]]
+    assert "Ind + LA: protocol fine-tune" in groups[0].warnings[0]
+    tuned = entry("Ind_P", protocol_id="fine-tune", kind="finetune")
+    with pytest.raises(DataError, match=r"'Ind_P' was judged in several ways for one table: linear, view-concat \(.*"):
+        make_groups([entry(), entry("Ind_P"), tuned, added], mixed=True)
 
 
 def test_one_system_is_nothing_to_compare():
