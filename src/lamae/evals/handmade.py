@@ -4,14 +4,16 @@ from pathlib import Path
 
 import numpy as np
 
+from lamae.errors import DataError
 from lamae.evals.linear_probe import predict_linearly
 from lamae.evals.results import Evaluation, judge, write_result
 from lamae.evals.settings import EvalSettings, Progress, silent
-from lamae.evals.task import Part, make_task
+from lamae.evals.task import Part, Task, make_task
 from lamae.pack import Pack
 from lamae.signals.measure import FEATURES, measure
 
 PROTOCOL = "linear probe on hand-made features: medians for missing ones, indicators, otherwise as on frozen features"
+DETAILS = {"protocol_id": "hand-made"}
 _TAIL = 0.005
 
 
@@ -22,7 +24,8 @@ def handmade(
     *,
     settings: EvalSettings | None = None,
     test_pack: str | Path | Pack | None = None,
-    system: str = "Hand-made features",
+    system: str = "Hand-made",
+    measured: np.ndarray | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
     """Probe hand-made features for a label set, and write a RESULT folder.
@@ -34,20 +37,23 @@ def handmade(
         settings: How the task is made and judged.
         test_pack: Test on the studies of this pack in place of the first one's own, see `lamae.evals.task.make_task`.
         system: Name to show.
+        measured: ``[studies, features]`` that `measure_task` returned for the same task, whatever its label draw; None
+            measures them.
         progress: Called as the work goes on.
 
     Raises:
-        DataError: The task cannot be made.
+        DataError: The task cannot be made, or what was measured are other studies.
         ConfigError: There is no such label set.
     """
     settings = settings or EvalSettings()
     task = make_task(pack, labels, settings, test_pack=test_pack)
-    features = np.empty((len(task.rows), len(FEATURES)), dtype=np.float32)
-    studies = ((piece, row) for piece, rows in task.pieces for row in rows.tolist())
-    for position, (piece, row) in enumerate(studies):
-        features[position] = list(measure(piece.study(row)).values())
-        if position % 64 == 63 or position == len(task.rows) - 1:
-            progress("measuring", position + 1, len(task.rows))
+    features = measure_task(task, progress=progress) if measured is None else measured
+    if features.shape != (len(task.rows), len(FEATURES)):
+        raise DataError(
+            f"measured features must be [{len(task.rows)} studies, {len(FEATURES)} features] of the task, found "
+            f"{list(features.shape)}",
+            reason="wrong-shape",
+        )
     scores, selection, in_validation = predict_linearly(features, task, settings, design=impute, progress=progress)
     evaluation = judge(
         task,
@@ -58,10 +64,26 @@ def handmade(
         protocol=PROTOCOL,
         selection=selection,
         validation_scores=in_validation,
+        details=DETAILS,
     )
     if out is not None:
         write_result(out, evaluation)
     return evaluation
+
+
+def measure_task(task: Task, *, progress: Progress = silent) -> np.ndarray:
+    """Return ``[studies, features]`` float32 measurements, rows as in ``task.rows``, NaN where there is none."""
+    return np.concatenate([measure_rows(pack, rows, progress=progress) for pack, rows in task.pieces])
+
+
+def measure_rows(pack: Pack, rows: np.ndarray, *, progress: Progress = silent) -> np.ndarray:
+    """Return ``[rows, features]`` float32 measurements of studies of a pack, NaN where there is none."""
+    features = np.empty((len(rows), len(FEATURES)), dtype=np.float32)
+    for position, row in enumerate(rows.tolist()):
+        features[position] = list(measure(pack.study(row)).values())
+        if position % 64 == 63 or position == len(rows) - 1:
+            progress("measuring", position + 1, len(rows))
+    return features
 
 
 def impute(features: np.ndarray, part: Part) -> np.ndarray:

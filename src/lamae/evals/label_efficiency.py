@@ -1,0 +1,186 @@
+"""Label efficiency: one system judged with ever more labels, several draws of labelled patients for each amount."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from lamae.checkpoint import find_checkpoint, read_meta
+from lamae.errors import ConfigError
+from lamae.evals.efficiency_table import EfficiencySummary, summarise
+from lamae.evals.finetune import Init, finetune
+from lamae.evals.finished import kept_or_made, request_hash
+from lamae.evals.handmade import handmade, measure_task
+from lamae.evals.identity import Initialisation
+from lamae.evals.label_shares import LabelShare, check_positives, label_shares
+from lamae.evals.probe import ProbeProtocol, probe
+from lamae.evals.results import Evaluation
+from lamae.evals.settings import EvalSettings, FinetuneConfig, Precision, Progress, silent
+from lamae.evals.task import Task, make_task
+from lamae.models import Readout
+from lamae.pack import Pack
+
+Protocol = Literal["linear", "attention-pool", "mlp", "knn", "fine-tune", "hand-made"]
+
+_Judge = Callable[[EvalSettings], Evaluation]
+
+
+def label_efficiency(
+    run: str | Path | None,
+    pack: str | Path | Pack,
+    labels: str,
+    out: str | Path,
+    *,
+    fractions: Sequence[float] | None = None,
+    counts: Sequence[int] | None = None,
+    draws: int = 3,
+    protocol: Protocol = "linear",
+    initialisation: Initialisation = "pretrained",
+    readout: Readout | None = None,
+    config: FinetuneConfig | None = None,
+    settings: EvalSettings | None = None,
+    test_pack: str | Path | Pack | None = None,
+    system: str | None = None,
+    precision: Precision = "fp32",
+    batch_size: int = 64,
+    device: str = "cpu",
+    progress: Progress = silent,
+) -> EfficiencySummary:
+    """Judge a system with each amount of labels and write a RESULT folder for each draw, and a table of all.
+
+    The labels are those of the whole training set, whatever the amount; what a small draw cannot teach is skipped in
+    that draw's result and named there. The table's means are over the labels that every draw could teach
+    (docs/robustness.md). Draw 0 of 5 % is part of draw 0 of 25 %; other systems get the same draws. All labels are one
+    draw. A finished result of the same request is kept. Fine-tuned weights are not kept.
+
+    Args:
+        run: Folder of a run or of a checkpoint; None for ``"hand-made"``.
+        pack: The labelled pack.
+        labels: A label set, see `lamae.labels.make_labels`.
+        out: Folder for the RESULT folders, ``label-efficiency.csv`` and ``label-efficiency.md``.
+        fractions: Shares of the training patients; None for ``FRACTIONS`` where no counts are given.
+        counts: Numbers of training studies, in place of or beside fractions.
+        draws: Draws of each amount below all labels, from ``settings.label_draw`` on.
+        protocol: How labels are learned; ``"fine-tune"`` learns all weights.
+        initialisation: ``"random"`` for the frozen control, ``"scratch"`` for fine-tuning from random weights.
+        readout: None takes the run's own.
+        config: How to fine-tune.
+        settings: How the task is made and judged, without label fraction and count.
+        test_pack: Test on the studies of this pack, see `lamae.evals.task.make_task`.
+        system: Name to show; None names it after the model.
+        precision: Precision in which features are computed.
+        batch_size: Studies at once.
+        device: Where features are computed; fine-tuning has its own setting.
+        progress: Called as the work goes on.
+
+    Raises:
+        DataError: A label has positives in fewer training patients than there are draws, there are fewer training
+            studies than a count, or as the evaluation itself.
+        ConfigError: Amounts, draws, protocol or settings do not fit each other, or as the evaluation itself.
+        CheckpointError: There is no whole checkpoint.
+        OSError: Writing failed.
+    """
+    settings = settings or EvalSettings()
+    shares = label_shares(fractions, counts, draws)
+    _check(run, protocol, initialisation, config, settings)
+    pack = pack if isinstance(pack, Pack) else Pack.open(pack)
+    test_pack = Pack.open(test_pack) if isinstance(test_pack, str | Path) else test_pack
+    task = make_task(pack, labels, settings, test_pack=test_pack)
+    if any(share.amount != "fraction-1" for share in shares):
+        check_positives(task, draws)
+    frozen = {"precision": precision, "batch_size": batch_size, "device": device}
+    same: dict[str, Any] = {"test_pack": test_pack, "progress": progress} | ({"system": system} if system else {})
+    request = {
+        "protocol": protocol,
+        "initialisation": initialisation,
+        "encoder": None if run is None else read_meta(find_checkpoint(run)).weights_sha256,
+        "readout": readout,
+        "config": None if protocol != "fine-tune" else asdict(config or FinetuneConfig()),
+        "packs": [one.info.content_hash for one in task.packs],
+        "labels": labels,
+        "system": system,
+        "precision": precision,
+    }
+    judge = _judge(run, task, labels, protocol, initialisation, readout, config, frozen=frozen, same=same)
+    found: list[tuple[LabelShare, Evaluation]] = []
+    for number, share in enumerate(shares):
+        chosen = share.settings(settings)
+        asked = request_hash(request | {"settings": _plain(chosen)})
+        found.append((share, kept_or_made(Path(out) / share.name, asked, lambda chosen=chosen: judge(chosen))))
+        progress("label amounts", number + 1, len(shares))
+    return summarise(Path(out), [(share.amount, evaluation) for share, evaluation in found])
+
+
+def _check(
+    run: str | Path | None,
+    protocol: Protocol,
+    initialisation: Initialisation,
+    config: FinetuneConfig | None,
+    settings: EvalSettings,
+) -> None:
+    if protocol not in get_args(Protocol):
+        raise ConfigError(f"unknown protocol {protocol!r}: expected one of {', '.join(get_args(Protocol))}")
+    if (run is None) != (protocol == "hand-made"):
+        raise ConfigError(f"the protocol 'hand-made' goes without a run, and no other does; found {protocol!r}")
+    if initialisation not in get_args(Initialisation):
+        known = ", ".join(get_args(Initialisation))
+        raise ConfigError(f"unknown initialisation {initialisation!r}: expected one of {known}")
+    allowed = {"fine-tune": ("pretrained", "scratch"), "hand-made": ("pretrained",)}.get(
+        protocol, ("pretrained", "random")
+    )
+    if initialisation not in allowed:
+        raise ConfigError(
+            f"the protocol {protocol!r} knows the initialisation {' and '.join(allowed)}, found {initialisation!r}"
+        )
+    if config is not None and protocol != "fine-tune":
+        raise ConfigError(f"settings of fine-tuning need the protocol 'fine-tune', found {protocol!r}")
+    if settings.label_fraction != 1 or settings.label_count is not None:
+        raise ConfigError("label efficiency sets label_fraction and label_count itself: give fractions or counts")
+
+
+def _judge(
+    run: str | Path | None,
+    task: Task,
+    labels: str,
+    protocol: Protocol,
+    initialisation: Initialisation,
+    readout: Readout | None,
+    config: FinetuneConfig | None,
+    *,
+    frozen: dict[str, Any],
+    same: dict[str, Any],
+) -> _Judge:
+    """Return what judges the system with some settings; nothing is computed before it is called."""
+    if run is None:
+        measured: list[np.ndarray] = []
+
+        def by_measurements(settings: EvalSettings) -> Evaluation:
+            if not measured:
+                measured.append(measure_task(task, progress=same["progress"]))
+            return handmade(task.pack, labels, settings=settings, measured=measured[0], **same)
+
+        return by_measurements
+    if protocol == "fine-tune":
+        init: Init = "scratch" if initialisation == "scratch" else "pretrained"
+        return lambda settings: finetune(
+            run, task.pack, labels, init=init, readout=readout, config=config, settings=settings, **same
+        )
+    assert protocol != "hand-made"
+    probed: ProbeProtocol = protocol
+    return lambda settings: probe(
+        run,
+        task.pack,
+        labels,
+        protocol=probed,
+        weights="random" if initialisation == "random" else "pretrained",
+        readout=readout,
+        settings=settings,
+        **frozen,
+        **same,
+    )
+
+
+def _plain(settings: EvalSettings) -> dict[str, Any]:
+    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()}
