@@ -60,7 +60,7 @@ def counted(model, batch, objective) -> int:
 
 @pytest.mark.parametrize("weights", ["shared", "private"])
 def test_the_figure_without_values_is_that_of_a_real_step(weights):
-    """Explicit attention: fused kernels on real devices compute the weights again in backward and count that too."""
+    """With explicit attention: the counter does not know the fused kernel of CPUs and would leave attention out."""
     settings = config(encoder_weights=weights, attention_kernel="matmul")
     batch = example_batch(settings, num_studies=3)
     found = counted(MaskedAutoencoder(settings), batch, lambda output: masked_reconstruction(output, global_size=3))

@@ -19,7 +19,7 @@ from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfi
 from lamae.nn.masks import MaskConfig, draw_masks
 from lamae.nn.patches import patchify
 from lamae.nn.transformer import TransformerConfig
-from lamae.objectives import masked_reconstruction
+from lamae.objectives import AlignmentConfig, alignment, masked_reconstruction
 
 names = ("I", "II", "III")
 study_of, view_of = torch.tensor([0, 0, 0, 1, 1]), torch.tensor([0, 1, 2, 2, 0])
@@ -32,22 +32,26 @@ instances = Instances(
 batch = StudyBatch(
     streams={"ecg": instances}, num_studies=2, positions=torch.arange(2), global_size=2, index=torch.arange(2)
 )
-for context, mask in (
-    ("none", MaskConfig(latent_ratio=0.3)),
-    ("summaries", MaskConfig(strategy="view", hidden_views=1)),
+for context, mask, depth, weights in (
+    ("none", MaskConfig(latent_ratio=0.3), 1, "shared"),
+    ("summaries", MaskConfig(strategy="view", hidden_views=1), 0, "shared"),
+    ("cls", MaskConfig(strategy="view", hidden_views=1), 1, "private"),
 ):
     config = MaskedAutoencoderConfig(
         streams={"ecg": StreamConfig(patch=(7,), grid=(77,), view_names=names)},
-        encoder=TransformerConfig(dim=22, depth=1, num_heads=2),
+        encoder=TransformerConfig(dim=22, depth=depth, num_heads=2),
         latent=TransformerConfig(dim=22, depth=1, num_heads=2),
         decoder=TransformerConfig(dim=15, depth=1, num_heads=3),
         decoder_context=context,
+        encoder_weights=weights,
         mask=mask,
     )
     model = MaskedAutoencoder(config)
     plan = draw_masks(mask, batch, config.patch_shapes, torch.Generator().manual_seed(3))
-    masked_reconstruction(model(batch, plan), global_size=2).backward()
-    for how in ("cls", "mean", "view-concat"):
+    output = model(batch, plan)
+    masked_reconstruction(output, global_size=2).backward(retain_graph=True)
+    alignment(output, AlignmentConfig(metric="mix"), global_size=2).backward()
+    for how in ("cls", "mean", "view-concat", "encoder-mean", "encoder-view-concat"):
         read_out(model.features(batch), how, names)
     model.reconstruct(batch, plan)
     model.latent_attention_maps(batch)
