@@ -11,7 +11,7 @@ from pathlib import Path
 from harness import MET, MISSED, UNSTEADY
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("wfdb_read", "pack_read", "cohort_tables", "vitmae_step", "prepare_rate")
+BENCHMARKS = ("wfdb_read", "pack_read", "cohort_tables", "vitmae_step", "prepare_rate", "bootstrap_rate")
 WORDS = {MET: "met", MISSED: "MISSED", UNSTEADY: "not judged: the machine was too noisy"}
 
 
