@@ -8,10 +8,13 @@ TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 TEST_MARKS := not gpu and not browser
 FAST_MARKS := $(TEST_MARKS) and not slow and not dist
 
-.PHONY: demo test test-all check format bench clean
+.PHONY: demo compare test test-all check format bench clean
 
 demo: $(VENV)/installed
 	$(BIN)/lamae demo --out demo
+
+compare: $(VENV)/installed
+	$(BIN)/lamae demo --compare --out compare
 
 test: $(VENV)/installed-test
 	$(TEST_ENV) $(BIN)/python -m pytest -n 2 --dist worksteal -m "$(TEST_MARKS)"
@@ -34,7 +37,7 @@ bench: $(VENV)/installed-test
 	$(BIN)/python benchmarks/run_all.py
 
 clean:
-	rm -rf $(VENV) demo build src/*.egg-info
+	rm -rf $(VENV) demo compare build src/*.egg-info
 
 # torch first and exactly: an open range could bring another build of several gigabytes
 $(VENV)/torch: constraints.txt

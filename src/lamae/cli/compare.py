@@ -56,7 +56,7 @@ def told(comparison: "Comparison", out: Path) -> str:
         ("charts", out / CHARTS),
     ]
     warnings = dict.fromkeys([*comparison.warnings, *(w for s in comparison.sections for w in s.warnings)])
-    lines = [table.title, "", *aligned_lines(table), "", table.caption, ""]
+    lines = [table.title, "", *aligned_lines(table), "", f"^ best of its column. {table.caption}", ""]
     lines += [f"WARNING: {warning}" for warning in warnings] + ([""] if warnings else [])
     return "\n".join(lines + [f"{name}: {path}" for name, path in paths])
 

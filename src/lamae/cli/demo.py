@@ -29,8 +29,16 @@ def add_verbs(verbs: Verbs) -> None:
     parser = verbs.add_parser("demo", help="the main job, whole: simulate, prepare, pretrain, probe, report")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder to write (default: %(default)s)")
     parser.add_argument("--studies", type=positive_int, default=2000, help="simulated studies (default: %(default)s)")
-    parser.add_argument("--steps", type=positive_int, help="pretraining steps (default: the recipe's)")
+    parser.add_argument(
+        "--steps", type=positive_int, help="pretraining steps (default: the recipe's; 400 with --compare)"
+    )
     parser.add_argument("--workers", type=count, default=2, help="processes that prepare (default: %(default)s)")
+    parser.add_argument(
+        "--compare", action="store_true", help="compare two matched systems over seeds and shares of labels instead"
+    )
+    parser.add_argument(
+        "--seeds", type=positive_int, default=2, help="pretraining seeds of --compare (default: %(default)s)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -40,6 +48,16 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, or 1 when the pretrained encoder is not better than the random one: the paired interval must lie above 0.
     """
+    if arguments.compare:
+        from lamae.cli import demo_compare
+
+        return demo_compare.run(
+            arguments.out,
+            num_studies=arguments.studies,
+            workers=arguments.workers,
+            steps=arguments.steps,
+            seeds=arguments.seeds,
+        )
     started, out = time.monotonic(), arguments.out
     pack = make_pack(out, num_studies=arguments.studies, workers=arguments.workers)
     runs = [pretrain_recipe(recipe, pack, out / recipe, steps=arguments.steps) for recipe in RECIPES]
@@ -76,13 +94,15 @@ def make_pack(out: Path, *, num_studies: int, workers: int) -> Path:
     return out / "pack"
 
 
-def pretrain_recipe(recipe: str, pack: Path, run_folder: Path, *, steps: int | None) -> Path:
+def pretrain_recipe(recipe: str, pack: Path, run_folder: Path, *, steps: int | None, seed: int | None = None) -> Path:
     """Pretrain a recipe on the pack, or go on with it."""
     from lamae import recipes
     from lamae.train import pretrain
 
-    _say(f"3. Pretrain {recipe}")
+    _say(f"3. Pretrain {recipe}" + ("" if seed is None else f", seed {seed}"))
     config = recipes.get(recipe)
+    if seed is not None:
+        config = replace(config, seed=seed)
     if steps is not None:
         optim = replace(config.optim, steps=steps, warmup_steps=min(config.optim.warmup_steps, steps))
         config = replace(config, optim=optim)

@@ -9,7 +9,13 @@ from lamae.cli.arguments import Verbs
 def add_verbs(verbs: Verbs) -> None:
     """Add ``report`` to the parser."""
     parser = verbs.add_parser("report", help="write one self-contained HTML page from runs and results")
-    parser.add_argument("inputs", type=Path, nargs="+", metavar="RUN|RESULT|COMPARISON", help="folders of runs, results and comparisons")
+    parser.add_argument(
+        "inputs",
+        type=Path,
+        nargs="+",
+        metavar="RUN|RESULT|COMPARISON",
+        help="folders of runs, results and comparisons",
+    )
     parser.add_argument("--out", type=Path, required=True, help="HTML file to write")
     parser.add_argument("--title", help="title of the page")
     parser.set_defaults(run=run)

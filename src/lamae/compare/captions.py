@@ -43,12 +43,14 @@ def _seeds_words(judged: Judged) -> str:
 
 
 def _stars_words(judged: Judged) -> str:
+    several = any(len(seeds) > 1 for seeds in judged.by_seed.values())
+    over = "patients and seeds" if several else "patients"
     smallest = f", smallest p {1 / (1 + judged.settings.permutations):.2g}" if judged.settings.permutations else ""
     tests = (
         f"the larger p of the paired permutation test over patients ({judged.settings.permutations:,} permutations"
-        f"{smallest}) and of the paired difference over its standard error (patients and seeds)"
+        f"{smallest}) and of the paired difference over its standard error ({over})"
         if judged.settings.permutations
-        else "p of the paired difference over its standard error (patients and seeds)"
+        else f"p of the paired difference over its standard error ({over})"
     )
     return (
         f"Stars: the difference to {judged.reference}, {tests}, after Holm's correction over {len(judged.labels)} "

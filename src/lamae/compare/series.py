@@ -65,7 +65,8 @@ def efficiency_chart(series: Sequence[Judged], styles: Mapping[str, SystemStyle]
     caption = (
         f"{simulated_words(first.group.entries)}{_capital(name)} over the {len(first.labels)} labels that every share "
         f"of the labels could teach. Mean over seeds and draws of labelled patients ({_joined(draws)} draws below all "
-        f"labels); whiskers: {100 * first.level:g} % intervals over patients, and seeds where there are several."
+        f"labels); whiskers: {100 * first.level:g} % intervals over patients, and seeds where there are several, "
+        f"drawn a little aside of each other."
     )
     title = f"Label efficiency: {_shared_name(first.group)}"
     chart = as_chart(efficiency(curves, styles, y_label=name), key=key, title=title, caption=caption)

@@ -1,0 +1,90 @@
+"""`lamae demo --compare`: two matched systems pretrained on a simulated cohort, judged, and compared."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lamae.cli import compare as compare_verb
+from lamae.cli.demo import LABELS, MIN_COUNT, READOUT, RECIPES, make_pack, pretrain_recipe
+from lamae.cli.progress import TextProgress
+
+DRAWS = 3
+FRACTIONS = (0.05, 0.25, 1.0)
+PRECISION = "bf16"
+RANDOM, HAND_MADE = "random", "hand-made"
+DEFAULT_STEPS = 400
+"""Fewer than the recipes': four runs, their features and all probes are to fit into a quarter of an hour."""
+
+
+def run(
+    out: Path,
+    *,
+    num_studies: int,
+    workers: int,
+    steps: int | None,
+    seeds: int,
+    min_count: int = MIN_COUNT,
+    fractions: Sequence[float] = FRACTIONS,
+) -> int:
+    """Run every stage; a stage that an earlier call finished is not done again.
+
+    Args:
+        out: Folder to write.
+        num_studies: Studies to simulate.
+        workers: Processes that prepare.
+        steps: Steps of each pretraining; None for `DEFAULT_STEPS`.
+        seeds: Pretraining seeds of each system.
+        min_count: Least number of positive training studies of a label.
+        fractions: Shares of the training patients whose labels are used.
+
+    Returns:
+        0, whatever was found: a comparison has no result that it must have.
+    """
+    from lamae.compare import compare
+
+    started = time.monotonic()
+    pack = make_pack(out, num_studies=num_studies, workers=workers)
+    runs = {
+        f"{recipe}-seed-{seed}": pretrain_recipe(
+            recipe, pack, out / "runs" / f"{recipe}-seed-{seed}", steps=steps or DEFAULT_STEPS, seed=seed
+        )
+        for seed in range(seeds)
+        for recipe in RECIPES
+    }
+    results = judge(runs, pack, out / "results", min_count=min_count, fractions=fractions)
+    print("\n5. Compare", flush=True)
+    comparison = compare(results, out / "comparison")
+    print(f"\n{compare_verb.told(comparison, out / 'comparison')}")
+    print(f"Simulated data: it shows that the machinery works, and nothing about patients. Took {_since(started)}.")
+    return 0
+
+
+def judge(runs: dict[str, Path], pack: Path, out: Path, *, min_count: int, fractions: Sequence[float]) -> list[Path]:
+    """Judge every run, random weights and hand-made features with each share of the labels.
+
+    Returns:
+        The RESULT folders.
+    """
+    from lamae.evals import EvalSettings
+    from lamae.evals.label_efficiency import label_efficiency
+
+    shared: dict[str, Any] = {"fractions": fractions, "draws": DRAWS, "settings": EvalSettings(min_count=min_count)}
+    frozen = {"readout": READOUT, "precision": PRECISION, **shared}
+    first = next(iter(runs.values()))
+    print(
+        f"\n4. Judge on {LABELS} with {', '.join(f'{100 * share:g} %' for share in fractions)} of the labels",
+        flush=True,
+    )
+    with TextProgress() as progress:
+        for name, folder in runs.items():
+            label_efficiency(folder, pack, LABELS, out / name, progress=progress, **frozen)
+        label_efficiency(first, pack, LABELS, out / RANDOM, initialisation="random", progress=progress, **frozen)
+        label_efficiency(None, pack, LABELS, out / HAND_MADE, protocol="hand-made", progress=progress, **shared)
+    names = [*runs, RANDOM, HAND_MADE]
+    return [file.parent for name in names for file in sorted((out / name).glob("*/result.json"))]
+
+
+def _since(started: float) -> str:
+    minutes, seconds = divmod(round(time.monotonic() - started), 60)
+    return f"{minutes} min {seconds} s"
