@@ -1,0 +1,249 @@
+"""Robustness: a probe learned once on studies as recorded, tested on the same studies with less or worse signal."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lamae.errors import ConfigError
+from lamae.evals.conditioned_pack import ConditionedPack
+from lamae.evals.conditions import Condition, parse_conditions
+from lamae.evals.finished import finished, request_hash, with_request
+from lamae.evals.frozen import Frozen, FrozenProtocol, Predicted, frozen_encoder, frozen_measurements
+from lamae.evals.identity import Weights
+from lamae.evals.results import Evaluation, judge, write_result
+from lamae.evals.robustness_table import RobustnessSummary, summarise
+from lamae.evals.settings import EvalSettings, Precision, Progress, silent
+from lamae.evals.task import Part, Task, make_task
+from lamae.models import Readout
+from lamae.pack import Pack
+
+CLEAN = "clean"
+"""Folder of the result as recorded."""
+
+MATCHED = " (trained alike)"
+"""Added to the name of a condition under which the training studies were seen too."""
+
+
+def robustness(
+    run: str | Path | None,
+    pack: str | Path | Pack,
+    labels: str,
+    out: str | Path,
+    *,
+    conditions: Sequence[str] = ("all",),
+    train_too: bool = False,
+    protocol: FrozenProtocol = "linear",
+    weights: Weights = "pretrained",
+    readout: Readout | None = None,
+    settings: EvalSettings | None = None,
+    test_pack: str | Path | Pack | None = None,
+    system: str | None = None,
+    noise_seed: int = 0,
+    precision: Precision = "fp32",
+    batch_size: int = 64,
+    device: str = "cpu",
+    cache: bool = True,
+    progress: Progress = silent,
+) -> RobustnessSummary:
+    """Judge a frozen system under conditions and write a RESULT folder for each, one as recorded, and a table.
+
+    The probe is learned and selected on studies as recorded, once; then it predicts the tested studies under every
+    condition. What conditions mean, and what absent leads are worth, stands in docs/robustness.md. A finished result of
+    the same request is kept.
+
+    Args:
+        run: Folder of a run or of a checkpoint; None for hand-made features.
+        pack: The labelled pack, prepared as the run's data.
+        labels: A label set, see `lamae.labels.make_labels`.
+        out: Folder for the RESULT folders, ``robustness.csv`` and ``robustness.md``.
+        conditions: As `lamae.evals.conditions.parse_conditions` reads them.
+        train_too: Also learn a probe of its own under each condition, on training and validation studies changed alike:
+            what could be reached when the condition is known. Orders change nothing to learn from and are left out.
+        protocol: ``"linear"``, ``"mlp"`` or ``"knn"``; ``"hand-made"`` or ``"linear"`` without a run.
+        weights: ``"random"`` for the control with random weights.
+        readout: None takes the run's own.
+        settings: How the task is made and judged.
+        test_pack: Test on the studies of this pack, see `lamae.evals.task.make_task`.
+        system: Name to show; None names it after the model.
+        noise_seed: Seed of noise and of shuffled orders; the same for systems that are to be compared.
+        precision: Precision in which features are computed.
+        batch_size: Studies at once.
+        device: Where features are computed.
+        cache: Keep features as recorded in the run's folder and take them from there.
+        progress: Called as the work goes on.
+
+    Raises:
+        DataError: The task cannot be made, tested patients were pretrained on, or studies have none of the leads that a
+            condition leaves.
+        CheckpointError: There is no whole checkpoint.
+        ConfigError: Conditions, protocol, settings, label set or preprocessing do not fit.
+        OSError: Writing failed.
+    """
+    settings, out = settings or EvalSettings(), Path(out)
+    asked = parse_conditions(conditions, seed=noise_seed)
+    task = make_task(pack, labels, settings, test_pack=test_pack)
+    packs = [_tested(task, condition) for condition in asked]  # refuses what does not fit before anything is computed
+    if run is None:
+        if protocol not in ("linear", "hand-made") or weights == "random" or readout is not None:
+            raise ConfigError("hand-made features know no protocol, weights or read-out: leave them out")
+        system_on_task = frozen_measurements(task, settings, system=system, progress=progress)
+    else:
+        system_on_task = frozen_encoder(
+            run,
+            task,
+            settings,
+            protocol=protocol,
+            weights=weights,
+            readout=readout,
+            system=system,
+            precision=precision,
+            batch_size=batch_size,
+            device=device,
+            cache=cache,
+            progress=progress,
+        )
+    sweep = _Sweep(system_on_task, task, settings, labels, out, progress)
+    found = sweep.learned_as_recorded(asked, packs)
+    if train_too:
+        found += [sweep.learned_alike(condition) for condition in asked if condition.order is None]
+    return summarise(out, found)
+
+
+class _Sweep:
+    """One system on one task, under one condition after the other."""
+
+    def __init__(
+        self, frozen: Frozen, task: Task, settings: EvalSettings, labels: str, out: Path, progress: Progress
+    ) -> None:
+        self.frozen, self.task, self.settings, self.out, self.progress = frozen, task, settings, out, progress
+        plain = {name: str(one) if isinstance(one, Path) else one for name, one in asdict(settings).items()}
+        packs = [one.info.content_hash for one in task.packs]
+        self._request = {**frozen.identity, "packs": packs, "labels": labels, "settings": plain}
+
+    def learned_as_recorded(
+        self, conditions: Sequence[Condition], packs: Sequence[ConditionedPack]
+    ) -> list[Evaluation]:
+        """Return the evaluation as recorded and one a condition, all from one probe."""
+        names = [CLEAN, *(condition.name for condition in conditions)]
+        found = {name: finished(self.out / folder_name(name), self._hash(name, conditions)) for name in names}
+        missing = [one for one in zip(conditions, packs, strict=True) if found[one[0].name] is None]
+        if missing or found[CLEAN] is None:
+            scores, selection, validation = predict_under(
+                self.frozen, self.task, [self._features(condition, pack) for condition, pack in missing]
+            )
+            if found[CLEAN] is None:
+                found[CLEAN] = self._judge(CLEAN, None, (scores[0], selection, validation), conditions)
+            for (condition, pack), changed in zip(missing, scores[1:], strict=True):
+                said = condition.describe() | {"trained": "as recorded"} | self._filled(condition) | pack.tally()
+                if condition.order is not None:
+                    said["largest_change"] = float(np.abs(changed - scores[0]).max())
+                found[condition.name] = self._judge(condition.name, said, (changed, selection, validation), conditions)
+        return [evaluation for name in names if (evaluation := found[name]) is not None]
+
+    def learned_alike(self, condition: Condition) -> Evaluation:
+        """Return the evaluation of a probe that was learned under the condition too."""
+        name = condition.name + MATCHED
+        done = finished(self.out / folder_name(name), self._hash(name, [condition]))
+        if done is not None:
+            return done
+        packs = [ConditionedPack(pack, rows, condition) for pack, rows in self.task.pieces]
+        features = np.concatenate([self.frozen.under(pack) for pack in packs])
+        said = condition.describe() | {"name": name, "trained": "alike"} | packs[-1].tally()
+        return self._judge(name, said, self.frozen.predict(features, self.task), [condition])
+
+    def _features(self, condition: Condition, pack: ConditionedPack) -> np.ndarray:
+        self.progress(f"under {condition.name}", 0, 1)
+        features = self.frozen.under(pack)
+        if condition.leads is None or not self.frozen.blocks:
+            return features
+        width = features.shape[1] // len(self.frozen.blocks)
+        gone = np.repeat([name not in condition.leads for name in self.frozen.blocks], width)
+        return np.where(gone, np.nan, features)
+
+    def _filled(self, condition: Condition) -> dict[str, str]:
+        if condition.leads is None or not self.frozen.blocks:
+            return {}
+        return {"absent_views": "mean of the training studies"}
+
+    def _hash(self, name: str, conditions: Sequence[Condition]) -> str:
+        said = {condition.name: condition.describe() for condition in conditions}
+        return request_hash(self._request | {"name": name, "condition": said.get(name.removesuffix(MATCHED))})
+
+    def _judge(
+        self, name: str, said: dict[str, Any] | None, found: Predicted, conditions: Sequence[Condition]
+    ) -> Evaluation:
+        scores, selection, validation = found
+        details = {**self.frozen.judged_as["details"], "condition": said}
+        evaluation = judge(
+            self.task,
+            scores,
+            self.settings,
+            selection=selection,
+            validation_scores=validation,
+            **{**self.frozen.judged_as, "details": details},
+        )
+        evaluation = with_request(evaluation, self._hash(name, conditions))
+        write_result(self.out / folder_name(name), evaluation)
+        return evaluation
+
+
+def folder_name(condition: str) -> str:
+    """Return the name of the folder of a condition: ``"leads-I-II"``, ``"noise-muscle-10dB"``."""
+    return condition.replace(MATCHED, "-trained-alike").replace(":", "-").replace(",", "-").replace("@", "-")
+
+
+def predict_under(
+    frozen: Frozen, task: Task, changed: Sequence[np.ndarray]
+) -> tuple[np.ndarray, dict[str, Any], list[np.ndarray]]:
+    """Learn one probe a division on studies as recorded and predict the tested studies as recorded and changed.
+
+    The changed studies stand behind the others of the task as further tested ones, so that each is predicted by the
+    probe that did not learn from it, in a cross-validation too.
+
+    Args:
+        frozen: The system.
+        task: Labels and divisions.
+        changed: For each condition ``[tested studies, features]`` in the order of ``task.tested``; NaN becomes the mean
+            of the training studies of the division.
+
+    Returns:
+        ``[1 + conditions, tested studies, labels]`` with the studies as recorded first; the selection; and the scores
+        of the validation studies of each division.
+    """
+    tested, num_studies = task.tested, len(task.rows)
+    features = np.empty((num_studies + len(changed) * len(tested), frozen.clean.shape[1]), dtype=np.float32)
+    features[:num_studies] = frozen.clean
+    parts = []
+    for part in task.parts:
+        place = np.searchsorted(tested, part.test)
+        tests, mean = [part.test], None
+        for number, values in enumerate(changed):
+            positions = num_studies + number * len(tested) + place
+            features[positions] = values[place]
+            tests.append(positions)
+            if frozen.blocks and np.isnan(values).any():
+                mean = frozen.clean[part.train].mean(axis=0) if mean is None else mean
+                features[positions] = np.where(np.isnan(values[place]), mean, values[place])
+        parts.append(Part(train=part.train, validation=part.validation, test=np.concatenate(tests)))
+    behind = np.tile(tested, len(changed))
+    longer = replace(
+        task,
+        rows=np.concatenate([task.rows, task.rows[behind]]),
+        targets=np.concatenate([task.targets, task.targets[behind]]),
+        patient_hash=np.concatenate([task.patient_hash, task.patient_hash[behind]]),
+        record_hash=np.concatenate([task.record_hash, task.record_hash[behind]]),
+        study_hash=np.concatenate([task.study_hash, task.study_hash[behind]]),
+        fold=np.concatenate([task.fold, task.fold[behind]]),
+        parts=tuple(parts),
+    )
+    scores, selection, validation = frozen.predict(features, longer)
+    return scores.reshape(1 + len(changed), len(tested), -1), selection, validation
+
+
+def _tested(task: Task, condition: Condition) -> ConditionedPack:
+    """Return the tested studies under a condition, in the order of ``task.tested``."""
+    first = sum(len(pack) for pack in task.packs[:-1])
+    return ConditionedPack(task.tested_pack, task.rows[task.tested] - first, condition)
