@@ -1,4 +1,4 @@
-"""An encoder with a linear head, and what it says about studies; kept with its checkpoint for use later."""
+"""An encoder with a head, and what it says about studies; kept with its checkpoint for use later."""
 
 import json
 from collections.abc import Mapping
@@ -16,11 +16,15 @@ from lamae.batch import StudyBatch
 from lamae.checkpoint import CheckpointMeta, load_model, save_checkpoint
 from lamae.config import from_dict, to_dict
 from lamae.errors import CheckpointError, ConfigError
+from lamae.evals.settings import HeadKind
 from lamae.models import MaskedAutoencoder, Readout, by_view, read_out
+from lamae.models.heads import AttentiveHead, MLPHead, tokens_by_study
 from lamae.pack.files import write_atomically
 
 FORMAT, FORMAT_VERSION = "lamae-head", 1
 HEAD_FILE, HEAD_WEIGHTS_FILE = "head.json", "head.safetensors"
+HIDDEN_DIM = 256
+"""Width of the hidden layer of the head ``"mlp"``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,10 +34,11 @@ class HeadConfig:
     Attributes:
         label_names: Names of the labels.
         kind: ``"multilabel"``, ``"binary"`` or ``"regression"``.
-        readout: Read-out that the head stands on.
+        readout: Read-out that the head stands on, and that the encoder is embedded with.
         view_names: Views and their order for ``"view-concat"``.
         offset: ``labels`` values that predictions are shifted by (0 for classes).
         scale: ``labels`` values that predictions are multiplied by (1 for classes).
+        head: ``"linear"`` or ``"mlp"`` on the read-out, or ``"attentive"`` on all tokens.
     """
 
     label_names: tuple[str, ...]
@@ -42,33 +47,54 @@ class HeadConfig:
     view_names: tuple[str, ...]
     offset: tuple[float, ...]
     scale: tuple[float, ...]
+    head: HeadKind = "linear"
 
 
 class StudyClassifier(nn.Module):
     """A study's labels from an encoder.
 
     1. The encoder turns the study into tokens, nothing hidden.
-    2. They are read out as one vector and normed (layer norm).
-    3. A linear head gives one logit, or one standardised value, a label.
+    2. They are read out as one vector and normed (layer norm); an attentive head takes them all.
+    3. The head gives one logit, or one standardised value, a label.
 
     Args:
         encoder: A masked autoencoder; its decoder is not used.
         config: What to predict.
         width: Width of the read-out.
+        seed: Seed of the head's first weights; those of a linear head are 0.
     """
 
-    def __init__(self, encoder: MaskedAutoencoder, config: HeadConfig, *, width: int) -> None:
+    def __init__(self, encoder: MaskedAutoencoder, config: HeadConfig, *, width: int, seed: int = 0) -> None:
         super().__init__()
         self.encoder, self.config = encoder, config
-        self.norm = nn.LayerNorm(width)
-        self.head = nn.Linear(width, len(config.label_names))
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
+        self.norm = nn.LayerNorm(width) if config.head == "linear" else nn.Identity()  # the other heads have their own
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.head = self._make_head(width)
+
+    @property
+    def last_layer(self) -> nn.Linear:
+        """The linear layer that gives the outputs."""
+        return [layer for layer in self.head.modules() if isinstance(layer, nn.Linear)][-1]
 
     def forward(self, batch: StudyBatch) -> Tensor:
         """Return ``[studies, labels]`` float32 logits or standardised values."""
         features = self.encoder.features(batch)
+        if self.config.head == "attentive":
+            of = (features.tokens, features.token_valid, features.study_of, features.num_studies)
+            return self.head(*tokens_by_study(*of))
         return self.head(self.norm(read_out(features, self.config.readout, self.config.view_names)))
+
+    def _make_head(self, width: int) -> nn.Module:
+        num_outputs, encoder = len(self.config.label_names), self.encoder.config.encoder
+        if self.config.head == "attentive":
+            return AttentiveHead(dim=encoder.dim, num_heads=encoder.num_heads, num_outputs=num_outputs)
+        if self.config.head == "mlp":
+            return MLPHead(dim=width, hidden_dim=HIDDEN_DIM, num_outputs=num_outputs)
+        head = nn.Linear(width, num_outputs)
+        nn.init.zeros_(head.weight)
+        nn.init.zeros_(head.bias)
+        return head
 
     @torch.inference_mode()
     def predict(self, batch: StudyBatch) -> np.ndarray:

@@ -1,20 +1,25 @@
-"""Fine-tuning: all weights of an encoder and a linear head learn a label set; the same from scratch as a control."""
+"""Fine-tuning: an encoder and a head, or parts of them, learn a label set; the same from scratch as a control."""
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from lamae.checkpoint import find_checkpoint, read_meta
+from lamae.checkpoint import CheckpointMeta, find_checkpoint, read_meta
+from lamae.errors import ConfigError
+from lamae.evals.added_latent import with_added_latent
 from lamae.evals.classifier import HeadConfig, StudyClassifier, readout_width, save_classifier
-from lamae.evals.features import check_preprocessing, chosen_readout, describe_encoder, encoder, views_of
+from lamae.evals.features import check_preprocessing, chosen_readout, encoder, views_of
+from lamae.evals.finetune_state import FinetuneState
+from lamae.evals.identity import describe_encoder, system_name
 from lamae.evals.leak import check_pretraining
 from lamae.evals.results import Evaluation, judge, write_result
 from lamae.evals.settings import EvalSettings, FinetuneConfig, Progress, silent
 from lamae.evals.supervised import fit, predict
 from lamae.evals.task import Part, Task, make_task
-from lamae.models import Readout
+from lamae.models import MaskedAutoencoder, Readout
 from lamae.pack import Pack
 
 Init = Literal["pretrained", "scratch"]
@@ -34,10 +39,11 @@ def finetune(
     system: str | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Train an encoder with a linear head on the labels of a pack, test it once, and write a RESULT folder.
+    """Train an encoder with a head on the labels of a pack, test it once, and write a RESULT folder.
 
     Training stops when the validation value (macro AUROC, or MAE) no longer improves; the weights of the best pass are
-    the ones that are tested and kept (`load_classifier` reads them; a cross-validation keeps none).
+    the ones that are tested and kept (`load_classifier` reads them; a cross-validation keeps none). With a RESULT
+    folder, a training that was cut off goes on after its last whole pass when the same call is made again.
 
     Args:
         run: Folder of a run or of a checkpoint, which also says what the model is.
@@ -45,8 +51,9 @@ def finetune(
         labels: A label set, see `lamae.labels.make_labels`.
         out: RESULT folder; None writes nothing.
         init: ``"scratch"`` draws new weights for the same model: the supervised control.
-        readout: Read-out that the head stands on; None takes the run's own.
-        config: How to train.
+        readout: Read-out that the head stands on; None takes the run's own, and ``"cls"`` with added latent attention.
+            An attentive head takes none.
+        config: How to train, and what.
         settings: How the task is made and judged.
         test_pack: Test on the studies of this pack in place of the first one's own, see `lamae.evals.task.make_task`.
         system: Name to show; None names it after the model.
@@ -54,49 +61,156 @@ def finetune(
 
     Raises:
         DataError: The task cannot be made, tested patients were pretrained on, or the loss stopped being finite.
-        CheckpointError: There is no whole checkpoint.
-        ConfigError: Settings, label set or preprocessing do not fit.
+        CheckpointError: There is no whole checkpoint, or what is left of a training that was cut off is damaged.
+        ConfigError: Settings, label set or preprocessing do not fit, or the folder holds a training of other settings.
+        OSError: The result cannot be written.
     """
     settings, config = settings or EvalSettings(), config or FinetuneConfig()
+    _check(config, init, readout)
     task = make_task(pack, labels, settings, test_pack=test_pack)
     leak = check_pretraining(run, task, allow=settings.allow_leak) if init == "pretrained" else None
-    path = find_checkpoint(run)
-    meta = read_meta(path)
+    meta = read_meta(find_checkpoint(run))
     check_preprocessing(meta, task.pack)
-    how = chosen_readout(meta, readout)
-    scores = np.full((len(task.rows), len(task.label_names)), np.nan)
-    in_validation: list[np.ndarray] = []
-    chosen: list[dict[str, Any]] = []
-    model: StudyClassifier | None = None
-    for number, part in enumerate(task.parts):
-        start = encoder(path, meta, weights=weights_name(init), seed=settings.seed + number)
-        view_names = views_of(start, task.pack.info.modality)
-        head = head_config(task, part, how, view_names)
-        model = StudyClassifier(start, head, width=readout_width(start, how, view_names)).to(config.device)
-        decay = config.layer_decay if init == "pretrained" else 1.0
-        chosen.append(fit(model, task, part, config, layer_decay=decay, seed=settings.seed + number, progress=progress))
-        scores[part.test] = predict(model, task, part.test, config)
-        in_validation.append(predict(model, task, part.validation, config))
+    how = chosen_readout(meta, "cls" if config.added_latent and readout is None else readout)
     description = describe_encoder(run, meta, weights=weights_name(init), seed=settings.seed)
+    state = (
+        None if out is None else FinetuneState(Path(out), _fingerprint(task, description, init, how, config, settings))
+    )
+    learned = _learn(run, meta, task, how, init, config, settings, state, progress)
+    name = system or system_name(description, init, readout=how, added_latent=config.added_latent)
+    if config.added_latent:
+        description |= {"latent_depth": config.added_latent, "added_latent": config.added_latent}
     evaluation = judge(
         task,
-        scores[task.tested],
+        learned.scores[task.tested],
         settings,
         kind="finetune",
-        system=system or system_name(description["latent_depth"], init),
-        protocol="all weights and a linear head" if init == "pretrained" else "supervised from random weights",
-        selection={"on": "validation", "early_stopping": chosen},
-        validation_scores=in_validation,
-        readout=how,
+        system=name,
+        protocol=protocol_words(config, init),
+        selection={"on": "validation", "early_stopping": learned.chosen},
+        validation_scores=learned.in_validation,
+        readout="tokens" if config.head == "attentive" else how,
         run=description,
         leak=leak,
-        details={"finetune": asdict(config) | {"init": init}},
+        details={
+            "protocol_id": "fine-tune",
+            "initialisation": init,
+            "finetune": asdict(config) | {"init": init},
+        },
     )
     if out is not None:
-        if model is not None and task.num_folds is None:
-            save_classifier(Path(out), model, meta=meta)
+        if learned.model is not None:
+            save_classifier(Path(out), learned.model, meta=meta)
         write_result(out, evaluation)
+    if state is not None:
+        state.remove()
     return evaluation
+
+
+@dataclass(kw_only=True)
+class _Learned:
+    """What the training of all divisions gave; the model of the only one, None when there are several."""
+
+    scores: np.ndarray
+    in_validation: list[np.ndarray] = field(default_factory=list)
+    chosen: list[dict[str, Any]] = field(default_factory=list)
+    model: StudyClassifier | None = None
+
+
+def _learn(
+    run: str | Path,
+    meta: CheckpointMeta,
+    task: Task,
+    readout: Readout,
+    init: Init,
+    config: FinetuneConfig,
+    settings: EvalSettings,
+    state: FinetuneState | None,
+    progress: Progress,
+) -> _Learned:
+    learned = _Learned(scores=np.full((len(task.rows), len(task.label_names)), np.nan))
+    several = len(task.parts) > 1
+    for number, part in enumerate(task.parts):
+        held = state.finished(number) if state is not None and several else None
+        if held is None:
+            seed = settings.seed + number
+            start = encoder(find_checkpoint(run), meta, weights=weights_name(init), seed=seed)
+            model = make_classifier(start, task, part, readout, config, seed=seed)
+            chosen = fit(
+                model,
+                task,
+                part,
+                config,
+                layer_decay=config.layer_decay if init == "pretrained" else 1.0,
+                seed=seed,
+                progress=progress,
+                begun=None if state is None else state.training(number),
+                keep=None if state is None else partial(state.keep, number),
+            )
+            held = chosen, predict(model, task, part.test, config), predict(model, task, part.validation, config)
+            if state is not None and several:
+                state.finish(number, *held)
+            learned.model = None if several else model
+        learned.chosen.append(held[0])
+        learned.scores[part.test] = held[1]
+        learned.in_validation.append(held[2])
+    return learned
+
+
+def make_classifier(
+    start: MaskedAutoencoder, task: Task, part: Part, readout: Readout, config: FinetuneConfig, *, seed: int
+) -> StudyClassifier:
+    """Return the classifier that a training starts from; the weights that do not learn require no gradient.
+
+    Raises:
+        ConfigError: Latent attention cannot be added to this model.
+    """
+    if config.added_latent:
+        start = with_added_latent(start, config.added_latent, seed=seed)
+    view_names = views_of(start, task.pack.info.modality)
+    head = replace(head_config(task, part, readout, view_names), head=config.head)
+    model = StudyClassifier(start, head, width=readout_width(start, readout, view_names), seed=seed)
+    if config.train == "head":
+        for name, parameter in model.encoder.named_parameters():
+            parameter.requires_grad_(bool(config.added_latent) and name.startswith("latent."))
+    return model.to(config.device)
+
+
+def protocol_words(config: FinetuneConfig, init: Init) -> str:
+    """Return how a fine-tuning learns, in a few words."""
+    head = {"linear": "a linear head", "mlp": "a perceptron as head", "attentive": "an attentive head"}[config.head]
+    if config.added_latent:
+        head = f"{config.added_latent} layers of added latent attention and {head}"
+    if init == "scratch":
+        return f"supervised from random weights: all weights and {head}"
+    return f"all weights and {head}" if config.train == "all" else f"{head} on a frozen encoder"
+
+
+def _check(config: FinetuneConfig, init: Init, readout: str | None) -> None:
+    if init == "scratch" and config.train == "head":
+        raise ConfigError("train='head' freezes the encoder, so from scratch there would be nothing learned in it")
+    if init == "scratch" and config.added_latent:
+        raise ConfigError(
+            "added_latent from scratch is the architecture of LAMAE: fine-tune a LAMAE run from scratch in its place"
+        )
+    if config.head == "attentive" and readout is not None:
+        raise ConfigError(f"the attentive head reads all tokens, so it has no read-out {readout!r}: leave it out")
+
+
+def _fingerprint(
+    task: Task, description: dict[str, Any], init: Init, readout: str, config: FinetuneConfig, settings: EvalSettings
+) -> dict[str, Any]:
+    """Return all that the weights and scores depend on."""
+    plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()}
+    return {
+        "run": {name: description[name] for name in ("config_hash", "checkpoint_hash", "weights")},
+        "packs": [pack.info.content_hash for pack in task.packs],
+        "labels": {"set": task.label_set, "names": list(task.label_names)},
+        "init": init,
+        "readout": readout,
+        "finetune": asdict(config),
+        "settings": plain,
+    }
 
 
 def head_config(task: Task, part: Part, readout: Readout, view_names: tuple[str, ...]) -> HeadConfig:
@@ -119,10 +233,3 @@ def head_config(task: Task, part: Part, readout: Readout, view_names: tuple[str,
 def weights_name(init: Init) -> Literal["pretrained", "random"]:
     """Return which weights a training starts from."""
     return "pretrained" if init == "pretrained" else "random"
-
-
-def system_name(latent_depth: int, init: Init) -> str:
-    """Return the name to show."""
-    if init == "scratch":
-        return "Scratch (supervised)"
-    return "LAMAE, fine-tuned" if latent_depth > 0 else "Independent leads, fine-tuned"

@@ -14,8 +14,8 @@ Weights = Literal["pretrained", "random"]
 Initialisation = Literal["pretrained", "scratch", "random"]
 
 LATENT_ATTENTION, INDEPENDENT = "LAMAE", "Ind_P"
-_INDEPENDENT_LIKE = (INDEPENDENT, "MMVM")
-"""Systems whose architecture is that of independent leads: without pretraining they are the same."""
+_ALIGNED = "MMVM"
+"""Independent leads with another objective: without pretraining it is the same as `INDEPENDENT`."""
 
 
 def system_name(
@@ -38,13 +38,21 @@ def system_name(
     card = description.get("card") or {}
     pretrained = str(card.get("system") or (LATENT_ATTENTION if description["latent_depth"] > 0 else INDEPENDENT))
     if added_latent:
-        return "Ind + LA" if pretrained == INDEPENDENT else f"{pretrained} + LA"
+        return f"{pretrained.replace(INDEPENDENT, 'Ind')} + LA"
     if initialisation == "scratch":
-        if pretrained == LATENT_ATTENTION:
-            return "Scratch"
-        return "Ind_S" if pretrained in _INDEPENDENT_LIKE else f"{pretrained}, scratch"
+        return _from_scratch(pretrained)
     bypassed = str(readout or "").startswith("encoder-") and description["latent_depth"] > 0
     return f"{pretrained}_E" if bypassed else pretrained
+
+
+def _from_scratch(pretrained: str) -> str:
+    """Return the name of a system's architecture when all of it is learned from labels."""
+    if pretrained == LATENT_ATTENTION:
+        return "Scratch"
+    for name in (INDEPENDENT, _ALIGNED):
+        if pretrained.startswith(name):  # "Ind_P, private encoders" too
+            return pretrained.replace(name, "Ind_S", 1)
+    return f"{pretrained}, scratch"
 
 
 def describe_encoder(run: str | Path, meta: CheckpointMeta, *, weights: Weights, seed: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ Progress = Callable[[str, int, int], None]
 
 Precision = Literal["fp32", "bf16"]
 SelectBy = Literal["macro-auroc", "log-loss", "mae"]
+HeadKind = Literal["linear", "attentive", "mlp"]
 
 _CHOICES: dict[str, tuple[Any, ...]] = {
     "statements": (None, *get_args(Statements)),
@@ -132,6 +133,11 @@ class FinetuneConfig:
         clip: Largest norm of the gradient.
         precision: ``"bf16"`` trains in autocast.
         device: Where to train.
+        train: What learns: ``"all"`` weights but the decoder's, or the ``"head"`` on a frozen encoder (and the latent
+            attention that was added).
+        head: ``"linear"`` and ``"mlp"`` (one hidden layer) stand on the read-out, ``"attentive"`` on all tokens.
+        added_latent: Layers of latent attention with a CLS token that are put on the encoder of a run without any, and
+            learned from the labels.
 
     Raises:
         ConfigError: A setting is outside its range.
@@ -147,8 +153,16 @@ class FinetuneConfig:
     clip: float = 1.0
     precision: Precision = "fp32"
     device: str = "cpu"
+    train: Literal["all", "head"] = "all"
+    head: HeadKind = "linear"
+    added_latent: int = 0
 
     def __post_init__(self) -> None:
+        if self.train not in ("all", "head") or self.head not in get_args(HeadKind) or self.added_latent < 0:
+            raise ConfigError(
+                f"train must be 'all' or 'head', head one of {', '.join(get_args(HeadKind))}, and added_latent not "
+                f"below 0, found {self.train!r}, {self.head!r} and {self.added_latent}"
+            )
         for name in ("epochs", "patience", "batch_size", "lr", "clip"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} of fine-tuning must be above 0, found {getattr(self, name)}")

@@ -1,7 +1,7 @@
 """The loop of supervised training: AdamW with a rate for each layer, early stopping on the validation studies."""
 
-import copy
 import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from lamae.data import PackDataset, for_known_views, global_batch
 from lamae.errors import DataError
 from lamae.evals.classifier import StudyClassifier
 from lamae.evals.features import autocast
+from lamae.evals.finetune_state import Best, TrainingState, optimiser_tensors, restore_optimiser
 from lamae.evals.settings import FinetuneConfig, Progress
 from lamae.evals.task import Part, Task
 from lamae.metrics import auroc, mean_absolute_error
@@ -26,8 +27,21 @@ def fit(
     layer_decay: float,
     seed: int,
     progress: Progress,
+    begun: TrainingState | None = None,
+    keep: Callable[[TrainingState], None] | None = None,
 ) -> dict[str, Any]:
     """Train a classifier on the training studies of a part and leave it with the weights of its best pass.
+
+    Args:
+        model: A classifier as it is before training; those of its parameters learn that require a gradient.
+        task: Labels and divisions.
+        part: The division.
+        config: How to train.
+        layer_decay: Factor on the rate from each block to the one below it.
+        seed: Seed of the order of the studies.
+        progress: Called after each pass.
+        begun: Where the same training was cut off; it goes on from there, with the same weights at the end.
+        keep: Called after each pass with what is needed to go on from it.
 
     Returns:
         ``best_epoch`` (from 1), ``epochs`` done, ``value`` on the validation studies and its ``metric``.
@@ -40,21 +54,27 @@ def fit(
     _start_at_base_rate(model, targets)
     steps_per_epoch = max(1, math.ceil(len(dataset) / config.batch_size))
     optimiser = make_optimiser(model, config, layer_decay)
-    best: tuple[float, int, dict[str, Tensor]] | None = None
-    epoch = 0
-    for epoch in range(1, config.epochs + 1):
-        _train_epoch(model, dataset, targets, optimiser, config, (epoch - 1) * steps_per_epoch, steps_per_epoch, seed)
+    epoch, best = 0, None
+    if begun is not None:
+        epoch, best = begun.epoch, begun.best
+        _set_weights(model, begun.weights)
+        restore_optimiser(optimiser, begun.optimiser)
+    while epoch < config.epochs and (best is None or epoch - best.epoch < config.patience):
+        _train_epoch(model, dataset, targets, optimiser, config, epoch * steps_per_epoch, steps_per_epoch, seed)
+        epoch += 1
         value = _validation_value(model, task, part, config)
-        if best is None or value > best[0]:
-            best = value, epoch, copy.deepcopy(model.state_dict())
+        if best is None or value > best.value:
+            copied = {name: parameter.detach().clone() for name, parameter in _trained(model)}
+            best = Best(value=value, epoch=epoch, weights=copied)
+        if keep is not None:
+            held = optimiser_tensors(optimiser)
+            keep(TrainingState(epoch=epoch, best=best, weights=dict(_trained(model)), optimiser=held))
         progress(f"fine-tuning, validation {abs(value):.3f}", epoch, config.epochs)
-        if epoch - best[1] >= config.patience:
-            break
     assert best is not None
-    model.load_state_dict(best[2])
+    _set_weights(model, best.weights)
     model.eval()
     metric = "mae" if task.is_regression else "macro-auroc"
-    return {"best_epoch": best[1], "epochs": epoch, "value": abs(best[0]), "metric": metric}
+    return {"best_epoch": best.epoch, "epochs": epoch, "value": abs(best.value), "metric": metric}
 
 
 def predict(model: StudyClassifier, task: Task, positions: np.ndarray, config: FinetuneConfig) -> np.ndarray:
@@ -114,8 +134,16 @@ def make_optimiser(model: StudyClassifier, config: FinetuneConfig, layer_decay: 
 
 def _trained(model: StudyClassifier) -> list[tuple[str, nn.Parameter]]:
     return [
-        (name, parameter) for name, parameter in model.named_parameters() if not name.startswith("encoder.decoders")
+        (name, parameter)
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad and not name.startswith("encoder.decoders")
     ]
+
+
+def _set_weights(model: StudyClassifier, weights: Mapping[str, Tensor]) -> None:
+    with torch.no_grad():
+        for name, parameter in _trained(model):
+            parameter.copy_(weights[name])
 
 
 def _depth(name: str, model: StudyClassifier) -> int:
@@ -148,7 +176,7 @@ def _start_at_base_rate(model: StudyClassifier, targets: Tensor) -> None:
         return
     rate = targets.nanmean(dim=0).clamp(1e-4, 1 - 1e-4)
     with torch.no_grad():
-        model.head.bias.copy_(rate.logit())
+        model.last_layer.bias.copy_(rate.logit())
 
 
 def _train_epoch(

@@ -26,7 +26,7 @@ def test_learns_a_toy_task(toy_run: Path, toy_pack: Pack, init):
     evaluation = finetune(toy_run, toy_pack, "inverted", init=init, readout="cls", config=CONFIG, settings=QUICK)
     assert evaluation.metric("macro_auroc").value > 0.95
     assert evaluation.info["finetune"]["init"] == init
-    assert evaluation.info["system"] == ("LAMAE, fine-tuned" if init == "pretrained" else "Scratch (supervised)")
+    assert evaluation.info["system"] == ("LAMAE" if init == "pretrained" else "Scratch")
     (chosen,) = evaluation.info["selection"]["early_stopping"]
     assert 1 <= chosen["best_epoch"] <= chosen["epochs"] <= 13
 

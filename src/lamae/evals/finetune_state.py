@@ -1,0 +1,167 @@
+"""What a fine-tuning that was cut off needs in order to go on: kept in its RESULT folder until the result is there."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from lamae.config import difference
+from lamae.errors import CheckpointError, ConfigError
+from lamae.pack.files import write_atomically
+
+FOLDER = "progress"
+SETTINGS_FILE, TRAINING_FILE = "settings.json", "training"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Best:
+    """The best pass so far.
+
+    Attributes:
+        value: On the validation studies; higher is better.
+        epoch: Its number, from 1.
+        weights: The trained weights after it.
+    """
+
+    value: float
+    epoch: int
+    weights: Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingState:
+    """Where the training of one division is after a pass.
+
+    Attributes:
+        epoch: Passes done.
+        best: The best one.
+        weights: The trained weights.
+        optimiser: State of the optimiser by ``"parameter/name"``.
+    """
+
+    epoch: int
+    best: Best
+    weights: Mapping[str, Tensor]
+    optimiser: Mapping[str, Tensor]
+
+
+class FinetuneState:
+    """Finished divisions and the state of the one in work, each file there whole or not at all.
+
+    Args:
+        result: RESULT folder.
+        settings: All that the training depends on, of plain JSON types.
+
+    Raises:
+        ConfigError: The folder holds the beginning of a fine-tuning with other settings; the message lists where.
+        CheckpointError: What it holds is damaged.
+    """
+
+    def __init__(self, result: Path, settings: Mapping[str, Any]) -> None:
+        self.folder = result / FOLDER
+        file = self.folder / SETTINGS_FILE
+        wanted = json.loads(json.dumps(settings))
+        if not file.is_file():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, json.dumps(wanted, indent=1).encode())
+            return
+        try:
+            begun = json.loads(file.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise CheckpointError(f"{file}: not readable as JSON ({error}); {self._anew}") from error
+        if differing := difference(begun, wanted):
+            raise ConfigError(
+                f"{result}: holds a fine-tuning that was begun with other settings (begun != this command): "
+                f"{'; '.join(differing)}. Give the same settings to go on with it, choose another folder, or "
+                f"{self._anew}"
+            )
+
+    @property
+    def _anew(self) -> str:
+        return f"remove {self.folder} to begin anew"
+
+    def finished(self, division: int) -> tuple[dict[str, Any], np.ndarray, np.ndarray] | None:
+        """Return what was chosen in a finished division, its test scores and its validation scores; else None."""
+        found = self._read(_name(division))
+        return None if found is None else (found[0], found[1]["test"].numpy(), found[1]["validation"].numpy())
+
+    def finish(self, division: int, chosen: Mapping[str, Any], test: np.ndarray, validation: np.ndarray) -> None:
+        """Keep what came of a division; its training state is no longer needed."""
+        scores = {"test": torch.from_numpy(test), "validation": torch.from_numpy(validation)}
+        self._write(_name(division), dict(chosen), scores)
+        self._path(TRAINING_FILE).unlink(missing_ok=True)
+
+    def training(self, division: int) -> TrainingState | None:
+        """Return where the training of a division was cut off; None when it was not begun."""
+        found = self._read(TRAINING_FILE)
+        if found is None or found[0]["division"] != division:
+            return None
+        about, tensors = found
+        best = Best(value=about["best_value"], epoch=about["best_epoch"], weights=_under("best", tensors))
+        weights, optimiser = _under("weights", tensors), _under("optimiser", tensors)
+        return TrainingState(epoch=about["epoch"], best=best, weights=weights, optimiser=optimiser)
+
+    def keep(self, division: int, state: TrainingState) -> None:
+        """Keep the state after a pass, in place of the one before."""
+        best = state.best
+        about = {"division": division, "epoch": state.epoch, "best_value": best.value, "best_epoch": best.epoch}
+        parts = {"best": best.weights, "weights": state.weights, "optimiser": state.optimiser}
+        self._write(
+            TRAINING_FILE, about, {f"{part}/{name}": t for part, held in parts.items() for name, t in held.items()}
+        )
+
+    def remove(self) -> None:
+        """Remove all of it: the result is there."""
+        shutil.rmtree(self.folder)
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.safetensors"
+
+    def _write(self, name: str, about: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        content = save(
+            {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+            | {"about": torch.frombuffer(bytearray(json.dumps(about).encode()), dtype=torch.uint8)}
+        )
+        write_atomically(self._path(name), content)
+
+    def _read(self, name: str) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+        file = self._path(name)
+        if not file.is_file():
+            return None
+        try:
+            tensors = load(file.read_bytes())
+            about = json.loads(bytes(tensors.pop("about").numpy()))
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise CheckpointError(f"{file}: damaged ({error}); {self._anew}") from error
+        return about, tensors
+
+
+def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the state of an optimiser by ``"parameter/name"``."""
+    states = optimiser.state_dict()["state"]
+    return {f"{index}/{key}": value for index, held in states.items() for key, value in held.items()}
+
+
+def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Put the state of an optimiser of the same parameters back."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        index, name = key.split("/", 1)
+        state.setdefault(int(index), {})[name] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def _name(division: int) -> str:
+    return f"division-{division:02d}"
+
+
+def _under(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {key.split("/", 1)[1]: value for key, value in tensors.items() if key.startswith(f"{part}/")}
