@@ -97,6 +97,30 @@ def test_probe_controls_finetune_and_report(work: Path, lamae: Lamae, tmp_path: 
     assert "simulated" in page
 
 
+@pytest.mark.parametrize("protocol", ["attention-pool", "mlp", "knn"])
+def test_every_protocol_has_its_name_in_the_result(work: Path, lamae: Lamae, tmp_path: Path, protocol: str) -> None:
+    words = ["probe", work / "run", "--data", work / "pack", *JUDGED, "--out", tmp_path, "--protocol", protocol]
+    lamae(*words, *([] if protocol == "attention-pool" else ["--readout", "encoder-mean"]), "--system", "Ours")
+    info = json.loads((tmp_path / "result.json").read_text())
+    assert (info["protocol_id"], info["system"]) == (protocol, "Ours")
+    refused = lamae("probe", "hand-made", *words[2:], status=2)
+    assert "hand-made features have no encoder and are judged by a linear probe" in refused
+
+
+def test_added_latent_attention_is_learned_described_and_embedded(work: Path, lamae: Lamae, tmp_path: Path) -> None:
+    pretrain = ["pretrain", "ecg-independent-tiny", "--data", work / "pack", "--out", tmp_path / "run"]
+    lamae(*pretrain, *SMALL, "--model.encoder.depth=1", "--model.decoder.depth=1")
+    words = ["finetune", tmp_path / "run", "--data", work / "pack", *JUDGED, "--epochs", "1", "--added-latent", "1"]
+    lamae(*words, "--out", tmp_path / "result", "--train", "head", "--head", "attentive")
+    info = json.loads((tmp_path / "result" / "result.json").read_text())
+    assert (info["system"], info["readout"], info["protocol_id"]) == ("Ind + LA", "tokens", "fine-tune")
+    lamae("embed", tmp_path / "result", work / "pack", "--out", tmp_path / "e.parquet", "--readout", "cls")
+    assert pq.read_metadata(tmp_path / "e.parquet").num_rows == 97
+    assert "added_latent is for a run without latent" in lamae(
+        *["finetune", work / "run", *words[2:], "--out", tmp_path / "other"], status=2
+    )
+
+
 def test_results_hold_no_identifier(work: Path, lamae: Lamae, tmp_path: Path) -> None:
     lamae("probe", work / "run", "--data", work / "pack", *JUDGED, "--out", tmp_path / "result", "--readout", "mean")
     studies = pq.read_table(work / "pack" / "studies.parquet")

@@ -1,31 +1,52 @@
 """`lamae probe` and `lamae finetune`: judge frozen features, or learn all weights; the controls are the same verbs."""
 
 import argparse
-from pathlib import Path
 
-from lamae.cli.arguments import READOUTS, Verbs, dotted, number_list, positive_int
-from lamae.cli.label_arguments import add_label_draw, add_label_set, eval_settings
+from lamae.cli.arguments import Verbs, dotted
+from lamae.cli.evaluation_arguments import HAND_MADE, add_evaluation
+from lamae.cli.label_arguments import add_label_draw, add_transfer, eval_settings
 from lamae.cli.progress import TextProgress
 
-HAND_MADE = "hand-made"
+TOKENS = ("tokens", "encoder-tokens")
+"""What attention pooling reads: tokens after latent attention, or before it."""
 
 
 def add_verbs(verbs: Verbs) -> None:
     """Add ``probe`` and ``finetune`` to the parser."""
-    probe = verbs.add_parser("probe", help="judge a frozen encoder by linear classifiers")
+    probe = verbs.add_parser("probe", help="judge a frozen encoder")
     _add_shared(probe, model_help=f"folder of a run, or the word {HAND_MADE} for classical measurements")
+    probe.add_argument(
+        "--readout",
+        choices=[*READOUTS, *TOKENS],
+        help="default: what the recipe names; for attention-pool the tokens after latent attention",
+    )
+    probe.add_argument(
+        "--protocol",
+        choices=["linear", "attention-pool", "mlp", "knn"],
+        default="linear",
+        help="what is learned from the labels: a line, a query over all tokens, a perceptron, or only the number of "
+        "neighbours (default: linear)",
+    )
     probe.add_argument(
         "--control", choices=["none", "random-init"], default="none", help="use the same encoder with random weights"
     )
     probe.set_defaults(run=run_probe)
     finetune = verbs.add_parser(
         "finetune",
-        help="learn all weights from labels",
+        help="learn weights from labels",
         description="Settings of the training are given by name: --epochs 50 --lr 1e-4.",
     )
     _add_shared(finetune, model_help="folder of a run")
     finetune.add_argument(
         "--control", choices=["none", "scratch"], default="none", help="begin with random weights: supervised only"
+    )
+    finetune.add_argument("--readout", choices=READOUTS, help="default: what the recipe names")
+    finetune.add_argument("--train", choices=["all", "head"], help="all weights, or the head alone (default: all)")
+    finetune.add_argument(
+        "--head", choices=["linear", "attentive", "mlp"], help="what stands on the encoder (default: linear)"
+    )
+    finetune.add_argument(
+        "--added-latent", type=positive_int, metavar="N", help="put N layers of latent attention on a run without any"
     )
     finetune.set_defaults(run=run_finetune, takes_settings=True)
 
@@ -35,8 +56,10 @@ def run_probe(arguments: argparse.Namespace) -> None:
     from lamae.evals import handmade, probe
 
     settings = eval_settings(arguments)
+    named = {} if arguments.system is None else {"system": arguments.system}
     with TextProgress() as progress:
         if str(arguments.model) == HAND_MADE:
+            _check_hand_made(arguments)
             found = handmade(
                 arguments.data,
                 arguments.labels,
@@ -44,6 +67,7 @@ def run_probe(arguments: argparse.Namespace) -> None:
                 settings=settings,
                 test_pack=arguments.test_data,
                 progress=progress,
+                **named,
             )
         else:
             found = probe(
@@ -51,11 +75,13 @@ def run_probe(arguments: argparse.Namespace) -> None:
                 arguments.data,
                 arguments.labels,
                 arguments.out,
+                protocol=arguments.protocol,
                 weights="random" if arguments.control == "random-init" else "pretrained",
                 readout=arguments.readout,
                 settings=settings,
                 test_pack=arguments.test_data,
                 progress=progress,
+                **named,
             )
     print(found)
 
@@ -65,6 +91,8 @@ def run_finetune(arguments: argparse.Namespace) -> None:
     from lamae.config import apply_overrides
     from lamae.evals import FinetuneConfig, finetune
 
+    chosen = {name: getattr(arguments, name) for name in ("train", "head", "added_latent")}
+    given = {name: value for name, value in chosen.items() if value is not None}
     with TextProgress() as progress:
         print(
             finetune(
@@ -74,33 +102,26 @@ def run_finetune(arguments: argparse.Namespace) -> None:
                 arguments.out,
                 init="scratch" if arguments.control == "scratch" else "pretrained",
                 readout=arguments.readout,
-                config=apply_overrides(FinetuneConfig(), dotted(arguments.settings)),
+                config=apply_overrides(FinetuneConfig(), dotted(arguments.settings) | given),
                 settings=eval_settings(arguments),
                 test_pack=arguments.test_data,
+                system=arguments.system,
                 progress=progress,
             )
         )
 
 
+def _check_hand_made(arguments: argparse.Namespace) -> None:
+    from lamae.errors import ConfigError
+
+    if arguments.protocol != "linear" or arguments.readout is not None or arguments.control != "none":
+        raise ConfigError(
+            f"{HAND_MADE} features have no encoder and are judged by a linear probe: leave --protocol, --readout and "
+            "--control out"
+        )
+
+
 def _add_shared(parser: argparse.ArgumentParser, *, model_help: str) -> None:
-    parser.add_argument("model", type=Path, metavar="RUN", help=model_help)
-    parser.add_argument("--data", type=Path, required=True, metavar="PACK", help="pack with labels")
-    parser.add_argument(
-        "--labels", required=True, metavar="SET", help="label set: superclass, icd10-chapter-ix, ... (docs/labels.md)"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="RESULT", help="folder to write")
-    parser.add_argument("--readout", choices=READOUTS, help="default: what the recipe names")
-    parser.add_argument("--folds", type=number_list, help="cross-validate over these folds by patient, such as 1-9")
-    parser.add_argument("--seed", type=int, help="seed of everything random but the label draw (default: 0)")
-    parser.add_argument("--draws", type=positive_int, help="draws of patients for the intervals (default: 1000)")
-    parser.add_argument(
-        "--absent", choices=["skip", "0.5", "error"], help="labels without positives in the test set (default: skip)"
-    )
-    parser.add_argument(
-        "--allow-leak",
-        action="store_true",
-        default=None,
-        help="test on pretraining patients all the same; the result says so",
-    )
-    add_label_set(parser)
+    add_evaluation(parser, model_help=model_help)
     add_label_draw(parser)
+    add_transfer(parser)
