@@ -2,7 +2,7 @@
 
 import argparse
 
-from lamae.cli.arguments import Verbs, dotted
+from lamae.cli.arguments import READOUTS, Verbs, dotted, positive_int
 from lamae.cli.evaluation_arguments import HAND_MADE, add_evaluation
 from lamae.cli.label_arguments import add_label_draw, add_transfer, eval_settings
 from lamae.cli.progress import TextProgress

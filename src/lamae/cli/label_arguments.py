@@ -30,11 +30,16 @@ def add_label_set(parser: argparse.ArgumentParser) -> None:
 
 
 def add_label_draw(parser: argparse.ArgumentParser) -> None:
-    """Add which labels may be learned from, and whom to test on, to a verb."""
-    group = parser.add_argument_group("label draw and transfer")
+    """Add which labels may be learned from to a verb."""
+    group = parser.add_argument_group("label draw")
     group.add_argument("--label-fraction", type=float, help="share of the training patients whose labels are used")
     group.add_argument("--label-count", type=positive_int, metavar="N", help="N training studies, chosen by patient")
     group.add_argument("--label-draw", type=count, metavar="SEED", help="seed of the draw of these patients")
+
+
+def add_transfer(parser: argparse.ArgumentParser) -> None:
+    """Add whom to test on to a verb."""
+    group = parser.add_argument_group("transfer")
     group.add_argument("--test-data", type=Path, metavar="PACK", help="test on the studies of another pack")
     group.add_argument(
         "--test-part", choices=["all", "test"], help="of that pack: all studies, or its test split (default: all)"

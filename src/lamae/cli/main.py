@@ -7,10 +7,10 @@ import sys
 from collections.abc import Sequence
 
 from lamae._version import __version__
-from lamae.cli import adapt, audit, compare, demo, describe, embed, labels, prepare, pretrain, report, simulate
+from lamae.cli import adapt, audit, compare, demo, describe, embed, labels, prepare, pretrain, report, simulate, sweeps
 from lamae.errors import CheckpointError, ConfigError, DataError, MissingExtraError
 
-VERBS = (demo, simulate, prepare, describe, labels, audit, pretrain, adapt, compare, embed, report)
+VERBS = (demo, simulate, prepare, describe, labels, audit, pretrain, adapt, sweeps, compare, embed, report)
 USER_ERROR, INTERRUPTED, CLOSED_PIPE = 2, 130, 141
 
 

@@ -1,0 +1,34 @@
+"""The words that every verb of evaluation knows: what is judged, on what, by which label set, with which care."""
+
+import argparse
+from pathlib import Path
+
+from lamae.cli.arguments import number_list, positive_int
+from lamae.cli.label_arguments import add_label_set
+
+HAND_MADE = "hand-made"
+"""Stands in place of a run for the classical measurements."""
+
+
+def add_evaluation(parser: argparse.ArgumentParser, *, model_help: str, out: str = "RESULT") -> None:
+    """Add what is judged, on which pack and label set, by which divisions, and where it is written."""
+    parser.add_argument("model", type=Path, metavar="RUN", help=model_help)
+    parser.add_argument("--data", type=Path, required=True, metavar="PACK", help="pack with labels")
+    parser.add_argument(
+        "--labels", required=True, metavar="SET", help="label set: superclass, icd10-chapter-ix, ... (docs/labels.md)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar=out, help="folder to write")
+    parser.add_argument("--system", metavar="NAME", help="name to show (default: named after the model)")
+    parser.add_argument("--folds", type=number_list, help="cross-validate over these folds by patient, such as 1-9")
+    parser.add_argument("--seed", type=int, help="seed of everything random but the label draw (default: 0)")
+    parser.add_argument("--draws", type=positive_int, help="draws of patients for the intervals (default: 1000)")
+    parser.add_argument(
+        "--absent", choices=["skip", "0.5", "error"], help="labels without positives in the test set (default: skip)"
+    )
+    parser.add_argument(
+        "--allow-leak",
+        action="store_true",
+        default=None,
+        help="test on pretraining patients all the same; the result says so",
+    )
+    add_label_set(parser)

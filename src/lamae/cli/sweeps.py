@@ -1,0 +1,148 @@
+"""`lamae efficiency` and `lamae robustness`: one system judged many times, with ever more labels or worse signals."""
+
+import argparse
+from typing import Any
+
+from lamae.cli.arguments import READOUTS, Verbs, count, dotted, number_list, positive_int
+from lamae.cli.evaluation_arguments import HAND_MADE, add_evaluation
+from lamae.cli.label_arguments import add_transfer, eval_settings
+from lamae.cli.progress import TextProgress
+from lamae.errors import ConfigError
+
+_INITIALISATIONS = {"none": "pretrained", "random-init": "random", "scratch": "scratch"}
+_MODEL_HELP = f"folder of a run, or the word {HAND_MADE} for classical measurements"
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Add ``efficiency`` and ``robustness`` to the parser."""
+    _add_efficiency(verbs)
+    _add_robustness(verbs)
+
+
+def run_efficiency(arguments: argparse.Namespace) -> None:
+    """Judge a system with each amount of labels, write the results and print the table."""
+    from lamae.config import apply_overrides
+    from lamae.evals import FinetuneConfig
+    from lamae.evals.label_efficiency import label_efficiency
+
+    hand_made = str(arguments.model) == HAND_MADE
+    protocol = arguments.protocol or (HAND_MADE if hand_made else "linear")
+    if arguments.settings and protocol != "fine-tune":
+        raise ConfigError(f"{' '.join(arguments.settings)}: settings of the training need --protocol fine-tune")
+    tuned = apply_overrides(FinetuneConfig(), dotted(arguments.settings)) if protocol == "fine-tune" else None
+    with TextProgress() as progress:
+        found = label_efficiency(
+            None if hand_made else arguments.model,
+            arguments.data,
+            arguments.labels,
+            arguments.out,
+            fractions=arguments.label_fractions,
+            counts=arguments.label_counts,
+            draws=arguments.label_draws,
+            protocol=protocol,
+            initialisation=_INITIALISATIONS[arguments.control],  # pyright: ignore[reportArgumentType]
+            config=tuned,
+            **_shared(arguments),
+            progress=progress,
+        )
+    print(found)
+
+
+def run_robustness(arguments: argparse.Namespace) -> None:
+    """Judge a system under conditions, write the results and print the table."""
+    from lamae.evals.robustness import robustness
+
+    with TextProgress() as progress:
+        found = robustness(
+            None if str(arguments.model) == HAND_MADE else arguments.model,
+            arguments.data,
+            arguments.labels,
+            arguments.out,
+            conditions=arguments.conditions,
+            train_too=arguments.train_too,
+            protocol=arguments.protocol,
+            weights="random" if arguments.control == "random-init" else "pretrained",
+            noise_seed=arguments.noise_seed,
+            **_shared(arguments),
+            progress=progress,
+        )
+    print(found)
+
+
+def share_list(text: str) -> tuple[float, ...]:
+    """Return ``"0.05,1"`` as ``(0.05, 1.0)``."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected shares such as 0.05,0.25,1, found {text!r}") from None
+
+
+def _shared(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "readout": arguments.readout,
+        "settings": eval_settings(arguments),
+        "test_pack": arguments.test_data,
+        "system": arguments.system,
+    }
+
+
+def _add_efficiency(verbs: Verbs) -> None:
+    parser = verbs.add_parser(
+        "efficiency",
+        help="judge a system with ever more labels, several draws of each amount",
+        description="Writes a result for each amount and draw, and a table; the same command goes on where it was. "
+        "Settings of fine-tuning are given by name: --epochs 50 --lr 1e-4.",
+    )
+    add_evaluation(parser, model_help=_MODEL_HELP, out="FOLDER")
+    add_transfer(parser)
+    parser.add_argument("--readout", choices=READOUTS, help="default: what the recipe names")
+    parser.add_argument(
+        "--label-fractions", type=share_list, metavar="SHARES", help="of the training patients (default: 0.05,0.25,1)"
+    )
+    parser.add_argument(
+        "--label-counts", type=number_list, metavar="NUMBERS", help="of training studies, such as 100,1000"
+    )
+    parser.add_argument(
+        "--label-draws", type=positive_int, default=3, metavar="N", help="draws of each amount (default: 3)"
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=["linear", "attention-pool", "mlp", "knn", "fine-tune"],
+        help="how labels are learned (default: linear)",
+    )
+    parser.add_argument(
+        "--control", choices=list(_INITIALISATIONS), default="none", help="random weights: frozen, or learned from them"
+    )
+    parser.set_defaults(run=run_efficiency, takes_settings=True)
+
+
+def _add_robustness(verbs: Verbs) -> None:
+    parser = verbs.add_parser(
+        "robustness",
+        help="judge a frozen system on fewer leads, other orders of leads, and with noise",
+        description="Writes a result for each condition and one as recorded, and a table with paired differences.",
+    )
+    add_evaluation(parser, model_help=_MODEL_HELP, out="FOLDER")
+    add_transfer(parser)
+    parser.add_argument("--readout", choices=READOUTS, help="default: what the recipe names")
+    parser.add_argument(
+        "--conditions",
+        nargs="+",
+        default=["all"],
+        metavar="CONDITION",
+        help="leads:2, leads:I,II,V2, order:shuffled, noise:muscle@10dB, ...; leads, order, noise, or all (default)",
+    )
+    parser.add_argument("--train-too", action="store_true", help="also learn a probe of its own under each condition")
+    parser.add_argument(
+        "--protocol",
+        choices=["linear", "mlp", "knn"],
+        default="linear",
+        help="how labels are learned (default: linear)",
+    )
+    parser.add_argument(
+        "--control", choices=["none", "random-init"], default="none", help="use the same encoder with random weights"
+    )
+    parser.add_argument(
+        "--noise-seed", type=count, default=0, metavar="SEED", help="seed of noise and shuffled orders (default: 0)"
+    )
+    parser.set_defaults(run=run_robustness)
