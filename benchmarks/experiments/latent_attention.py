@@ -21,7 +21,8 @@ NUM_STUDIES, COHORT_SEED = 5000, 1
 STEPS = {SIMULATED: 700, REAL: 500}
 LABELS = {SIMULATED: "icd10-chapter-ix", REAL: "superclass"}
 SEEDS, FRESH_SEEDS = (0, 1, 2), (10, 11, 12)
-FRACTIONS, DRAWS = (1.0, 0.25, 0.05), (0, 1, 2)
+ALL_LABELS = (1.0, 0)
+FRACTIONS, DRAWS = (0.25, 0.05), (0, 1, 2)
 READOUTS = ("view-concat", "mean")
 
 LAMAE, INDEPENDENT, RANDOM, HANDMADE = "lamae", "independent", "random", "hand-made"
@@ -132,7 +133,7 @@ def judge(job: Job) -> None:
     # LAMAE_E: the same run with latent attention bypassed
     bypassed = [f"encoder-{one}" for one in READOUTS] if job.system == LAMAE else []
     for readout in [*READOUTS, *bypassed]:
-        for fraction, draw in shares():
+        for fraction, draw in shares(job) if readout in READOUTS else [ALL_LABELS]:
             out = job.result(readout, fraction, draw)
             if not (out / "result.json").exists():
                 given = settings(job, fraction, draw)
@@ -143,7 +144,7 @@ def judge(job: Job) -> None:
 def measure(job: Job) -> None:
     from lamae.evals import handmade
 
-    for fraction, draw in shares():
+    for fraction, draw in shares(job):
         out = job.result("none", fraction, draw)
         if not (out / "result.json").exists():
             handmade(job.packs[0], LABELS[job.data], out, settings=settings(job, fraction, draw))
@@ -163,10 +164,11 @@ def learn_from_labels(job: Job) -> None:
         finetune(run, job.packs[0], LABELS[job.data], out, readout=READOUTS[0], settings=given, **how)
 
 
-def shares() -> Iterator[tuple[float, int]]:
-    """Shares of the labels with their draws: all labels can be drawn in one way only."""
-    for fraction in FRACTIONS:
-        yield from ((fraction, draw) for draw in (DRAWS if fraction < 1 else DRAWS[:1]))
+def shares(job: Job) -> Iterator[tuple[float, int]]:
+    """Shares of the labels with their draws; variants and fresh seeds are judged with all labels only."""
+    yield ALL_LABELS
+    if job.seed in SEEDS and job.system not in VARIANTS:
+        yield from ((fraction, draw) for fraction in FRACTIONS for draw in DRAWS)
 
 
 def best_variant(out: Path) -> str:
@@ -237,8 +239,9 @@ def _results(
             reads = ["none"] if system == HANDMADE else [readout]
             reads += [f"encoder-{readout}"] if bypassed and system == LAMAE else []
             for read in reads:
-                paths = [Job(out, data, system, seed).result(read, fraction, draw) for fraction, draw in shares()]
-                paths = paths[:1] if bypassed else paths
+                job = Job(out, data, system, seed)
+                chosen = [ALL_LABELS] if bypassed else shares(job)
+                paths = [job.result(read, fraction, draw) for fraction, draw in chosen]
                 yield from (path for path in paths if (path / "result.json").exists())
 
 
