@@ -2,6 +2,8 @@
 
 import pytest
 
+from lamae.report.facts import selection_words
+from lamae.report.results import short_protocol
 from lamae.report.wording import flat_rows, heading, key_name, metric_name, number, signed, value_words, with_interval
 
 
@@ -40,3 +42,35 @@ def test_names_of_metrics():
 
 def test_nested_settings_become_rows():
     assert flat_rows({"a": {"b_s": 2, "c": {}}}) == [("a › b, s", "2"), ("a › c", "none")]
+
+
+@pytest.mark.parametrize(
+    ("selection", "words"),
+    [
+        ({"l2": 0.1, "metric": "log-loss"}, "L2 0.1 by log loss on the validation studies"),
+        ({"k": [5, 20], "metric": "mae"}, "k 5, 20 by MAE on the validation studies"),
+        (
+            {"lr": 0.003, "weight_decay": 0.01, "balanced": True, "best_epoch": 7, "metric": "mae"},
+            "learning rate 0.003, weight decay 0.01, balanced yes, best epoch 7 by MAE on the validation studies",
+        ),
+        ({"metric": "log-loss"}, "settings by log loss on the validation studies"),
+    ],
+)
+def test_what_each_protocol_chose_is_said(selection, words: str):
+    assert selection_words(selection) == words
+
+
+@pytest.mark.parametrize(
+    ("info", "words"),
+    [
+        ({"kind": "probe"}, "linear probe"),
+        ({"kind": "probe", "protocol_id": "linear"}, "linear probe"),
+        ({"kind": "probe", "protocol_id": "knn"}, "neighbours"),
+        ({"kind": "probe", "protocol_id": "attention-pool"}, "attention pooling"),
+        ({"kind": "handmade", "protocol_id": "hand-made"}, "linear probe"),
+        ({"kind": "finetune", "protocol_id": "fine-tune", "finetune": {"train": "head"}}, "head alone"),
+        ({"kind": "finetune"}, "all weights"),
+    ],
+)
+def test_a_row_says_its_protocol(info, words: str):
+    assert short_protocol(info) == words

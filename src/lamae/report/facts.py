@@ -5,7 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lamae.report.folders import Result
-from lamae.report.wording import metric_name, value_words
+from lamae.report.wording import key_name, metric_name, value_words
+
+_CHOSEN = ("l2", "k", "lr", "weight_decay", "balanced", "best_epoch")
+"""What the protocols choose on the validation studies."""
 
 
 def shared_facts(info: Mapping[str, Any]) -> list[str]:
@@ -48,7 +51,8 @@ def warnings(results: Sequence[Result]) -> list[str]:
         if leak.get("checked") is False:
             found.append(f"{result.system}: whether tested patients were pretrained on is not known.")
         if at_edge := selection.get("at_edge_of_grid"):
-            found.append(f"{result.system}: the chosen L2 lies at the edge of its grid ({at_edge} of the fits).")
+            chosen = "k" if "k" in selection else "L2"
+            found.append(f"{result.system}: the chosen {chosen} lies at the edge of its grid ({at_edge} of the fits).")
         if selection.get("converged") is False:
             found.append(f"{result.system}: the probe did not converge everywhere.")
     return found
@@ -74,7 +78,8 @@ def selection_words(selection: Mapping[str, Any]) -> str:
     if stops := selection.get("early_stopping"):
         epochs = value_words([stop["best_epoch"] for stop in stops])
         return f"early stopping by {_spaced(stops[0]['metric'])} {on}, best epoch {epochs}"
-    chosen = f"L2 {value_words(selection['l2'])}" if "l2" in selection else "settings"
+    held = [f"{key_name(key)} {value_words(selection[key])}" for key in _CHOSEN if key in selection]
+    chosen = ", ".join(held) or "settings"
     return f"{chosen} by {_spaced(selection.get('metric', 'loss'))} {on}"
 
 

@@ -17,6 +17,17 @@ from lamae.results import is_pretrained, is_random_control, paired_difference, t
 LABELS_IN_CHART = 30
 """A chart shows the labels with the most positives up to this number; the table below it holds all."""
 
+_PROBES = {"attention-pool": "attention pooling", "mlp": "perceptron", "knn": "neighbours"}
+"""Protocols of frozen encoders that are no linear probe, in two words."""
+
+
+def short_protocol(info: Mapping[str, Any]) -> str:
+    """Return how a result was judged, in two words."""
+    kind = str(info["kind"])
+    if kind == "finetune":
+        return "head alone" if info.get("finetune", {}).get("train") == "head" else "all weights"
+    return _PROBES.get(str(info.get("protocol_id")), "linear probe" if kind in ("probe", "handmade") else kind)
+
 
 @dataclass(frozen=True, kw_only=True)
 class System:
@@ -33,9 +44,7 @@ class System:
     @property
     def short_protocol(self) -> str:
         """How it was judged, in two words; the facts below the table give the whole protocol."""
-        return {"finetune": "all weights", "handmade": "linear probe", "probe": "linear probe"}.get(
-            self.info["kind"], str(self.info["kind"])
-        )
+        return short_protocol(self.info)
 
     @property
     def info(self) -> Mapping[str, Any]:
