@@ -197,8 +197,8 @@ def _protocol_warnings(own: Sequence[Entry], floating: Sequence[Entry]) -> list[
         )
     other = _by([entry for entry in floating if entry.protocol not in protocols], lambda entry: entry.protocol)
     found += [
-        f"{', '.join(_distinct(e.system for e in held))}: protocol {name}, since labels teach it what others have "
-        "pretrained."
+        f"{', '.join(_distinct(e.system for e in held))}: protocol {name}, since no frozen pretrained encoder is "
+        "judged there."
         for name, held in other.items()
     ]
     return found

@@ -114,6 +114,8 @@ def _facts(cards: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[_Fact]:
         _Fact(name="mask", value=_mask, words=str, tolerance=0),
         _Fact(name="target", value=_at("target"), words=str, tolerance=0),
         _Fact(name="decoder sees", value=_at("decoder_context"), words=str, tolerance=0),
+        _Fact(name="encoder weights", value=_at("encoder_weights"), words=str),
+        _Fact(name="alignment", value=_at("alignment"), words=str),
         *(
             _Fact(name=f"operations a study, {_spaced(part)}", value=_at("flops", "by_part", part), words=_flops)
             for part in by_part

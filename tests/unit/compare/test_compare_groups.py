@@ -48,7 +48,7 @@ def test_system_from_scratch_joins_the_probes_and_the_fine_tuned():
         ("linear", ["LAMAE", "Ind_P", "Scratch"]),
         ("fine-tune", ["LAMAE", "Ind_P", "Scratch"]),
     ]
-    assert groups[0].warnings == ["Scratch: protocol fine-tune, since labels teach it what others have pretrained."]
+    assert groups[0].warnings == ["Scratch: protocol fine-tune, since no frozen pretrained encoder is judged there."]
     assert groups[1].warnings == []
 
 
