@@ -3,6 +3,7 @@
 import argparse
 from typing import Any
 
+from lamae.cli.adapt import TOKENS
 from lamae.cli.arguments import READOUTS, Verbs, count, dotted, number_list, positive_int
 from lamae.cli.evaluation_arguments import HAND_MADE, add_evaluation
 from lamae.cli.label_arguments import add_transfer, eval_settings
@@ -95,7 +96,11 @@ def _add_efficiency(verbs: Verbs) -> None:
     )
     add_evaluation(parser, model_help=_MODEL_HELP, out="FOLDER")
     add_transfer(parser)
-    parser.add_argument("--readout", choices=READOUTS, help="default: what the recipe names")
+    parser.add_argument(
+        "--readout",
+        choices=[*READOUTS, *TOKENS],
+        help="default: what the recipe names; for attention-pool the tokens after latent attention",
+    )
     parser.add_argument(
         "--label-fractions", type=share_list, metavar="SHARES", help="of the training patients (default: 0.05,0.25,1)"
     )

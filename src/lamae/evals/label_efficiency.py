@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from lamae.evals.probe import ProbeProtocol, probe
 from lamae.evals.results import Evaluation
 from lamae.evals.settings import EvalSettings, FinetuneConfig, Precision, Progress, silent
 from lamae.evals.task import Task, make_task
+from lamae.evals.tokens import TokenReadout
 from lamae.models import Readout
 from lamae.pack import Pack
 
@@ -38,7 +39,7 @@ def label_efficiency(
     draws: int = 3,
     protocol: Protocol = "linear",
     initialisation: Initialisation = "pretrained",
-    readout: Readout | None = None,
+    readout: Readout | TokenReadout | None = None,
     config: FinetuneConfig | None = None,
     settings: EvalSettings | None = None,
     test_pack: str | Path | Pack | None = None,
@@ -65,7 +66,7 @@ def label_efficiency(
         draws: Draws of each amount below all labels, from ``settings.label_draw`` on.
         protocol: How labels are learned; ``"fine-tune"`` learns all weights.
         initialisation: ``"random"`` for the frozen control, ``"scratch"`` for fine-tuning from random weights.
-        readout: None takes the run's own.
+        readout: None takes the run's own; attention pooling has its own, see `lamae.evals.probe`.
         config: How to fine-tune.
         settings: How the task is made and judged, without label fraction and count.
         test_pack: Test on the studies of this pack, see `lamae.evals.task.make_task`.
@@ -146,7 +147,7 @@ def _judge(
     labels: str,
     protocol: Protocol,
     initialisation: Initialisation,
-    readout: Readout | None,
+    readout: Readout | TokenReadout | None,
     config: FinetuneConfig | None,
     *,
     frozen: dict[str, Any],
@@ -165,7 +166,14 @@ def _judge(
     if protocol == "fine-tune":
         init: Init = "scratch" if initialisation == "scratch" else "pretrained"
         return lambda settings: finetune(
-            run, task.pack, labels, init=init, readout=readout, config=config, settings=settings, **same
+            run,
+            task.pack,
+            labels,
+            init=init,
+            readout=cast(Readout | None, readout),
+            config=config,
+            settings=settings,
+            **same,
         )
     assert protocol != "hand-made"
     probed: ProbeProtocol = protocol
