@@ -1,6 +1,6 @@
 """What must hold before two results may stand in one table."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lamae.compare.entry import Entry
@@ -8,10 +8,11 @@ from lamae.compare.groups import Group
 from lamae.errors import DataError
 from lamae.results import Evaluation, aligned, restricted
 
-_SAME_SETTINGS = {
-    "absent_policy": "policy for absent labels",
-    "cross_validated_folds": "number of cross-validated folds",
-    "folds": "cross-validated folds",
+_SAME_SETTINGS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "policy for absent labels": lambda info: info.get("absent_policy", "skip"),
+    "number of cross-validated folds": lambda info: info["split"].get("cross_validated_folds"),
+    "cross-validated folds": lambda info: info["split"].get("folds"),
+    "studies that decide what labels there are": lambda info: info["labels"].get("vocabulary") or "train",
 }
 
 
@@ -26,15 +27,15 @@ def check_group(group: Group) -> list[str]:
     """
     first = group.first
     for entry in group.entries[1:]:
-        for key, name in _SAME_SETTINGS.items():
-            ours, theirs = _setting(first.info, key), _setting(entry.info, key)
+        for name, setting in _SAME_SETTINGS.items():
+            ours, theirs = setting(first.info), setting(entry.info)
             if ours != theirs:
                 raise DataError(
                     f"{first.folder} and {entry.folder} differ in the {name}: {ours!r} and {theirs!r}; evaluate both "
                     "alike",
                     reason="settings-differ",
                 )
-    return [*_check_leaks(group), *_training_warnings(group)]
+    return [*_check_leaks(group), *_training_warnings(group), *_threshold_warnings(group)]
 
 
 def evaluations_alike(group: Group) -> tuple[tuple[str, ...], dict[Entry, Evaluation]]:
@@ -61,10 +62,6 @@ def evaluations_alike(group: Group) -> tuple[tuple[str, ...], dict[Entry, Evalua
         raise DataError(f"{group.name}: the draws of labels have no label in common", reason="labels-differ")
     first = restricted(group.first.evaluation, common)
     return common, {entry: aligned(restricted(entry.evaluation, common), to=first) for entry in group.entries}
-
-
-def _setting(info: Mapping[str, Any], key: str) -> Any:
-    return info.get(key) if key in info else info["split"].get(key)
 
 
 def _check_leaks(group: Group) -> list[str]:
@@ -114,6 +111,15 @@ def _training_warnings(group: Group) -> list[str]:
             words = "; ".join(f"{size}: {', '.join(dict.fromkeys(systems))}" for size, systems in differing.items())
             found.append(f"The {name} sets of the labels differ ({words}).")
     return found
+
+
+def _threshold_warnings(group: Group) -> list[str]:
+    policies: dict[str, list[str]] = {}
+    for entry in group.entries:
+        if policy := (entry.info.get("thresholds") or {}).get("policy"):
+            policies.setdefault(str(policy), []).append(entry.system)
+    words = "; ".join(f"{policy}: {', '.join(dict.fromkeys(systems))}" for policy, systems in policies.items())
+    return [f"The thresholds of F1 were chosen in different ways ({words})."] if len(policies) > 1 else []
 
 
 def simulated_words(entries: Sequence[Entry]) -> str:

@@ -216,3 +216,22 @@ def test_runs_of_one_system_that_differ_are_named():
 
 def test_ticks_of_a_logarithmic_axis_do_not_touch():
     assert _apart([10, 11, 100, 105, 1000]) == [10, 100, 1000]
+
+
+def test_values_are_compared_by_r_squared():
+    entries = []
+    for system, error in (("LAMAE", 0.3), ("Ind_P", 0.6)):
+        one = entry(system)
+        generator = np.random.default_rng(5)
+        targets = generator.normal(size=one.evaluation.targets.shape)
+        scores = targets + error * generator.normal(size=targets.shape)
+        interval = {"value": 0.5, "low": 0.4, "high": 0.6}
+        changes = {"metrics": {"macro_mae": interval, "macro_r2": interval}, "thresholds": None}
+        info = {**one.info, **changes, "labels": {**one.info["labels"], "kind": "regression"}}
+        entries.append(replace(one, evaluation=replace(one.evaluation, info=info, targets=targets, scores=scores)))
+    found = judged(*entries, permutations=99)
+    assert (found.kind, found.metric) == ("regression", "r2")
+    assert found.differences["LAMAE"].rows[MACRO].value > 0.1
+    assert found.differences["LAMAE"].stars(MACRO) == "*"
+    assert [cell.mark for cell in macro_table(found, "macro").rows[0].cells] == ["best", "best"]
+    assert "R²" in label_table(found, "labels").caption

@@ -148,6 +148,19 @@ def test_other_folds_are_refused():
         check_group(group)
 
 
+def test_another_vocabulary_is_refused():
+    other = changed(entry("Ind_P"), labels={"vocabulary": "all (leak)"})
+    with pytest.raises(DataError, match=r"decide what labels there are: 'train' and 'all \(leak\)'"):
+        check_group(make_groups([entry(), other])[0])
+
+
+def test_other_thresholds_are_warned_of():
+    other = changed(entry("Ind_P"), thresholds={"policy": "0.5"})
+    assert check_group(make_groups([entry(), other])[0]) == [
+        "The thresholds of F1 were chosen in different ways (validation: LAMAE; 0.5: Ind_P)."
+    ]
+
+
 def test_a_leak_of_one_is_refused_and_one_of_all_is_said():
     leak = {"patients_pretrained_on": 7, "records_pretrained_on": 9, "allowed": True}
     one = [changed(entry(), leak=leak), entry("Ind_P"), entry("Random")]
