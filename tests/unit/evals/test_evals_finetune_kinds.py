@@ -1,5 +1,6 @@
 """What may learn in a fine-tuning: heads, frozen encoders, added latent attention; and a training that was cut off."""
 
+import importlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -130,6 +131,18 @@ def test_what_does_not_fit_together_is_refused(toy_run: Path, independent: Path,
     refused("head one of linear, attentive, mlp, and added_latent not below 0, found 'all', 'svm' and 0", head="svm")
     refused("found 'none', 'linear' and 0", train="none")
     refused("found 'all', 'linear' and -1", added_latent=-1)
+
+
+@pytest.mark.parametrize("labels", ["inverted,luck", "measure_size_mv"])
+def test_the_test_studies_have_no_say(toy_run: Path, toy_pack: Pack, monkeypatch: pytest.MonkeyPatch, labels: str):
+    given = {"config": replace(SHORT, epochs=2), "settings": QUICK}
+    scores = finetune(toy_run, toy_pack, labels, **given).scores
+    task = make_task(toy_pack, labels, QUICK)
+    targets = task.targets.copy()
+    targets[task.tested] = 7 - targets[task.tested] if task.is_regression else 1 - np.nan_to_num(targets[task.tested])
+    module = importlib.import_module("lamae.evals.finetune")  # the package's name is that of the function
+    monkeypatch.setattr(module, "make_task", lambda *_, **__: replace(task, targets=targets))
+    np.testing.assert_array_equal(finetune(toy_run, toy_pack, labels, **given).scores, scores)
 
 
 class CutOffError(Exception):
