@@ -155,9 +155,9 @@ def learn_from_labels(job: Job) -> None:
     from lamae.evals import FinetuneConfig, finetune
 
     run = replace(job, system=SUPERVISED[job.system]).run
-    how: dict[str, Any] = {"config": FinetuneConfig(epochs=5, patience=3, lr=1e-3, precision="bf16"), "init": "scratch"}
+    how: dict[str, Any] = {"config": FinetuneConfig(epochs=4, patience=3, lr=1e-3, precision="bf16"), "init": "scratch"}
     if job.system == "independent-latent":
-        how = {"config": FinetuneConfig(epochs=5, patience=3, precision="bf16", added_latent=2)}
+        how = {"config": FinetuneConfig(epochs=4, patience=3, precision="bf16", added_latent=2)}
     out = job.result(READOUTS[0])
     if not (out / "result.json").exists():
         given = replace(settings(job), seed=job.seed)
