@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from report_fakes import LEADS, write_result, write_run
 
+from lamae import results
 from lamae.errors import ConfigError, DataError, FormatError
 from lamae.report.folders import read_folders, read_result, read_run
 
@@ -142,3 +143,9 @@ def test_example_whose_shapes_disagree_is_refused(tmp_path):
     np.savez(folder / "examples/attention.npz", leads=np.array(LEADS), weights=weights, cls=np.zeros(12))
     with pytest.raises(FormatError, match=r"weights must have the shape \(2, 12, 12\), found \(2, 12, 11\)"):
         read_run(folder)
+
+
+def test_a_file_is_no_result(tmp_path):
+    (tmp_path / "table.csv").write_text("a,b")
+    with pytest.raises(FormatError, match=r"table\.csv: no result\.json in it, so this is no result"):
+        results.read_result(tmp_path / "table.csv")

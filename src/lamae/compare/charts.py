@@ -156,9 +156,10 @@ def _forest_words(row: ForestRow) -> str:
 
 
 def _digits(axes: Axes) -> int:
-    """Return how many digits tell neighbouring ticks apart."""
-    low, high = axes.get_xlim()
-    return max(2, math.ceil(-math.log10(max(high - low, 1e-9) / 10)))
+    """Return how many digits it takes to write the ticks without rounding, two at least."""
+    ticks = axes.get_xticks()
+    step = float(ticks[1] - ticks[0]) if len(ticks) > 1 else 0.0
+    return next((digits for digits in range(2, 6) if abs(round(step, digits) - step) < 1e-9), 6)
 
 
 def _apart(ticks: Sequence[float]) -> list[float]:

@@ -12,7 +12,7 @@ from lamae.compare.over_seeds import OverSeeds
 from lamae.compare.table import NOTHING, Cell, Row, Table
 from lamae.report.wording import metric_name, number, signed
 
-_COLUMNS = ("Difference", "p, patients and seeds", "p, permutation", "p, corrected", "Smallest detectable")
+_COLUMNS = ("Difference", "p, patients and seeds", "p, permutation", "p, larger of both", "Smallest detectable")
 
 
 def all_differences(judged: Judged) -> list[Difference]:
@@ -34,8 +34,8 @@ def difference_table(judged: Judged, key: str) -> Table:
             f"detectable: the true difference that these data would show at 5 % with 80 % power. Differences",
             correction=False,
         )
-        + " The corrected p of macro is the larger of both p values; each pair is one test of its own, and the number "
-        "of pairs is not corrected for.",
+        + " A star needs the larger of both p values; each pair is one test of its own, and the number of pairs is not "
+        "corrected for.",
         corner="Systems",
         columns=list(_COLUMNS),
         rows=[Row(name=f"{one.system} − {one.reference}", cells=_cells(one, MACRO)) for one in differences],

@@ -1,7 +1,7 @@
 """The figures of one table: every system's values and its differences to a reference, over seeds and patients."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -102,9 +102,9 @@ class Judged:
         return len(np.unique(self.alike[self.group.first].patient_hash))
 
     def values(self, system: str, metric: str) -> dict[str, OverSeeds]:
-        """Return a metric of a system for macro and each label."""
+        """Return a metric of a system for macro and each label; intervals of shares are cut at 0 and 1."""
         place, seeds = self.metrics.index(metric), list(self.by_seed[system].values())
-        return {
+        found = {
             row: over_seeds(
                 np.array([one.points[place, index] for one in seeds]),
                 np.stack([one.drawn[place, index] for one in seeds]),
@@ -113,6 +113,9 @@ class Judged:
             )
             for index, row in enumerate(self.rows)
         }
+        if self.kind == "regression":
+            return found
+        return {row: replace(one, low=max(one.low, 0.0), high=min(one.high, 1.0)) for row, one in found.items()}
 
     @cached_property
     def differences(self) -> dict[str, Difference]:

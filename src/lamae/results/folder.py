@@ -56,7 +56,7 @@ def read_info(path: str | Path) -> dict[str, Any]:
     file = Path(path) / RESULT_FILE
     try:
         info = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise FormatError(f"{path}: no {RESULT_FILE} in it, so this is no result", reason="not-a-result") from error
     except ValueError as error:
         raise FormatError(f"{file}: not readable as JSON ({error})", reason="damaged-result") from error

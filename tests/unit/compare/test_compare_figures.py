@@ -73,6 +73,24 @@ def test_several_seeds_give_the_combined_difference_and_the_paired_t_test():
     assert found.p_holm[MACRO] == found.p_value[MACRO]
 
 
+def test_intervals_of_a_score_stay_between_0_and_1_and_unknown_ones_unknown():
+    found = judged(entry(skill=4.0, seed=0), entry(skill=3.0, seed=1), entry("Ind_P"))
+    values = found.values("LAMAE", "auroc")
+    assert max(one.high for one in values.values()) <= 1
+    absent = []
+    for system in ("LAMAE", "Ind_P"):
+        one = entry(system)
+        targets = one.evaluation.targets.copy()
+        targets[:, 0] = 0
+        absent.append(replace(one, evaluation=replace(one.evaluation, targets=targets)))
+    label = judged(*absent).values("LAMAE", "auroc")["IX"]
+    assert math.isnan(label.value)
+    assert math.isnan(label.low)
+    assert math.isnan(label.high)
+    table = label_table(judged(*absent, permutations=19), "labels")
+    assert [cell.text for row in table.rows if row.name == "IX" for cell in row.cells[1:]] == ["–", "–"]
+
+
 def test_draws_of_labels_are_averaged_within_a_seed():
     few = [entry(s, fraction=0.25, draw=draw) for s in ("LAMAE", "Ind_P") for draw in (0, 1, 2)]
     found = judged(*few)

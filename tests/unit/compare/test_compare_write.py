@@ -192,6 +192,15 @@ def test_names_of_rows_do_not_overlap_nor_stick_out(num_rows):
     assert all(left.x1 < right.x0 for left, right in itertools.pairwise(ticks))
 
 
+def test_ticks_are_written_without_rounding():
+    rows = [ForestRow(name="a", found=OverSeeds(value=0.01, low=-0.083, high=0.102, sd=0, num_seeds=1))]
+    figure = forest(rows, x_label="difference")
+    FigureCanvasAgg(figure).draw()
+    axes = figure.axes[0]
+    words = [label.get_text().replace("−", "-") for label in axes.get_xticklabels()]
+    assert [float(word) for word in words] == pytest.approx(list(axes.get_xticks()), abs=1e-9)
+
+
 def test_twelve_systems_are_drawn_apart():
     names = [f"System number {index} with a long name" for index in range(12)]
     styles = styles_of(names, controls=names[3:4])
