@@ -11,6 +11,7 @@ from report_fakes import LABELS, write_demo, write_result, write_run
 
 from lamae.errors import ConfigError
 from lamae.report import write_report
+from lamae.report.folders import Result
 from lamae.report.page import render
 from lamae.report.results import LABELS_IN_CHART
 
@@ -200,7 +201,7 @@ def test_pretraining_on_test_patients_is_a_warning(tmp_path):
     (folder / "result.json").write_text(json.dumps(content))
     text = render([folder])
     assert "3 tested patients and 5 tested records were in the pretraining data, so this figure flatters." in text
-    assert "LAMAE: the probe did not converge everywhere." in text
+    assert "LAMAE, 10 % of the labels: the probe did not converge everywhere." in text
     assert "(10 % of the training patients)" in text
     assert "Cross-validated over 9 folds by patient" in text
 
@@ -251,3 +252,19 @@ def test_a_system_is_held_against_the_control_with_its_own_read_out(tmp_path):
     assert both.systems[0].difference == alone.systems[0].difference
     assert [system.difference for system in both.systems[1:]] == ["", "", ""]
     assert both.notes == ["Lost: no paired difference, because no random control has the read-out cls."]
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"condition": {"name": "leads:I,II"}}, "LAMAE, leads:I,II"),
+        ({"split": {"label_fraction": 0.05, "label_draw": 2}}, "LAMAE, 5 % of the labels, draw 2"),
+        (
+            {"split": {"label_fraction": 1.0, "label_count": 1700, "label_draw": 1}},
+            "LAMAE, labels of 1,700 studies, draw 1",
+        ),
+        ({"split": {"label_fraction": 1.0, "label_count": None, "label_draw": 0}}, "LAMAE"),
+    ],
+)
+def test_a_result_is_named_by_what_sets_it_apart(changes, name):
+    assert Result(info={"system": "LAMAE", "condition": None, **changes}, evaluation=None).system == name

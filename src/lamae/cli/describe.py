@@ -2,7 +2,6 @@
 
 import argparse
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -116,37 +115,11 @@ def describe_recipe(name: str) -> str:
 
 
 def planned_card(config: "PretrainConfig") -> dict[str, Any]:
-    """Return the card that a run of this configuration would have, without its data, its time and its machine."""
-    from lamae.models import MaskedAutoencoder
-    from lamae.models.accounting import count_parameters, example_batch, flops_per_step
+    """Return the card that a run of this configuration would have, of its only stream."""
+    from lamae.train.run_card import planned_card
 
-    model, optim = config.model, config.optim
-    flops = flops_per_step(model, example_batch(model))
-    step = flops.pop("total") * optim.batch_size
-    (stream,) = model.streams.values()
-    num_views = len(stream.view_names)
-    num_seen = num_views - min(model.mask.hidden_views, num_views - 1)
-    return {
-        "parameters": count_parameters(MaskedAutoencoder(model)),
-        "tokens": {
-            "per_view": stream.num_patches,
-            "views": num_views,
-            "visible": num_seen * model.mask.num_visible(stream.num_patches),
-            "total": num_views * stream.num_patches,
-        },
-        "mask": asdict(model.mask),
-        "target": model.target,
-        "decoder_context": model.decoder_context,
-        "flops": {"step": step, "total": step * optim.steps, "by_part": flops},
-        "steps": optim.steps,
-        "batch_size": optim.batch_size,
-        "optimiser": optim.optimiser,
-        "lr": optim.lr,
-        "schedule": f"linear warm-up of {optim.warmup_steps} steps, cosine to 0",
-        "weight_decay": optim.weight_decay,
-        "precision": config.precision,
-        "seed": config.seed,
-    }
+    (modality,) = config.model.streams
+    return planned_card(config, modality=modality)
 
 
 def _as_lines(content: object, indent: int = 0) -> str:

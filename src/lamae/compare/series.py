@@ -82,14 +82,21 @@ def robustness_chart(series: Sequence[Judged], styles: Mapping[str, SystemStyle]
     }
     first = series[0]
     name = f"macro {metric_name(first.metric)}"
+    alike = [judged.group.condition for judged in series if _is_trained_alike(judged)]
+    anew = f"was learned or selected anew, except for {'; '.join(alike)}" if alike else "was learned or selected anew"
     caption = (
-        f"{simulated_words(first.group.entries)}{_capital(name)} when only the test signals are changed; nothing was "
-        f"learned or selected anew. {100 * first.level:g} % intervals over patients, and seeds where there are several."
+        f"{simulated_words(first.group.entries)}{_capital(name)} when only the test signals are changed; nothing "
+        f"{anew}. {100 * first.level:g} % intervals over patients, and seeds where there are several."
     )
     title = f"Robustness: {_shared_name(first.group)}, {share_words(first.group.share)}"
     systems = list(dict.fromkeys(system for judged in series for system in judged.systems))
     chart = as_chart(robustness(rows, styles, x_label=name), key=key, title=title, caption=caption)
     return chart, _table(series, systems, list(rows), key=key, title=title, caption=caption)
+
+
+def _is_trained_alike(judged: Judged) -> bool:
+    """Whether the training signals were changed as the test signals were."""
+    return any((entry.info.get("condition") or {}).get("trained") == "alike" for entry in judged.group.entries)
 
 
 def _table(

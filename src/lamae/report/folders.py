@@ -82,8 +82,20 @@ class Result:
 
     @property
     def system(self) -> str:
-        """Display name of what was judged."""
-        return str(self.info["system"])
+        """Display name of what was judged, with what sets this result apart: a condition, a share of the labels."""
+        return ", ".join([str(self.info["system"]), *_apart(self.info)])
+
+
+def _apart(info: Mapping[str, Any]) -> list[str]:
+    split, condition = info.get("split") or {}, info.get("condition")
+    words = [str(condition["name"])] if condition else []
+    if split.get("label_count") is not None:
+        words.append(f"labels of {split['label_count']:,} studies")
+    elif split.get("label_fraction", 1) != 1:
+        words.append(f"{100 * split['label_fraction']:g} % of the labels")
+    else:
+        return words
+    return [*words, f"draw {split['label_draw']}"] if "label_draw" in split else words
 
 
 def read_folders(inputs: Sequence[Path]) -> tuple[list[Run], list[Result], list[ComparisonFolder]]:

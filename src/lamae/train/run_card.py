@@ -24,8 +24,6 @@ def run_card(
 ) -> dict[str, Any]:
     """Describe a run by what a matched control must share.
 
-    Floating point operations are counted for studies that have all views used, see `flops_of_run`.
-
     Args:
         config: Settings of the run.
         modality: The stream that the run trains on.
@@ -35,6 +33,24 @@ def run_card(
 
     Returns:
         Plain JSON types; the table of ``run.json`` in ``docs/training.md`` says what each entry means.
+    """
+    return {
+        **planned_card(config, modality=modality, world_size=workers.world_size),
+        "studies": num_studies,
+        "seconds": None if seconds is None else round(seconds, 1),
+        "hardware": hardware(workers),
+    }
+
+
+def planned_card(config: PretrainConfig, *, modality: str, world_size: int = 1) -> dict[str, Any]:
+    """Return the card that a run of this configuration would have, without its data, its time and its machine.
+
+    Floating point operations are counted for studies that have all views used, see `flops_of_run`.
+
+    Args:
+        config: Settings of the run.
+        modality: The stream that the run trains on.
+        world_size: Number of processes.
     """
     model, optim = config.model, config.optim
     with torch.device("meta"):
@@ -54,7 +70,7 @@ def run_card(
         "decoder_context": model.decoder_context,
         "encoder_weights": model.encoder_weights,
         "alignment": None if config.alignment is None else config.alignment.metric,
-        "flops": flops_of_run(config, modality, world_size=workers.world_size),
+        "flops": flops_of_run(config, modality, world_size=world_size),
         "steps": optim.steps,
         "batch_size": optim.batch_size,
         "optimiser": optim.optimiser,
@@ -64,9 +80,6 @@ def run_card(
         "weight_decay": optim.weight_decay,
         "precision": config.precision,
         "seed": config.seed,
-        "studies": num_studies,
-        "seconds": None if seconds is None else round(seconds, 1),
-        "hardware": hardware(workers),
     }
 
 

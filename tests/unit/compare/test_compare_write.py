@@ -246,3 +246,18 @@ def test_the_verb_prints_table_warnings_and_paths(tmp_path, capsys):
     assert "a comparison needs at least two systems, found only 'LAMAE' (1 results)" in capsys.readouterr().err
     assert main(["compare", str(tmp_path), "--out", str(tmp_path / "no")]) == 2
     assert "no result.json in it" in capsys.readouterr().err
+
+
+def test_a_condition_that_was_trained_on_is_named_in_the_caption(tmp_path):
+    results = []
+    for number, system in enumerate(("LAMAE", "Ind_P")):
+        results.append(write_fake(tmp_path / f"{number}-clean", system, **SMALL))
+        for name, trained in (("leads:I", "as recorded"), ("leads:I (trained alike)", "alike")):
+            folder = write_fake(tmp_path / f"{number}-{trained}", system, condition=name, **SMALL)
+            info = json.loads((folder / "result.json").read_text())
+            info["condition"]["trained"] = trained
+            (folder / "result.json").write_text(json.dumps(info))
+            results.append(folder)
+    comparison = compare(results, tmp_path / "out", settings=QUICK)
+    caption = next(content.caption for content in comparison.contents if content.key == "robustness")
+    assert "nothing was learned or selected anew, except for leads:I (trained alike)." in caption
