@@ -201,7 +201,7 @@ def load_weights(path: Path, meta: CheckpointMeta, model: nn.Module) -> None:
     """
     found, expected = _read_tensors(path, meta, WEIGHTS_FILE), model.state_dict()
     problems = [f"{name} is missing" for name in expected if name not in found]
-    problems += [f"{name} is unknown" for name in found if name not in expected]
+    problems += [f"{name} is unknown" for name in sorted(found) if name not in expected]  # files have no order
     problems += [
         f"{name} has shape {tuple(found[name].shape)} instead of {tuple(expected[name].shape)}"
         for name in expected
