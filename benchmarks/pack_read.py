@@ -15,9 +15,10 @@ use_one_thread()
 import numpy as np  # noqa: E402
 import pyarrow as pa  # noqa: E402
 
+from lamae.ecg.leads import LEADS  # noqa: E402
+from lamae.ecg.preprocess import normalise  # noqa: E402
 from lamae.pack import Pack, write_pack  # noqa: E402
-from lamae.signals import normalise  # noqa: E402
-from lamae.studies import LEADS, PreparedStudy  # noqa: E402
+from lamae.studies import PreparedStudy  # noqa: E402
 
 NUM_STUDIES, NUM_LEADS, NUM_SAMPLES, BATCH = 2048, 12, 5000, 32
 BATCHES_A_ROUND = 32

@@ -17,9 +17,9 @@ from harness import MET, MISSED, describe_environment, use_one_thread
 use_one_thread()
 
 from lamae.cohorts import open_cohort  # noqa: E402
+from lamae.ecg.simulate import simulate_ecg_cohort  # noqa: E402
 from lamae.prepare import prepare  # noqa: E402
 from lamae.prepare import run as prepare_run  # noqa: E402
-from lamae.simulate import simulate_ecg_cohort  # noqa: E402
 
 RATE_BAR, GROWTH_BAR, WORKERS = 300.0, 1.25, 2
 

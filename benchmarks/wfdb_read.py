@@ -22,7 +22,7 @@ with warnings.catch_warnings():
     import wfdb
 
 import lamae  # noqa: E402
-from lamae.studies import LEADS  # noqa: E402
+from lamae.ecg.leads import LEADS  # noqa: E402
 
 NUM_SAMPLES = 5000
 RATE_HZ = 500

@@ -195,8 +195,8 @@ def validation_auroc(job: Job) -> float:
 
 def prepare_data(out: Path, real: dict[str, Path]) -> None:
     from lamae.cohorts import open_cohort
+    from lamae.ecg.simulate import simulate_ecg_cohort
     from lamae.prepare import prepare
-    from lamae.simulate import simulate_ecg_cohort
 
     folder = out / "cohort"
     if not folder.exists():

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 from lamae._version import __version__
 
 if TYPE_CHECKING:
+    from lamae.ecg.readers import read
     from lamae.embedder import load
-    from lamae.readers import read
     from lamae.study_encoder import StudyEncoder
 
 __all__ = ["StudyEncoder", "__version__", "load", "read"]
 
-_HOME_OF = {"StudyEncoder": "lamae.study_encoder", "load": "lamae.embedder", "read": "lamae.readers"}
+_HOME_OF = {"StudyEncoder": "lamae.study_encoder", "load": "lamae.embedder", "read": "lamae.ecg.readers"}
 """The module of each name that is imported on first use, so that ``import lamae`` stays quick."""
 
 

@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from lamae._version import __version__
 from lamae.config import from_dict, to_dict
 from lamae.errors import CheckpointError
+from lamae.files import TEMPORARY_MARK, write_atomically
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, Readout
-from lamae.pack.files import TEMPORARY_MARK, write_atomically
 
 FORMAT = "lamae-checkpoint"
 FORMAT_VERSION = 1

@@ -12,11 +12,11 @@ from lamae.batch import StudyBatch
 from lamae.checkpoint import CheckpointMeta, load_model
 from lamae.config import difference, from_dict
 from lamae.data import batch_of, for_known_views, only_known_views
+from lamae.ecg.preprocess import EcgPreprocessing, preprocess
+from lamae.ecg.readers import read
 from lamae.errors import CheckpointError, ConfigError
 from lamae.models import MaskedAutoencoder, Readout, read_out
 from lamae.pack import Pack
-from lamae.readers import read
-from lamae.signals import EcgPreprocessing, preprocess
 from lamae.studies import PreparedStudy, Study
 
 OneStudy: TypeAlias = Study | PreparedStudy | str | os.PathLike[str]

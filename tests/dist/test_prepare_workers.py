@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 from distributed import LocalCluster
 from lamae.prepare import prepare
-from lamae.signals import EcgPreprocessing
+from lamae.ecg.preprocess import EcgPreprocessing
 from lamae.studies import Study, View, Views
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lamae.cli.main import main
-from lamae.studies import LEADS
+from lamae.ecg.leads import LEADS
 
 ROOT = Path(__file__).parents[2]
 NUM_SAMPLES = 1511

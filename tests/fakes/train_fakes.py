@@ -14,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from lamae.config import apply_overrides
+from lamae.ecg.leads import LEADS
+from lamae.ecg.preprocess import EcgPreprocessing
 from lamae.models import MaskedAutoencoderConfig, StreamConfig
 from lamae.nn.masks import MaskConfig
 from lamae.nn.transformer import TransformerConfig
 from lamae.pack import Pack, write_pack
-from lamae.signals import EcgPreprocessing
-from lamae.studies import LEADS, MISSING_CODE, PreparedStudy
+from lamae.studies import MISSING_CODE, PreparedStudy
 from lamae.train import DataConfig, OptimConfig, PretrainConfig
 
 PREPROCESSING = EcgPreprocessing(rate_hz=20.0, duration_s=5.5, bandpass_hz=None)

@@ -7,11 +7,12 @@ import pytest
 
 HEAVY = ("torch", "scipy", "sklearn", "matplotlib", "pydicom", "dask", "pyarrow")
 TORCH_FREE = (
-    "readers",
-    "signals",
+    "ecg",
+    "ecg.readers",
+    "ecg.preprocess",
+    "ecg.simulate",
     "labels",
     "cohorts",
-    "simulate",
     "pack",
     "splits",
     "prepare",

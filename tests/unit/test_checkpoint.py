@@ -180,7 +180,9 @@ def test_weights_of_another_model(tmp_path):
         load_weights(path, read_meta(path), make_model(model__encoder__mlp_ratio=3))
     with pytest.raises(CheckpointError, match=r"another model: .*encoders.ecg.transformer.*2.* is missing"):
         load_weights(path, read_meta(path), make_model(model__encoder__depth=3))
-    with pytest.raises(CheckpointError, match=r"another model: decoders.*context_embed.* is unknown; .*latent\.cls is unknown"):
+    with pytest.raises(
+        CheckpointError, match=r"another model: decoders.*context_embed.* is unknown; .*latent\.cls is unknown"
+    ):
         load_weights(path, read_meta(path), make_model(model__latent__depth=0, model__decoder_context="none"))
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lamae.cohorts import open_cohort
-from lamae.studies import LEADS
+from lamae.ecg.leads import LEADS
 
 NUM_SAMPLES = 509
 MIMIC_ORDER = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")

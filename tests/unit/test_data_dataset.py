@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from lamae.data import PackDataset, global_batch, shares
+from lamae.ecg.leads import LEADS
 from lamae.errors import ConfigError, DataError
 from lamae.pack import write_pack
-from lamae.studies import LEADS, MISSING_CODE, PreparedStudy
+from lamae.studies import MISSING_CODE, PreparedStudy
 
 SAMPLES = 13
 

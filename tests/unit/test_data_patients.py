@@ -5,8 +5,8 @@ import pytest
 from train_fakes import fake_config, write_fake_pack
 
 from lamae.data import PackDataset, patient_keys, rows_by_pack, rows_of_some_patients
+from lamae.ecg.leads import LEADS
 from lamae.errors import ConfigError
-from lamae.studies import LEADS
 from lamae.train import pretrain
 from lamae.train.run_folder import RunFolder
 

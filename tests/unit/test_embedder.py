@@ -9,11 +9,12 @@ from train_fakes import PREPROCESSING, fake_config, write_fake_pack
 
 import lamae
 from lamae.checkpoint import save_checkpoint
+from lamae.ecg.leads import LEADS
+from lamae.ecg.preprocess import preprocess
 from lamae.errors import CheckpointError, ConfigError, DataError
 from lamae.models import MaskedAutoencoder
 from lamae.pack import write_pack
-from lamae.signals import preprocess
-from lamae.studies import LEADS, Study, View
+from lamae.studies import Study, View
 
 
 @pytest.fixture(scope="module")

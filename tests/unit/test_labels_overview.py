@@ -7,12 +7,13 @@ import pyarrow as pa
 import pytest
 
 from lamae.cli.main import main
+from lamae.ecg.leads import LEADS
 from lamae.errors import ConfigError
 from lamae.labels import make_labels
 from lamae.labels.overview import overview
 from lamae.labels.vocabulary import frequent, min_count_for
 from lamae.pack import write_pack
-from lamae.studies import LEADS, PreparedStudy
+from lamae.studies import PreparedStudy
 
 CODES = [
     ["I480", "I10"],  # train, patient a

@@ -11,13 +11,14 @@ import pyarrow as pa
 import pytest
 
 from lamae.cli.main import main
+from lamae.ecg.leads import LEADS
 from lamae.evals.settings import EvalSettings
 from lamae.evals.task import make_task
 from lamae.labels import make_labels
 from lamae.labels.vocabulary import min_count_for
 from lamae.pack import write_pack
 from lamae.splits import assign_splits
-from lamae.studies import LEADS, PreparedStudy
+from lamae.studies import PreparedStudy
 
 DATA = Path(os.environ.get("LAMAE_REAL_DATA", Path(__file__).parents[3] / "shared/data"))
 DEMO = DATA / "mimic-iv-clinical-database-demo-2.2/hosp"

@@ -3,13 +3,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from lamae.ecg.leads import LEADS
 from lamae.errors import ConfigError
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig
 from lamae.models.accounting import count_parameters, flops_per_step
 from lamae.models.sizes import base, independent, joint, large, small, tiny
 from lamae.nn.masks import MaskConfig
 from lamae.nn.transformer import TransformerConfig
-from lamae.studies import LEADS
 
 LIMB = ("I", "II", "III", "aVR", "aVL", "aVF")
 STREAM = StreamConfig(patch=(7,), grid=(77,), view_names=LIMB)

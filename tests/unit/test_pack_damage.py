@@ -7,8 +7,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from lamae.errors import DataError, FormatError
+from lamae.files import sha256, write_atomically
 from lamae.pack import Pack, verify, write_pack
-from lamae.pack.files import sha256, write_atomically
 from lamae.pack.layout import FileInfo, ShardInfo, content_hash
 from lamae.studies import PreparedStudy
 
@@ -195,7 +195,7 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("lamae.pack.files.os.fsync", full)
+    monkeypatch.setattr("lamae.files.os.fsync", full)
     with pytest.raises(OSError, match="the disk is full; nothing half-written is kept") as caught:
         write_atomically(tmp_path / "file", b"content")
     assert caught.value.errno == errno.ENOSPC
@@ -206,7 +206,7 @@ def test_other_faults_of_writing_leave_nothing_behind_either(tmp_path, monkeypat
     def fail(*_):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr("lamae.pack.files.os.replace", fail)
+    monkeypatch.setattr("lamae.files.os.replace", fail)
     with pytest.raises(OSError, match="Input/output error"):
         write_atomically(tmp_path / "file", b"content")
     assert list(tmp_path.iterdir()) == []

@@ -6,9 +6,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lamae.ecg.leads import LEADS
 from lamae.errors import DataError
 from lamae.pack import Pack, verify, write_pack
-from lamae.studies import LEADS, MISSING_CODE, PreparedStudy
+from lamae.studies import MISSING_CODE, PreparedStudy
 
 SAMPLES = 53
 

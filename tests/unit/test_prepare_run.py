@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lamae.ecg.leads import LEADS
+from lamae.ecg.preprocess import EcgPreprocessing, preprocess
 from lamae.errors import ConfigError, DataError, FormatError
 from lamae.pack import Pack, verify
 from lamae.pack import shards as shards_module
 from lamae.prepare import prepare
-from lamae.signals import EcgPreprocessing, preprocess
-from lamae.studies import LEADS, Study, View, Views
+from lamae.studies import Study, View, Views
 
 CONFIG = EcgPreprocessing(duration_s=3.0, rate_hz=50.0, bandpass_hz=None, min_duration_s=1.0)
 

@@ -8,10 +8,10 @@ import torch
 
 from lamae import recipes
 from lamae.batch import Instances, StudyBatch
+from lamae.ecg.leads import LEADS
 from lamae.models import MaskedAutoencoder, Readout, by_view, read_out
 from lamae.nn.masks import draw_masks
 from lamae.nn.transformer import TransformerConfig
-from lamae.studies import LEADS
 from lamae.train import PretrainConfig
 from lamae.train.objective import pretraining_loss
 

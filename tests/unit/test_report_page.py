@@ -226,7 +226,7 @@ def test_a_full_disk_keeps_the_page_before(tmp_path: Path, monkeypatch: pytest.M
     run = write_run(tmp_path / "run")
     out = tmp_path / "pages" / "report.html"
     before = write_report([run], out).read_bytes()
-    monkeypatch.setattr("lamae.pack.files.os.fsync", full)
+    monkeypatch.setattr("lamae.files.os.fsync", full)
     with pytest.raises(OSError, match=r"the disk is full; nothing half-written is kept.*report\.html"):
         write_report([run], out, title="Another")
     assert out.read_bytes() == before

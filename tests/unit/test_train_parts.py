@@ -7,9 +7,9 @@ import torch
 from train_fakes import fake_config, write_fake_pack
 
 from lamae.data import PackDataset
+from lamae.ecg.leads import LEADS
 from lamae.errors import ConfigError
 from lamae.models import MaskedAutoencoder
-from lamae.studies import LEADS
 from lamae.train import DataConfig, OptimConfig
 from lamae.train.loop import make_trainer
 from lamae.train.optim import learning_rate, make_optimiser

@@ -30,12 +30,12 @@ def run(arguments: argparse.Namespace) -> None:
     from lamae import recipes
     from lamae.checkpoint import load_model
     from lamae.config import apply_overrides, from_dict, read_yaml
+    from lamae.ecg.leads import canonical_lead
     from lamae.errors import ConfigError
     from lamae.evals.features import check_preprocessing
     from lamae.evals.pretext_audit import AuditData, audit
     from lamae.evals.pretext_table import as_text, check_ending, write_audit
     from lamae.pack import Pack
-    from lamae.studies import canonical_lead
     from lamae.train import PretrainConfig
 
     if arguments.out is not None:

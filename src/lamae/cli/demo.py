@@ -79,8 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
 def make_pack(out: Path, *, num_studies: int, workers: int) -> Path:
     """Simulate a cohort in the layout of MIMIC-IV-ECG and prepare it."""
     from lamae.cohorts import open_cohort
+    from lamae.ecg.simulate import simulate_ecg_cohort
     from lamae.prepare import prepare
-    from lamae.simulate import simulate_ecg_cohort
 
     _say(f"1. Simulate {num_studies:,} ECGs as WFDB files")
     cohort_folder = out / "cohort"

@@ -27,9 +27,9 @@ def add_verbs(verbs: Verbs) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Print the label set, and write its table if asked."""
+    from lamae.files import write_atomically
     from lamae.labels.overview import overview
     from lamae.pack import Pack
-    from lamae.pack.files import write_atomically
 
     pack = Pack.open(arguments.data)
     groups = _groups(pack, arguments.folds)

@@ -42,8 +42,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Prepare the pack and print what went in, what was refused and why."""
     from lamae.cohorts import open_cohort
     from lamae.config import apply_overrides
+    from lamae.ecg.preprocess import EcgPreprocessing
     from lamae.prepare import prepare
-    from lamae.signals import EcgPreprocessing
 
     overrides = key_values(arguments.signal)
     overrides |= {

@@ -19,7 +19,7 @@ def add_verbs(verbs: Verbs) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Write the cohort and say what is in it."""
-    from lamae.simulate import simulate_ecg_cohort
+    from lamae.ecg.simulate import simulate_ecg_cohort
 
     summary = simulate_ecg_cohort(
         arguments.out, num_studies=arguments.studies, seed=arguments.seed, workers=arguments.workers

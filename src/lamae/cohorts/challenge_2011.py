@@ -74,7 +74,7 @@ class Challenge2011:
 
     def read(self, path: str, record: str | None = None) -> Study:
         """Read one recording."""
-        from lamae.readers import read
+        from lamae.ecg.readers import read
 
         return read(self.root / path)
 

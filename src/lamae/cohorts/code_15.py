@@ -84,7 +84,7 @@ class Code15:
 
     def read(self, path: str, record: str | None = None) -> Study:
         """Read one exam from its part; ``record`` is the exam's id, since rows are not in the order of the table."""
-        from lamae.readers import read_code15_row
+        from lamae.ecg.readers import read_code15_row
 
         if record is None:
             raise ValueError(f"{path} holds many exams: give the exam's id as record")

@@ -101,7 +101,7 @@ class Folder:
 
     def read(self, path: str, record: str | None = None) -> Study:
         """Read one file."""
-        from lamae.readers import read
+        from lamae.ecg.readers import read
 
         return read(
             self.root / path,

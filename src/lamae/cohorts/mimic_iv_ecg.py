@@ -144,7 +144,7 @@ class MimicIvEcg:
 
     def read(self, path: str, record: str | None = None) -> Study:
         """Read one recording."""
-        from lamae.readers import read
+        from lamae.ecg.readers import read
 
         return read(self.root / path)
 

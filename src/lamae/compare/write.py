@@ -13,7 +13,7 @@ from lamae.compare.formats import as_csv, as_latex, as_markdown
 from lamae.compare.judged import Settings
 from lamae.compare.table import Chart, Table
 from lamae.errors import ConfigError
-from lamae.pack.files import write_atomically
+from lamae.files import write_atomically
 from lamae.report import write_report
 from lamae.report.comparisons import COMPARISON_FILE, COMPARISON_FORMAT, COMPARISON_FORMAT_VERSION
 

@@ -17,9 +17,9 @@ from lamae.checkpoint import CheckpointMeta, load_model, save_checkpoint
 from lamae.config import from_dict, to_dict
 from lamae.errors import CheckpointError, ConfigError
 from lamae.evals.settings import HeadKind
+from lamae.files import write_atomically
 from lamae.models import MaskedAutoencoder, Readout, by_view, read_out
 from lamae.models.heads import AttentiveHead, MLPHead, tokens_by_study
-from lamae.pack.files import write_atomically
 
 FORMAT, FORMAT_VERSION = "lamae-head", 1
 HEAD_FILE, HEAD_WEIGHTS_FILE = "head.json", "head.safetensors"

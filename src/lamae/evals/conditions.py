@@ -8,10 +8,11 @@ from typing import Any, cast
 
 import numpy as np
 
+from lamae.ecg.leads import LEADS, canonical_lead
+from lamae.ecg.noise.perturb import Noise, NoiseKind, NoisyStudy, add_noise
+from lamae.ecg.preprocess.settings import EcgPreprocessing
 from lamae.errors import ConfigError
-from lamae.signals.perturb import Noise, NoiseKind, NoisyStudy, add_noise
-from lamae.signals.settings import EcgPreprocessing
-from lamae.studies import LEADS, PreparedStudy, canonical_lead
+from lamae.studies import PreparedStudy
 
 LEAD_SUBSETS: Mapping[int, tuple[str, ...]] = {
     12: LEADS,

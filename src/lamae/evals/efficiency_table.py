@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lamae.evals.results import Evaluation
-from lamae.pack.files import write_atomically
+from lamae.files import write_atomically
 
 CSV_FILE, MARKDOWN_FILE = "label-efficiency.csv", "label-efficiency.md"
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from lamae.evals.identity import content_hash
+from lamae.files import TEMPORARY_MARK, naming_full_disk
 from lamae.pack import Pack
-from lamae.pack.files import TEMPORARY_MARK, naming_full_disk
 
 CACHE_FOLDER = "features"
 

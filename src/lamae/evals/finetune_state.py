@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lamae.config import difference
 from lamae.errors import CheckpointError, ConfigError
-from lamae.pack.files import write_atomically
+from lamae.files import write_atomically
 
 FOLDER = "progress"
 SETTINGS_FILE, TRAINING_FILE = "settings.json", "training"

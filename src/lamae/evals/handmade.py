@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
+from lamae.ecg.measure.features import FEATURES, measure
 from lamae.errors import DataError
 from lamae.evals.linear_probe import predict_linearly
 from lamae.evals.results import Evaluation, judge, write_result
 from lamae.evals.settings import EvalSettings, Progress, silent
 from lamae.evals.task import Part, Task, make_task
 from lamae.pack import Pack
-from lamae.signals.measure import FEATURES, measure
 
 PROTOCOL = "linear probe on hand-made features: medians for missing ones, indicators, otherwise as on frozen features"
 DETAILS = {"protocol_id": "hand-made"}

@@ -14,6 +14,7 @@ import torch
 
 from lamae.batch import StudyBatch
 from lamae.data import PackDataset
+from lamae.ecg.same_time import EIGHT_LEADS
 from lamae.errors import ConfigError
 from lamae.evals.pretext_cells import cells_of
 from lamae.evals.pretext_expected import expected_solvable
@@ -25,7 +26,6 @@ from lamae.models.accounting import example_batch
 from lamae.nn.masks import MaskConfig, draw_masks
 from lamae.nn.plan import MaskPlan
 from lamae.pack import Pack
-from lamae.signals.same_time import EIGHT_LEADS
 
 FORMAT, FORMAT_VERSION = "lamae-pretext-audit", 1
 LARGEST_UNEXPLAINED = 0.1

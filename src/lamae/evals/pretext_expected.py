@@ -11,8 +11,8 @@ from math import comb
 
 import numpy as np
 
+from lamae.ecg.same_time import LIMB_ROWS, einthoven_weights
 from lamae.nn.masks import MaskConfig
-from lamae.signals.same_time import LIMB_ROWS, einthoven_weights
 
 
 def expected_solvable(mask: MaskConfig, names: Sequence[str], num_patches: int) -> dict[str, float]:

@@ -8,6 +8,13 @@ import torch
 from torch import Tensor
 
 from lamae.batch import StudyBatch
+from lamae.ecg.same_time import (
+    covariance_of,
+    distinct_patterns,
+    einthoven_weights,
+    labels_put_right,
+    linear_weights,
+)
 from lamae.evals.pretext_cells import Cells, by_instance, by_study
 from lamae.models.config import MaskedAutoencoderConfig
 from lamae.models.masked_autoencoder import take_patches
@@ -15,13 +22,6 @@ from lamae.nn.normalise import Normalised, normalise
 from lamae.nn.patches import patchify
 from lamae.nn.plan import StreamMask
 from lamae.nn.targets import element_validity, make_targets
-from lamae.signals.same_time import (
-    covariance_of,
-    distinct_patterns,
-    einthoven_weights,
-    labels_put_right,
-    linear_weights,
-)
 
 EINTHOVEN, PUT_RIGHT, LINEAR = "einthoven", "einthoven, labels put right", "linear"
 """Names of guesses."""
@@ -142,7 +142,7 @@ def normalised_leads(batch: StudyBatch, config: MaskedAutoencoderConfig, stream:
 
 
 def labels_of(batch: StudyBatch, stream: str) -> list[tuple[dict[str, str], tuple[str, ...], tuple[str, ...]]]:
-    """Return for each study what `lamae.signals.same_time.labels_put_right` says of its leads."""
+    """Return for each study what `lamae.ecg.same_time.labels_put_right` says of its leads."""
     instances = batch.streams[stream]
     mv = instances.values[:, 0].double() * instances.scale[:, None]
     found = []

@@ -8,7 +8,7 @@ from typing import Any
 from lamae.errors import ConfigError
 from lamae.evals.pretext_audit import Audit
 from lamae.evals.pretext_guesses import EINTHOVEN, LINEAR, PUT_RIGHT
-from lamae.pack.files import write_atomically
+from lamae.files import write_atomically
 
 _GROUP_TITLES = {
     "all": "all hidden patches",

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from lamae.batch import StudyBatch
+from lamae.ecg.same_time import LIMB_ROWS
 from lamae.evals.pretext_guesses import PUT_RIGHT, HiddenPatches
-from lamae.signals.same_time import LIMB_ROWS
 
 GROUPS = ("all", "follows", "limb, does not follow", "other leads")
 """Groups of hidden patches: all; those whose every recorded sample follows from other leads by Einthoven's law; the

@@ -8,8 +8,8 @@ import torch
 
 from lamae.data import batch_of
 from lamae.embedder import Embedder, OneStudy
+from lamae.files import write_atomically
 from lamae.nn.masks import draw_masks
-from lamae.pack.files import write_atomically
 
 
 def reconstruct(embedder: Embedder, study: OneStudy, *, seed: int = 0) -> dict[str, np.ndarray]:

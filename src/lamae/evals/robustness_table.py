@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from lamae.evals.results import Evaluation
+from lamae.files import write_atomically
 from lamae.metrics import Interval
-from lamae.pack.files import write_atomically
 from lamae.results import paired_difference
 
 CSV_FILE, MARKDOWN_FILE = "robustness.csv", "robustness.md"

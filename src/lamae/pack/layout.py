@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from lamae.errors import DataError, FormatError
-from lamae.pack.files import write_atomically
+from lamae.files import write_atomically
 
 FORMAT = "lamae-pack"
 FORMAT_VERSION = 1

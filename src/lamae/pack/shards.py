@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from lamae.errors import DataError, FormatError
-from lamae.pack.files import sha256, write_atomically
+from lamae.files import sha256, write_atomically
 from lamae.pack.layout import SHARD_SCHEMA, ShardInfo, shard_file
 from lamae.studies import PreparedStudy
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from lamae.errors import DataError
-from lamae.pack.files import sha256
+from lamae.files import sha256
 from lamae.pack.layout import FileInfo, content_hash, read_info
 from lamae.pack.reader import Pack
 from lamae.pack.shards import open_shard

@@ -10,8 +10,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lamae.ecg.leads import LEADS
 from lamae.errors import DataError
-from lamae.pack.files import sha256, write_atomically
+from lamae.files import sha256, write_atomically
 from lamae.pack.layout import (
     INFO_FILE,
     REJECTED_FILE,
@@ -25,7 +26,7 @@ from lamae.pack.layout import (
 )
 from lamae.pack.reader import Pack
 from lamae.pack.shards import write_shard
-from lamae.studies import LEADS, PreparedStudy
+from lamae.studies import PreparedStudy
 
 QUALITY_SCHEMA = pa.schema(
     [("leads", pa.list_(pa.string())), ("lead_flags", pa.list_(pa.string())), ("study_flags", pa.list_(pa.string()))]

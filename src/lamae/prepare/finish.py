@@ -9,11 +9,11 @@ import pyarrow as pa
 
 from lamae.cohorts import Cohort
 from lamae.config import to_dict
+from lamae.ecg.preprocess import EcgPreprocessing
 from lamae.pack import PackInfo, ShardInfo
 from lamae.pack.layout import REJECTED_SCHEMA
 from lamae.pack.writer import QUALITY_SCHEMA, finish_pack, join_quality
 from lamae.prepare.shard_note import KEPT_SCHEMA, PARTS_FOLDER, read_note, studies_by_shard
-from lamae.signals import EcgPreprocessing
 from lamae.splits import assign_splits, check_disjoint
 
 _FROM_FILES = ("acquired_at", "age_years", "sex")

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from lamae.cohorts import Cohort
+from lamae.ecg.preprocess import EcgPreprocessing
 from lamae.errors import DataError
 from lamae.pack import Pack
 from lamae.pack.layout import INFO_FILE
@@ -19,7 +20,6 @@ from lamae.prepare.settings import begun_or_resumed, check_same, describe
 from lamae.prepare.shard_note import part_file, read_note, studies_by_shard
 from lamae.prepare.shard_task import ShardOutcome, ShardTask, run_shard
 from lamae.prepare.summary import PrepareSummary, summarise
-from lamae.signals import EcgPreprocessing
 from lamae.splits import check_disjoint
 
 _TASKS_AHEAD = 2

@@ -13,11 +13,11 @@ import pyarrow as pa
 from lamae._version import __version__
 from lamae.cohorts import Cohort
 from lamae.config import difference, to_dict
+from lamae.ecg.preprocess import EcgPreprocessing
 from lamae.errors import ConfigError
-from lamae.pack.files import remove_half_written, write_atomically
+from lamae.files import remove_half_written, write_atomically
 from lamae.pack.layout import FORMAT_VERSION, SETTINGS_FILE, VIEWS_FOLDER
 from lamae.prepare.shard_note import PARTS_FOLDER
-from lamae.signals import EcgPreprocessing
 
 _LOCK_FILE = ".lock"
 _ROWS_AT_A_TIME = 65536

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from lamae.cohorts import Cohort
+from lamae.ecg.preprocess import EcgPreprocessing, preprocess
 from lamae.errors import DataError
-from lamae.pack.files import write_atomically
+from lamae.files import write_atomically
 from lamae.pack.shards import write_shard
 from lamae.prepare.shard_note import part_file
-from lamae.signals import EcgPreprocessing, preprocess
 from lamae.studies import PreparedStudy, Study
 
 _FAULT_OF_THE_FILE = (ValueError, LookupError, ArithmeticError, EOFError, ImportError)

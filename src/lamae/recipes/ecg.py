@@ -10,12 +10,12 @@ move all layers behind the point where leads meet. What each stands for in the p
 
 from dataclasses import replace
 
+from lamae.ecg.leads import LEADS
 from lamae.models import MaskedAutoencoderConfig, StreamConfig
 from lamae.models.sizes import Size, base, independent, joint, small, tiny
 from lamae.nn.masks import MaskConfig
 from lamae.nn.positions import MAE_WAVELENGTHS
 from lamae.objectives import AlignmentConfig
-from lamae.studies import LEADS
 from lamae.train import OptimConfig, PretrainConfig
 
 STREAM = StreamConfig(patch=(25,), grid=(1000,), view_names=LEADS)

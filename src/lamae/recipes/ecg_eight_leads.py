@@ -6,8 +6,8 @@ twelve leads need no other preparation: the model takes its own eight from them 
 
 from dataclasses import replace
 
+from lamae.ecg.same_time import EIGHT_LEADS
 from lamae.recipes import ecg
-from lamae.signals.same_time import EIGHT_LEADS
 from lamae.train import PretrainConfig
 
 

@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from lamae._version import __version__
 from lamae.errors import ConfigError
-from lamae.pack.files import write_atomically
+from lamae.files import write_atomically
 from lamae.report.comparisons import ComparisonFolder
 from lamae.report.folders import read_folders
 from lamae.report.pretraining import cards_of, make_curves, make_sections

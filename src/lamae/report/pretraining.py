@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from lamae.ecg.paper import LAYOUTS, plot_ecg
 from lamae.report import cards
 from lamae.report.charts import Curve, attention_map, cls_bars, curve_chart
-from lamae.report.ecg_paper import LAYOUTS, plot_ecg
 from lamae.report.folders import Reconstruction, Run
 from lamae.report.style import inline_svg
 from lamae.report.wording import number

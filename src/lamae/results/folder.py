@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lamae.errors import FormatError
-from lamae.pack.files import write_atomically
+from lamae.files import write_atomically
 from lamae.results.evaluation import Evaluation
 
 FORMAT, FORMAT_VERSION = "lamae-result", 1

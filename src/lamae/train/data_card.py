@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lamae.data import PackDataset, patient_keys, rows_by_pack
+from lamae.files import write_atomically
 from lamae.pack import Pack
-from lamae.pack.files import write_atomically
 from lamae.splits import patient_hashes, salt_fingerprint
 
 PATIENTS_FILE = "patients.parquet"

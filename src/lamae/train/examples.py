@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from lamae.data import PackDataset
-from lamae.pack.files import write_atomically
+from lamae.files import write_atomically
 from lamae.train.step import Trainer, validation_masks
 
 NUM_ATTENTION_STUDIES = 16

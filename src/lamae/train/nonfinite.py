@@ -4,7 +4,7 @@ import json
 from typing import Any, NoReturn
 
 from lamae.errors import DataError
-from lamae.pack.files import write_atomically
+from lamae.files import write_atomically
 from lamae.train.run_folder import NONFINITE_FILE, RunFolder
 from lamae.train.step import StepResult, Trainer, find_culprits, own_shares
 

@@ -11,7 +11,7 @@ import yaml
 
 from lamae.config import difference, from_dict, read_yaml, to_dict
 from lamae.errors import CheckpointError, ConfigError
-from lamae.pack.files import write_atomically
+from lamae.files import write_atomically
 from lamae.train.config import PretrainConfig
 
 RUN_FORMAT = "lamae-run"

@@ -11,11 +11,12 @@ import pytest
 import torch
 
 from lamae.checkpoint import save_checkpoint
+from lamae.ecg.leads import LEADS
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig
 from lamae.nn.transformer import TransformerConfig
 from lamae.pack import Pack, write_pack
 from lamae.splits import assign_splits, patient_hashes, salt_fingerprint
-from lamae.studies import LEADS, PreparedStudy
+from lamae.studies import PreparedStudy
 
 PREPROCESSING = {"rate_hz": 20.0, "duration_s": 5.0}
 NUM_PATIENTS = 97

@@ -12,12 +12,12 @@ from train_fakes import fake_config, write_fake_pack
 import lamae
 from lamae.cli.main import main
 from lamae.data import PackDataset, for_known_views, only_known_views
+from lamae.ecg.leads import LEADS
+from lamae.ecg.same_time import EIGHT_LEADS
 from lamae.errors import ConfigError, DataError
 from lamae.evals import EvalSettings, FinetuneConfig, extract, finetune, probe, reconstruct
 from lamae.pack import Pack, write_pack
 from lamae.recipes.ecg_eight_leads import eight_leads
-from lamae.signals.same_time import EIGHT_LEADS
-from lamae.studies import LEADS
 from lamae.train import pretrain
 
 

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 from lamae.data import PackDataset
+from lamae.ecg.leads import LEADS
 from lamae.errors import ConfigError, DataError
 from lamae.evals.conditioned_pack import ConditionedPack
 from lamae.evals.conditions import LEAD_SUBSETS, STANDARD, parse_condition, parse_conditions
 from lamae.evals.features import extract
 from lamae.pack import Pack, write_pack
-from lamae.studies import LEADS, MISSING_CODE
+from lamae.studies import MISSING_CODE
 
 from .conftest import PREPROCESSING, toy_studies, write_run, write_toy
 

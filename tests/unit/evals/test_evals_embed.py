@@ -11,11 +11,11 @@ import pytest
 
 import lamae
 from lamae.config import to_dict
+from lamae.ecg.leads import LEADS
+from lamae.ecg.preprocess import EcgPreprocessing, preprocess
 from lamae.errors import ConfigError, DataError, FormatError
 from lamae.evals import embed, extract
 from lamae.pack import Pack, write_pack
-from lamae.signals import EcgPreprocessing, preprocess
-from lamae.studies import LEADS
 
 from .conftest import toy_studies, write_run, write_toy
 

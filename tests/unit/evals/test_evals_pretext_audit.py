@@ -8,6 +8,8 @@ import pyarrow as pa
 import pytest
 import torch
 
+from lamae.ecg.leads import LEADS
+from lamae.ecg.same_time import EIGHT_LEADS, LIMB_ROWS
 from lamae.errors import ConfigError
 from lamae.evals.pretext_audit import Audit, AuditData, audit, standard_masks
 from lamae.evals.pretext_cells import cells_of
@@ -20,8 +22,7 @@ from lamae.nn.masks import MaskConfig, draw_masks
 from lamae.nn.transformer import TransformerConfig
 from lamae.objectives import masked_reconstruction
 from lamae.pack import Pack, write_pack
-from lamae.signals.same_time import EIGHT_LEADS, LIMB_ROWS
-from lamae.studies import LEADS, MISSING_CODE, PreparedStudy
+from lamae.studies import MISSING_CODE, PreparedStudy
 
 NUM_SAMPLES, PATCH = 77, 7
 

@@ -9,12 +9,12 @@ import pyarrow as pa
 import pytest
 
 from lamae import recipes
+from lamae.ecg.preprocess import EcgPreprocessing, preprocess
+from lamae.ecg.readers import read
 from lamae.errors import DataError
 from lamae.evals.pretext_audit import AuditData, audit
 from lamae.evals.pretext_guesses import EINTHOVEN, LINEAR, PUT_RIGHT
 from lamae.pack import Pack, write_pack
-from lamae.readers import read
-from lamae.signals import EcgPreprocessing, preprocess
 
 ROOT = Path(os.environ.get("LAMAE_REAL_DATA", Path(__file__).parents[4] / "shared" / "data"))
 

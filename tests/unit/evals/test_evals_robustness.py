@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lamae.ecg.leads import LEADS
 from lamae.errors import ConfigError, DataError
 from lamae.evals import EvalSettings, extract, handmade, paired_difference, probe, read_result
 from lamae.evals.conditioned_pack import ConditionedPack
@@ -16,7 +17,6 @@ from lamae.evals.linear_probe import predict_linearly
 from lamae.evals.robustness import robustness
 from lamae.evals.task import make_task
 from lamae.pack import Pack, write_pack
-from lamae.studies import LEADS
 
 from .conftest import PREPROCESSING, toy_studies, write_run, write_toy
 

@@ -1,0 +1,1 @@
+"""What electrodes pick up besides the heart, and noise of a stated strength on prepared ECGs."""

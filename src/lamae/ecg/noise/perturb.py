@@ -1,0 +1,189 @@
+"""Noise of a stated strength on a prepared ECG, as if it had been there before the recording was prepared."""
+
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
+
+import numpy as np
+
+from lamae.ecg.noise import artefacts
+from lamae.ecg.noise.artefacts import ARTEFACT_RATE_HZ
+from lamae.ecg.preprocess.settings import EcgPreprocessing
+from lamae.ecg.preprocess.study import resample_and_filter
+from lamae.errors import ConfigError, DataError
+from lamae.studies import MISSING_CODE, PreparedStudy
+
+NoiseKind = Literal["muscle", "mains-50", "mains-60", "wander", "motion"]
+
+LARGEST_SNR_DB = 120.0
+"""Beyond it the noise of a QRS complex of 30 mV is far below a step of the stored integers."""
+
+_LARGEST_INTEGER = 32767
+_MOVES_A_SECOND = 0.5
+_LAST_MOVE_S = 1.0
+"""No electrode moves in the last second, where most of the jump would be cut off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Noise:
+    """A kind of noise and its strength.
+
+    Attributes:
+        kind: ``"muscle"`` (about 20 to 150 Hz), ``"mains-50"`` or ``"mains-60"`` (a sine), ``"wander"`` (0.05 to
+            0.6 Hz), ``"motion"`` (an electrode that jumps and comes back, once in two seconds on average).
+        snr_db: Decibels between a lead and its noise, see `add_noise`.
+        seed: Seed; each lead of each study has noise of its own.
+
+    Raises:
+        ConfigError: There is no such kind, or the strength is no number within +-120 dB.
+    """
+
+    kind: NoiseKind
+    snr_db: float
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(NoiseKind):
+            hint = "; name the frequency of the mains" if self.kind == "mains" else ""
+            raise ConfigError(f"unknown noise {self.kind!r}: expected {', '.join(get_args(NoiseKind))}{hint}")
+        if not abs(self.snr_db) <= LARGEST_SNR_DB:
+            raise ConfigError(f"snr_db must lie within +-{LARGEST_SNR_DB:g} dB, found {self.snr_db}")
+        if self.seed < 0:
+            raise ConfigError(f"the seed of noise must be at least 0, found {self.seed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoisyStudy:
+    """A study with noise, and what became of it.
+
+    Attributes:
+        study: The study; its leads have a coarser integer step where they would not fit otherwise.
+        snr_db: ``[leads]`` what was asked, measured before filtering; NaN for leads without a signal or a sample.
+        arrived_snr_db: ``[leads]`` the same after filtering: what a model sees; infinite where nothing arrives.
+        num_silent: Leads without a signal, which have no such ratio and were left as they are.
+        num_rescaled: Leads whose integer step became coarser.
+    """
+
+    study: PreparedStudy
+    snr_db: np.ndarray
+    arrived_snr_db: np.ndarray
+    num_silent: int
+    num_rescaled: int
+
+
+def add_noise(study: PreparedStudy, noise: Noise, config: EcgPreprocessing, *, key: str) -> NoisyStudy:
+    """Add noise to each lead of a prepared ECG.
+
+    1. Noise is made at 500 Hz, for each lead from a seed of its own, and its mean is taken out.
+    2. Its power is set: the variance of the lead as it stands in the pack over the variance of the noise **before
+       filtering**, both over the recorded samples, is the asked ratio (``10 log10`` of it in dB). This is the noise of
+       the recording; filters then take what they can.
+    3. It goes through the resampling and the filters of the preparation. These are linear, so that the sum is what
+       preparing the noisy recording would give, up to rounding (the policies on faults are not asked again).
+    4. Lead and noise are added and quantised as `preprocess` does: a lead that no longer fits takes a coarser step,
+       and nothing is cut off. Samples that were not recorded stay so.
+
+    Args:
+        study: A study as a pack stores it.
+        noise: What to add. The same seed gives the same noise at any strength, and with any other leads beside it.
+        config: How the study was prepared.
+        key: Identifier of the study, which its noise is drawn from.
+
+    Raises:
+        DataError: The study's length or rate is not that of the configuration.
+    """
+    _check(study, config, key)
+    recorded = study.values != MISSING_CODE
+    clean = np.where(recorded, study.values, 0) * study.scale[:, None].astype(np.float64)
+    power = _variance(clean, recorded)
+    raw = _made(study, noise, config, key)
+    recorded_fast = recorded[:, _slow_index(raw.shape[1], study)]
+    raw -= _mean(raw, recorded_fast)[:, None]
+    raw_power = _variance(raw, recorded_fast)
+    heard = (power > 0) & (raw_power > 0)
+    raw *= _gain(power, raw_power, heard, noise.snr_db)[:, None]
+    arrived = resample_and_filter(raw, ARTEFACT_RATE_HZ, config)[:, : study.values.shape[1]]
+    values, scale = _quantised(clean + arrived, recorded, study.scale)
+    values[~heard] = study.values[~heard]
+    scale[~heard] = study.scale[~heard]
+    return NoisyStudy(
+        study=replace(study, values=values, scale=scale),
+        snr_db=_decibels(power, _variance(raw, recorded_fast), heard),
+        arrived_snr_db=_decibels(power, _variance(arrived, recorded), heard),
+        num_silent=int((~heard).sum()),
+        num_rescaled=int((scale > study.scale).sum()),
+    )
+
+
+def _check(study: PreparedStudy, config: EcgPreprocessing, key: str) -> None:
+    found = study.values.shape[1], study.rate_hz
+    if found != (config.num_samples, config.rate_hz):
+        raise DataError(
+            f"study {key}: {found[0]} samples at {found[1]:g} Hz, but the preprocessing makes {config.num_samples} at "
+            f"{config.rate_hz:g} Hz: give the preprocessing of its pack",
+            reason="wrong-length",
+        )
+
+
+def _made(study: PreparedStudy, noise: Noise, config: EcgPreprocessing, key: str) -> np.ndarray:
+    """Return ``[leads, samples at 500 Hz]`` float64, for each lead from its own seed."""
+    num_samples = math.ceil(study.values.shape[1] * ARTEFACT_RATE_HZ / config.rate_hz)
+    made = np.empty((len(study.view_names), num_samples))
+    for row, lead in enumerate(study.view_names):
+        digest = hashlib.sha256(f"{noise.seed}\n{noise.kind}\n{key}\n{lead}".encode()).digest()
+        made[row] = _MAKERS[noise.kind](np.random.default_rng(list(digest)), num_samples)
+    return made
+
+
+def _motion(rng: np.random.Generator, num_samples: int) -> np.ndarray:
+    made = np.zeros(num_samples)
+    duration_s = num_samples / ARTEFACT_RATE_HZ
+    for _ in range(max(1, int(rng.poisson(_MOVES_A_SECOND * duration_s)))):
+        start = int(rng.integers(max(num_samples - round(_LAST_MOVE_S * ARTEFACT_RATE_HZ), 1)))
+        made[start:] += artefacts.jump(rng, num_samples - start)
+    return made
+
+
+_MAKERS: Mapping[NoiseKind, Callable[[np.random.Generator, int], np.ndarray]] = {
+    "muscle": lambda rng, num_samples: artefacts.muscle(rng, 1, num_samples)[0],
+    "mains-50": lambda rng, num_samples: artefacts.mains(rng, 1, num_samples, hz=50.0)[0],
+    "mains-60": lambda rng, num_samples: artefacts.mains(rng, 1, num_samples, hz=60.0)[0],
+    "wander": lambda rng, num_samples: artefacts.wander(rng, 1, num_samples)[0],
+    "motion": _motion,
+}
+
+
+def _slow_index(num_fast: int, study: PreparedStudy) -> np.ndarray:
+    """Return for each sample of the noise the sample of the pack at its time."""
+    index = (np.arange(num_fast) * (study.rate_hz / ARTEFACT_RATE_HZ)).astype(np.int64)
+    return np.minimum(index, study.values.shape[1] - 1)
+
+
+def _mean(values: np.ndarray, recorded: np.ndarray) -> np.ndarray:
+    return np.where(recorded, values, 0).sum(axis=1) / np.maximum(recorded.sum(axis=1), 1)
+
+
+def _variance(values: np.ndarray, recorded: np.ndarray) -> np.ndarray:
+    centred = values - _mean(values, recorded)[:, None]
+    return _mean(np.square(centred), recorded)
+
+
+def _gain(power: np.ndarray, raw_power: np.ndarray, heard: np.ndarray, snr_db: float) -> np.ndarray:
+    ratio = np.divide(power, raw_power, out=np.zeros_like(power), where=heard)
+    return np.sqrt(ratio / 10 ** (snr_db / 10))
+
+
+def _decibels(power: np.ndarray, noise_power: np.ndarray, heard: np.ndarray) -> np.ndarray:
+    ratio = np.full(len(power), np.inf)
+    np.divide(power, noise_power, out=ratio, where=noise_power > 0)
+    return np.where(heard, 10 * np.log10(np.where(heard, ratio, 1.0)), np.nan)
+
+
+def _quantised(values: np.ndarray, recorded: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    values = np.where(recorded, values, 0.0)
+    coarse = np.maximum(scale, np.abs(values).max(axis=1, initial=0.0) / _LARGEST_INTEGER).astype(np.float32)
+    integers = np.rint(values / coarse[:, None]).astype(np.int16)
+    integers[~recorded] = MISSING_CODE
+    return integers, coarse

@@ -1,0 +1,8 @@
+"""ECG signals: resampling, filters, quality of leads, lead identity, quantising."""
+
+from lamae.ecg.preprocess.lead_identity import LeadIdentity, check_leads
+from lamae.ecg.preprocess.normalise import normalise
+from lamae.ecg.preprocess.settings import EcgPreprocessing
+from lamae.ecg.preprocess.study import preprocess
+
+__all__ = ["EcgPreprocessing", "LeadIdentity", "check_leads", "normalise", "preprocess"]

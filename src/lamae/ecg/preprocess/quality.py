@@ -1,0 +1,55 @@
+"""Faults of single leads, found in the recorded samples before any filter."""
+
+import numpy as np
+
+from lamae.ecg.preprocess.settings import EcgPreprocessing
+
+_MIN_RAIL_MV = 0.5
+"""Closer to the mean a value that repeats is rounding, not the end of an amplifier's range."""
+
+
+def lead_faults(
+    values: np.ndarray, missing: np.ndarray | None, rate_hz: float, config: EcgPreprocessing
+) -> list[tuple[str, ...]]:
+    """Name the faults of each lead: ``missing-samples``, ``flat``, ``saturated``, ``out-of-range``.
+
+    Args:
+        values: ``[leads, samples]`` in mV without NaN (gaps bridged).
+        missing: ``[leads, samples]`` bool, or None when every sample was recorded.
+        rate_hz: Samples a second.
+        config: Thresholds.
+
+    Returns:
+        One tuple a lead, empty for a lead without fault.
+    """
+    low, high, mean = values.min(axis=1), values.max(axis=1), values.mean(axis=1)
+    flat = _flat(values, missing, rate_hz, config.flat_mv)
+    faults = {
+        "missing-samples": missing.any(axis=1) if missing is not None else np.zeros(len(values), bool),
+        "flat": flat,
+        "saturated": ~flat & _saturated(values, low, high, mean, config.saturated_fraction),
+        "out-of-range": np.maximum(high - mean, mean - low) > config.out_of_range_mv,
+    }
+    return [tuple(name for name, found in faults.items() if found[lead]) for lead in range(len(values))]
+
+
+def _flat(values: np.ndarray, missing: np.ndarray | None, rate_hz: float, flat_mv: float) -> np.ndarray:
+    length = min(round(rate_hz), values.shape[1])
+    num_windows = values.shape[1] // length
+    windows = values[:, : num_windows * length].reshape(len(values), num_windows, length)
+    still = windows.max(axis=2) - windows.min(axis=2) <= flat_mv
+    if missing is None:
+        return still.mean(axis=1) >= 0.5
+    recorded = ~missing[:, : num_windows * length].reshape(windows.shape).all(axis=2)
+    return (still & recorded).sum(axis=1) >= np.maximum(0.5 * recorded.sum(axis=1), 1)
+
+
+def _saturated(values: np.ndarray, low: np.ndarray, high: np.ndarray, mean: np.ndarray, fraction: float) -> np.ndarray:
+    """Find leads that rest at an extreme value; peaks of equal height that only touch it do not count."""
+    rests_low = _share_at_rest(values == low[:, None]) >= fraction
+    rests_high = _share_at_rest(values == high[:, None]) >= fraction
+    return (rests_low & (mean - low >= _MIN_RAIL_MV)) | (rests_high & (high - mean >= _MIN_RAIL_MV))
+
+
+def _share_at_rest(at_extreme: np.ndarray) -> np.ndarray:
+    return (at_extreme[:, 1:] & at_extreme[:, :-1]).mean(axis=1)

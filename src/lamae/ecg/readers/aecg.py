@@ -1,0 +1,315 @@
+"""HL7 annotated ECG (aECG): XML after the HL7 v3 schema PORT_MT020001 and its implementation guide (21 March 2005)."""
+
+import os
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+import numpy as np
+
+from lamae.ecg.readers.leads import (
+    ExtraChannels,
+    as_float32,
+    choose_leads,
+    make_ecg_study,
+    millivolts_in,
+    naming,
+    study_id_of,
+)
+from lamae.ecg.readers.segments import Segment, merge_segments
+from lamae.errors import DataError, FormatError
+from lamae.studies import Study
+
+MAX_BYTES = 256 * 1024 * 1024
+"""Files above this size are refused unless the caller allows more; a 12-lead day at 500 Hz is about ten times it."""
+
+_MAX_DEPTH = 128
+_MAX_ELEMENTS = 1_000_000
+_SECONDS_IN = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6, "usec": 1e-6, "μs": 1e-6}
+_TIME_SEQUENCES = ("TIME_ABSOLUTE", "TIME_RELATIVE")
+_BEAT_WORDS = ("BEAT", "MEDIAN", "TEMPLATE", "AVERAGE")
+_AGE_CODE = "21612-7"
+_DAYS_IN_YEAR = 365.2425
+
+
+def read_aecg(
+    path: str | os.PathLike[str],
+    *,
+    lead_names: Mapping[str, str] | None = None,
+    extra_channels: ExtraChannels = "error",
+    max_bytes: int = MAX_BYTES,
+) -> Study:
+    """Read the rhythm of an HL7 annotated ECG into mV.
+
+    Makers differ: namespaces may have prefixes or be absent, a derived beat may stand in a series beside the rhythm
+    or inside its series, and leads may lie in several sequence sets recorded one after the other. Of several rhythm
+    series, that with most leads is read, of equal ones the longest, then the first.
+
+    Args:
+        path: The XML file. Entities are not expanded and nothing is fetched.
+        lead_names: From a sequence's code to the lead that it means.
+        extra_channels: Whether a sequence that is no ECG lead is an error or left out.
+        max_bytes: Refuse a larger file.
+
+    Returns:
+        A study named by the document's id.
+
+    Raises:
+        FormatError: Not XML (``malformed-xml``), no aECG (``not-an-aecg``), entities are declared (``xml-entities``),
+            the file is too large or nested too deep (``xml-too-large``), or a value is malformed (``malformed-aecg``).
+        DataError: With the reasons ``no-rhythm``, ``missing-rate``, ``wrong-rate``, ``missing-units``,
+            ``unknown-unit``, ``zero-gain``, ``length-mismatch``, ``no-samples``, ``unknown-lead``, ``duplicated-lead``,
+            ``no-leads``, ``infinite-values``, ``mixed-rates``, ``not-simultaneous``,
+            ``missing-file`` or ``unreadable-file``.
+    """
+    with naming(path):
+        root = _parse(path, max_bytes)
+        if _name(root) != "AnnotatedECG":
+            raise FormatError(
+                f"this XML is no HL7 annotated ECG: its root is <{_name(root)}>, expected <AnnotatedECG>",
+                reason="not-an-aecg",
+            )
+        candidates = [_read_series(series, lead_names, extra_channels) for series in _rhythm_series(root)]
+        leads, values, rate_hz = max(candidates, key=lambda found: (len(found[0]), found[1].shape[1] / found[2]))
+        return make_ecg_study(
+            study_id=_document_id(root) or study_id_of(path),
+            leads=leads,
+            values=values,
+            rate_hz=rate_hz,
+            source_format="hl7-aecg",
+            patient_id=_patient_id(root),
+            acquired_at=_acquired_at(root),
+            metadata=_describe_patient(root),
+        )
+
+
+def _parse(path: str | os.PathLike[str], max_bytes: int) -> Element:
+    """Parse untrusted XML: bounded in bytes, depth and elements, without entities."""
+    from defusedxml.common import DefusedXmlException
+    from defusedxml.ElementTree import iterparse
+
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > max_bytes:
+            raise FormatError(
+                f"the XML file has {size} bytes, more than the {max_bytes} allowed: give a larger max_bytes if it is "
+                "to be trusted",
+                reason="xml-too-large",
+            )
+        try:
+            return _build_tree(iterparse(file, events=("start", "end")))
+        except DefusedXmlException as error:
+            raise FormatError(f"the XML declares entities, which is refused: {error}", reason="xml-entities") from error
+        except (ParseError, LookupError, UnicodeError, ValueError) as error:
+            if isinstance(error, DataError):
+                raise
+            raise FormatError(f"malformed XML: {error}", reason="malformed-xml") from error
+
+
+def _build_tree(events: Iterator[tuple[str, Element]]) -> Element:
+    root: Element | None = None
+    depth = num_elements = 0
+    for event, element in events:
+        if event == "end":
+            depth -= 1
+            continue
+        root = element if root is None else root
+        depth += 1
+        num_elements += 1
+        if depth > _MAX_DEPTH or num_elements > _MAX_ELEMENTS:
+            raise FormatError(
+                f"the XML has more than {_MAX_ELEMENTS} elements or is nested deeper than {_MAX_DEPTH}",
+                reason="xml-too-large",
+            )
+    if root is None:
+        raise FormatError("malformed XML: no element found", reason="malformed-xml")
+    return root
+
+
+def _rhythm_series(root: Element) -> list[Element]:
+    """Return the series that hold a rhythm: none that is derived, none whose code speaks of a beat."""
+    found: list[Element] = []
+    pending = [root]
+    while pending:
+        for child in pending.pop(0):
+            if _name(child) in ("derivation", "derivedSeries"):
+                continue
+            if _name(child) == "series" and not _is_beat(child):
+                found.append(child)
+            pending.append(child)
+    with_leads = [series for series in found if any(True for _ in _sequence_sets(series))]
+    if not with_leads:
+        raise DataError("the annotated ECG holds no rhythm waveform", reason="no-rhythm")
+    return with_leads
+
+
+def _is_beat(element: Element) -> bool:
+    code = _code(element).upper()
+    return "RHYTHM" not in code and any(word in code for word in _BEAT_WORDS)
+
+
+def _sequence_sets(series: Element) -> Iterator[Element]:
+    for component in _children(series, "component"):
+        for sequence_set in _children(component, "sequenceSet"):
+            if not _is_beat(sequence_set):
+                yield sequence_set
+
+
+def _read_series(
+    series: Element, lead_names: Mapping[str, str] | None, extra_channels: ExtraChannels
+) -> tuple[tuple[str, ...], np.ndarray, float]:
+    """Read the sequence sets of one series onto one time axis."""
+    sets = [_read_set(sequence_set, lead_names, extra_channels) for sequence_set in _sequence_sets(series)]
+    return merge_segments(sets)
+
+
+def _read_set(sequence_set: Element, lead_names: Mapping[str, str] | None, extra_channels: ExtraChannels) -> Segment:
+    """Read sequences that were recorded together: one of times, the others of voltages."""
+    times: Element | None = None
+    codes: list[str] = []
+    sequences: list[Element] = []
+    for component in _children(sequence_set, "component"):
+        for sequence in _children(component, "sequence"):
+            code = _code(sequence)
+            if code.upper() in _TIME_SEQUENCES:
+                times = sequence
+            else:
+                codes.append(code)
+                sequences.append(sequence)
+    if times is None:
+        raise DataError("a set of sequences has no time sequence, so its rate is unknown", reason="missing-rate")
+    chosen, leads = choose_leads(codes, lead_names, extra_channels)
+    rows = {lead: _read_values(sequences[position], lead) for position, lead in zip(chosen, leads, strict=True)}
+    lengths = {len(row) for row in rows.values()}
+    if len(lengths) > 1:
+        raise DataError(f"leads of one sequence set differ in length: {sorted(lengths)}", reason="length-mismatch")
+    start_s, rate_hz = _read_times(times)
+    return Segment(start_s=start_s, rate_hz=rate_hz, leads=rows)
+
+
+def _read_times(sequence: Element) -> tuple[float, float]:
+    """Read start and rate of a ``GLIST_TS`` (a clock) or ``GLIST_PQ`` (seconds since some start)."""
+    value = _child(sequence, "value")
+    increment = _child(value, "increment")
+    if increment is None:
+        raise DataError("the time sequence has no increment, so the rate is unknown", reason="missing-rate")
+    step_s = _number(increment, "increment") * _seconds_in(increment.get("unit"))
+    if not 0 < step_s < np.inf:
+        raise DataError(f"the time increment must be above 0 s, found {step_s}", reason="wrong-rate")
+    head = _child(value, "head")
+    start_s = 0.0
+    if head is not None and head.get("unit") is not None:
+        start_s = _number(head, "head") * _seconds_in(head.get("unit"))
+    elif head is not None:
+        moment = _moment(head.get("value"))
+        start_s = (moment - datetime(1970, 1, 1)).total_seconds() if moment else 0.0
+    return start_s, float(f"{1 / step_s:.10g}")  # ten digits, so that steps of 3.90625 ms are 256 Hz and no more
+
+
+def _seconds_in(unit: str | None) -> float:
+    try:
+        return _SECONDS_IN[(unit or "").strip().casefold()]
+    except KeyError:
+        raise DataError(f"unknown unit of time {unit!r}: expected s, ms or us", reason="unknown-unit") from None
+
+
+def _read_values(sequence: Element, lead: str) -> np.ndarray:
+    """Read an ``SLIST_PQ``: ``origin + scale x digit`` in mV."""
+    value = _child(sequence, "value")
+    origin, scale, digits = (_child(value, name) for name in ("origin", "scale", "digits"))
+    if digits is None or not (digits.text or "").strip():
+        raise DataError(f"lead {lead} has no digits", reason="no-samples")
+    if scale is None or not scale.get("unit") or (origin is not None and not origin.get("unit")):
+        raise DataError(f"lead {lead} has no scale, or a scale or origin without unit", reason="missing-units")
+    scale_mv = _number(scale, "scale") * millivolts_in(scale.get("unit", ""))
+    if scale_mv == 0:
+        raise DataError(f"lead {lead} has a scale of 0", reason="zero-gain")
+    origin_mv = 0.0 if origin is None else _number(origin, "origin") * millivolts_in(origin.get("unit", ""))
+    try:
+        steps = np.array((digits.text or "").split(), dtype=np.float64)
+    except ValueError as error:
+        raise FormatError(f"the digits of lead {lead} are malformed: {error}", reason="malformed-aecg") from error
+    return as_float32(origin_mv + scale_mv * steps)
+
+
+def _number(element: Element, what: str) -> float:
+    try:
+        number = float(element.get("value", ""))
+    except ValueError:
+        number = np.nan
+    if not np.isfinite(number):
+        raise FormatError(f"the {what} {element.get('value')!r} is no number", reason="malformed-aecg")
+    return number
+
+
+def _document_id(root: Element) -> str | None:
+    identifier = _child(root, "id")
+    return None if identifier is None else identifier.get("extension") or identifier.get("root") or None
+
+
+def _patient_id(root: Element) -> str | None:
+    for subject in _descendants(root, "trialSubject"):
+        identifier = _child(subject, "id")
+        if identifier is not None:
+            return identifier.get("extension") or identifier.get("root") or None
+    return None
+
+
+def _acquired_at(root: Element) -> datetime | None:
+    """Return the document's effective time: its centre, else the start of its interval."""
+    effective = _child(root, "effectiveTime")
+    for moment in (_child(effective, "center"), _child(effective, "low"), effective):
+        if moment is not None and moment.get("value"):
+            return _moment(moment.get("value"))
+    return None
+
+
+def _describe_patient(root: Element) -> dict[str, Any]:
+    metadata: dict[str, Any] = {}
+    for gender in _descendants(root, "administrativeGenderCode"):
+        if gender.get("code", "").upper() in ("F", "M"):
+            metadata["sex"] = "female" if gender.get("code", "").upper() == "F" else "male"
+    for birth in _descendants(root, "birthTime"):
+        born, acquired_at = _moment(birth.get("value")), _acquired_at(root)
+        if born and acquired_at and acquired_at > born:
+            metadata["age_years"] = (acquired_at - born).days // _DAYS_IN_YEAR
+    for observation in _descendants(root, "relatedObservation"):
+        stated = _child(observation, "value")
+        if _code(observation) == _AGE_CODE and stated is not None and stated.get("unit") == "a":
+            metadata["age_years"] = _number(stated, "age")
+    return metadata
+
+
+def _moment(text: str | None) -> datetime | None:
+    """Parse an HL7 time such as ``20021122091000.000``, given to the day or finer; its time zone is left out."""
+    whole, _, fraction = (text or "").partition("+")[0].partition("-")[0].partition(".")
+    layout = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}.get(len(whole))
+    if layout is None or not whole.isdecimal() or (fraction and not fraction.isdecimal()):
+        return None
+    try:
+        return datetime.strptime(whole, layout).replace(microsecond=int((fraction or "0").ljust(6, "0")[:6]))
+    except ValueError:  # a 13th month: the waveform is usable without its date
+        return None
+
+
+def _name(element: Element) -> str:
+    """Return an element's name without its namespace."""
+    return str(element.tag).rpartition("}")[2]
+
+
+def _children(element: Element | None, name: str) -> list[Element]:
+    return [] if element is None else [child for child in element if _name(child) == name]
+
+
+def _child(element: Element | None, name: str) -> Element | None:
+    return next(iter(_children(element, name)), None)
+
+
+def _descendants(element: Element, name: str) -> Iterator[Element]:
+    return (child for child in element.iter() if _name(child) == name)
+
+
+def _code(element: Element) -> str:
+    code = _child(element, "code")
+    return "" if code is None else code.get("code", "").strip()

@@ -1,0 +1,175 @@
+"""One call for every format: what a file is, is told by its content."""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+
+from lamae.ecg.readers.array_description import Layout
+from lamae.ecg.readers.leads import ExtraChannels, refused
+from lamae.ecg.readers.wfdb import read_wfdb
+from lamae.errors import FormatError
+from lamae.studies import Study
+
+_HEAD_BYTES = 2048
+_MAGIC = (
+    (b"\x93NUMPY", "npy"),
+    (b"PK\x03\x04", "npz"),
+    (b"\x89HDF\r\n\x1a\n", "hdf5"),
+    (b"MATLAB 7.3 MAT-file", "hdf5"),
+    (b"MATLAB 5.0 MAT-file", "matlab"),
+)
+_WFDB_HEADER = re.compile(
+    rb"(?:[ \t]*(?:\#[^\n]*)?\r?\n)*"  # comments before the record line
+    rb"[^\s#/]+(?:/\d+)?[ \t]+\d+(?:[ \t][^\n]*)?\r?\n"  # record name, number of signals
+    rb"(?:[ \t]*(?:\#[^\n]*)?\r?\n)*"
+    rb"[ \t]*[^\s#]*[A-Za-z_~][^\s#]*[ \t]+\d+"  # a file and its format, or a segment and its length
+)
+_XML_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*<|\xff\xfe<\x00|\xfe\xff\x00<")
+_DICOM_START = re.compile(rb"[\x02\x08]\x00[\x00-\x20]\x00(?:[A-Z]{2}|[\x00-\x40][\x00-\x02]\x00\x00)", re.DOTALL)
+_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
+_NUMBER_FIELD = re.compile(r'["\s]*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?["\s]*')
+
+
+def read(
+    path: str | os.PathLike[str],
+    *,
+    lead_names: Mapping[str, str] | None = None,
+    extra_channels: ExtraChannels = "error",
+    leads: Sequence[str] | None = None,
+    rate_hz: float | None = None,
+    units: str | Sequence[str] | None = None,
+    layout: Layout | None = None,
+    key: str | None = None,
+) -> Study:
+    """Read one examination from a file of any format that is known: WFDB, DICOM ECG, HL7 aECG, or an array.
+
+    Args:
+        path: A file, or the name of a WFDB record without extension.
+        lead_names: From a name in the file to the lead that it means.
+        extra_channels: ``"error"`` refuses a file with a channel that is no ECG lead; ``"ignore"`` leaves it out.
+        leads: For arrays: name of each lead in the array's order.
+        rate_hz: For arrays: samples a second.
+        units: For arrays: one unit, or one for each lead (V, mV, uV, nV).
+        layout: For arrays: ``"leads-first"`` or ``"samples-first"``, where the shape does not tell it.
+        key: For arrays: which one of a file that holds several.
+
+    Returns:
+        The study: leads by canonical name, mV as float32, NaN where nothing was recorded.
+
+    Raises:
+        FormatError: The content is of no known format (``unknown-format``, ``empty-file``), or breaks its rules.
+        DataError: The file cannot be used; ``reason`` says why (see the reader of its format).
+        MissingExtraError: The format needs a package that is not installed.
+    """
+    source = os.fspath(path)
+    found = find_format(source)
+    if found == "wfdb":
+        return read_wfdb(source, lead_names=lead_names, extra_channels=extra_channels)
+    if found == "dicom":
+        from lamae.ecg.readers.dicom import read_dicom_ecg
+
+        return read_dicom_ecg(source, lead_names=lead_names, extra_channels=extra_channels)
+    if found == "xml":
+        from lamae.ecg.readers.aecg import read_aecg
+
+        return read_aecg(source, lead_names=lead_names, extra_channels=extra_channels)
+    from lamae.ecg.readers.arrays import read_array
+
+    return read_array(
+        source,
+        file_format=found,
+        leads=leads,
+        rate_hz=rate_hz,
+        units=units,
+        layout=layout,
+        key=key,
+        lead_names=lead_names,
+        extra_channels=extra_channels,
+    )
+
+
+def find_format(path: str) -> str:
+    """Tell a file's format by its content: ``wfdb, dicom, xml, npy, npz, hdf5, matlab`` or ``csv``.
+
+    Raises:
+        FormatError: Nothing known (``unknown-format``), or no content (``empty-file``).
+        DataError: There is no such file (``missing-file``), or it cannot be read (``unreadable-file``).
+    """
+    if not path.endswith(".hea") and _has_header(path):
+        return "wfdb"
+    try:
+        with open(path, "rb", 0) as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as error:
+        raise refused(error, path) from error
+    if not head:
+        raise FormatError(f"{path}: the file is empty", reason="empty-file")
+    found = _find_in(head)
+    if found is None:
+        raise FormatError(
+            f"{path}: the content is of no known format (WFDB, DICOM ECG, HL7 aECG, .npy, .npz, HDF5, MATLAB, CSV); "
+            "a WFDB signal file needs its .hea file beside it",
+            reason="unknown-format",
+        )
+    return found
+
+
+def _has_header(path: str) -> bool:
+    """Whether the path is a record's name, or a signal file that the header beside it names."""
+    if os.path.isfile(f"{path}.hea") and not os.path.isfile(path):
+        return True
+    header = f"{os.path.splitext(path)[0]}.hea"
+    if not os.path.isfile(header) or not os.path.isfile(path):
+        return False
+    with open(header, "rb", 0) as file:
+        text = file.read()
+    name = re.escape(os.path.basename(path).encode())
+    return re.search(rb"^[ \t]*" + name + rb"[ \t]", text, re.MULTILINE) is not None
+
+
+def _find_in(head: bytes) -> str | None:
+    for magic, name in _MAGIC:
+        if head.startswith(magic):
+            return name
+    if head[128:132] == b"DICM":
+        return "dicom"
+    if b"\x89HDF\r\n\x1a\n" in (head[512:520], head[1024:1032]):  # behind a user block
+        return "hdf5"
+    if _XML_START.match(head):
+        return "xml"
+    if _WFDB_HEADER.match(head) and not _CONTROL.search(head):
+        return "wfdb"
+    if _is_matlab_4(head):
+        return "matlab"
+    if _DICOM_START.match(head):
+        return "dicom"
+    return "csv" if _is_csv(head) else None
+
+
+def _is_matlab_4(head: bytes) -> bool:
+    """Whether a MATLAB version 4 matrix begins here: type, rows, columns, imaginary flag, length of name, name."""
+    if len(head) < 24:
+        return False
+    for order in ("little", "big"):
+        kind, rows, columns, imaginary, length = (
+            int.from_bytes(head[start : start + 4], order) for start in range(0, 20, 4)
+        )
+        thousands, hundreds, tens, ones = kind // 1000, kind // 100 % 10, kind // 10 % 10, kind % 10
+        if thousands > 4 or hundreds or tens > 5 or ones > 2 or imaginary > 1 or not 1 < length <= 64:
+            continue
+        name = head[20 : 20 + length]
+        if rows and columns and name.endswith(b"\0") and name[:-1].isalnum():
+            return True
+    return False
+
+
+def _is_csv(head: bytes) -> bool:
+    """Whether this is text whose second line (or only line) is made of numbers or empty fields."""
+    if _CONTROL.search(head):
+        return False
+    lines = head.decode("utf-8", errors="replace").lstrip("\ufeff").splitlines()
+    line = lines[1] if len(lines) > 1 else lines[0] if lines else ""
+    fields = re.split(r"[,;\t]| +", line.strip())
+    return any(_NUMBER_FIELD.fullmatch(field) for field in fields) and all(
+        not field or field.casefold() in ("nan", "na", "null") or _NUMBER_FIELD.fullmatch(field) for field in fields
+    )

@@ -1,0 +1,262 @@
+"""Arrays: NumPy, MATLAB, HDF5 and CSV files, whose leads, rate and unit the user or a sidecar names."""
+
+import os
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lamae.ecg.readers.array_description import (
+    DESCRIPTION_KEYS,
+    ArrayDescription,
+    Layout,
+    combine,
+    describe_array,
+    list_of,
+    orient,
+    read_sidecar,
+)
+from lamae.ecg.readers.csv_table import load_csv
+from lamae.ecg.readers.leads import (
+    ExtraChannels,
+    as_float32,
+    choose_leads,
+    make_ecg_study,
+    millivolts_in,
+    naming,
+    raise_fault_of_the_system,
+    study_id_of,
+)
+from lamae.ecg.readers.matlab import read_matlab
+from lamae.errors import DataError, FormatError, MissingExtraError
+from lamae.studies import Study
+
+Loaded = tuple[np.ndarray, ArrayDescription]
+"""An array as the file holds it, and what the file says about it."""
+
+MAX_BYTES = 12 * 86_400 * 1000 * 4
+"""Most bytes that an array may unpack to: a day of 12 leads at 1000 Hz in float32."""
+
+_NUMPY_ERRORS = (ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError, tokenize.TokenError)
+_ZIP_ERRORS = (KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
+
+
+def read_array(
+    path: str | os.PathLike[str],
+    *,
+    file_format: str,
+    leads: Sequence[str] | None = None,
+    rate_hz: float | None = None,
+    units: str | Sequence[str] | None = None,
+    layout: Layout | None = None,
+    key: str | None = None,
+    lead_names: Mapping[str, str] | None = None,
+    extra_channels: ExtraChannels = "error",
+) -> Study:
+    """Read an array file into mV.
+
+    What the array is comes from the arguments, from a sidecar ``<file>.json`` with the same keys, and from arrays,
+    datasets or attributes of those names within an npz, MATLAB or HDF5 file. None may contradict another, and there
+    is no default for leads, rate or unit.
+
+    Args:
+        path: The file.
+        file_format: ``"npy"``, ``"npz"``, ``"matlab"``, ``"hdf5"`` or ``"csv"``.
+        leads: Name of each lead in the array's order. In a CSV file with a header line: which columns to read.
+        rate_hz: Samples a second.
+        units: One unit, or one for each lead.
+        layout: ``"leads-first"`` or ``"samples-first"``, where the shape does not tell it.
+        key: Which array of a file that holds several.
+        lead_names: From a name in ``leads`` or the header line to the lead that it means.
+        extra_channels: Whether a channel that is no ECG lead is an error or left out.
+
+    Returns:
+        A study named by its file; NaN stays NaN.
+
+    Raises:
+        FormatError: The file is damaged (``malformed-file``) or its sidecar is (``malformed-sidecar``).
+        DataError: With the reasons ``missing-leads``, ``missing-rate``, ``missing-units``, ``missing-array``,
+            ``missing-column``, ``ambiguous-array``, ``ambiguous-layout``, ``wrong-layout``, ``wrong-shape``,
+            ``wrong-type``, ``infinite-values``, ``contradiction``, ``wrong-rate``, ``unknown-unit``, ``unknown-lead``,
+            ``duplicated-lead``, ``no-leads``, ``no-samples``, ``array-too-large``, ``missing-file`` or
+            ``unreadable-file``.
+        MissingExtraError: The file is HDF5 and h5py is not installed.
+    """
+    with naming(path):
+        asked = describe_array(
+            {"leads": leads, "rate_hz": rate_hz, "units": units, "layout": layout, "key": key}, origin="arguments"
+        )
+        asked = combine(asked, read_sidecar(os.fspath(path)), names=("the arguments", "the sidecar"))
+        array, told = _LOADERS[file_format](os.fspath(path), asked)
+        known = combine(asked, told, names=("the arguments or the sidecar", "the file"))
+        return _make_study(study_id_of(path), array, known, file_format, lead_names, extra_channels)
+
+
+def _make_study(
+    study_id: str,
+    array: np.ndarray,
+    known: ArrayDescription,
+    file_format: str,
+    lead_names: Mapping[str, str] | None,
+    extra_channels: ExtraChannels,
+) -> Study:
+    if known.leads is None:
+        raise DataError(_missing("leads", "its leads in order"), reason="missing-leads")
+    if known.rate_hz is None:
+        raise DataError(_missing("rate_hz", "its sampling rate"), reason="missing-rate")
+    if known.units is None:
+        raise DataError(_missing("units", "its unit"), reason="missing-units")
+    if array.dtype.kind not in "iuf":
+        raise DataError(f"the array holds {array.dtype}, expected real numbers", reason="wrong-type")
+    rows = orient(array, len(known.leads), known.layout)
+    chosen, names = choose_leads(known.leads, lead_names, extra_channels)
+    values = rows[list(chosen)] * _factors(known, chosen)
+    return make_ecg_study(
+        study_id=study_id,
+        leads=names,
+        values=as_float32(values),
+        rate_hz=known.rate_hz,
+        source_format=file_format,
+    )
+
+
+def _missing(argument: str, what: str) -> str:
+    return f"an array does not say {what}: give {argument}=… or a sidecar <file>.json with the key {argument!r}"
+
+
+def _factors(known: ArrayDescription, chosen: Sequence[int]) -> np.ndarray:
+    """Return mV in one unit of each chosen lead, as a column."""
+    units = (known.units,) * len(known.leads or ()) if isinstance(known.units, str) else known.units or ()
+    if len(units) != len(known.leads or ()):
+        raise DataError(f"{len(units)} units are given for {len(known.leads or ())} leads", reason="contradiction")
+    return np.array([[millivolts_in(units[position])] for position in chosen])
+
+
+def _load_npy(path: str, asked: ArrayDescription) -> Loaded:
+    with open(path, "rb") as file:
+        try:
+            return np.load(file, allow_pickle=False), ArrayDescription()
+        except _NUMPY_ERRORS as error:
+            raise _damaged("the .npy file is damaged, or holds objects", error) from error
+
+
+def _load_npz(path: str, asked: ArrayDescription) -> Loaded:
+    with open(path, "rb") as file:
+        try:
+            with np.load(file, allow_pickle=False) as container:
+                for member in container.zip.infolist():
+                    _check_size(member.filename, member.file_size)
+                members = {name: container[name] for name in container.files}
+        except (*_NUMPY_ERRORS, *_ZIP_ERRORS) as error:
+            raise _damaged("the .npz file is damaged, or holds objects", error) from error
+    return _pick(members, asked.key)
+
+
+def _damaged(what: str, error: Exception) -> FormatError:
+    raise_fault_of_the_system(error)
+    return FormatError(f"{what}: {error}", reason="malformed-file")
+
+
+def _load_matlab(path: str, asked: ArrayDescription) -> Loaded:
+    with open(path, "rb") as file:
+        return _pick(read_matlab(file.read()), asked.key)
+
+
+def _load_hdf5(path: str, asked: ArrayDescription) -> Loaded:
+    """Load one dataset; ``leads``, ``rate_hz`` and ``units`` may be attributes of it or of the file, or datasets."""
+    h5py = import_h5py()
+    try:
+        with h5py.File(path, "r") as file:
+            datasets: dict[str, Any] = {}
+            file.visititems(lambda name, item: _remember(datasets, name, item, h5py))
+            name = asked.key if asked.key is not None else _only_array(datasets)
+            if name not in datasets:
+                raise _no_such_array(name, datasets)
+            told = {
+                key: value
+                for attributes in (file.attrs, datasets[name].attrs)
+                for key, value in attributes.items()
+                if key in DESCRIPTION_KEYS
+            }
+            told |= {key: datasets[key][()] for key in ("leads", "rate_hz", "units", "layout") if key in datasets}
+            _check_size(name, datasets[name].nbytes)
+            return np.asarray(datasets[name][()]), _describe_members(told)
+    except (OSError, KeyError, RuntimeError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise
+        raise _damaged("the HDF5 file is damaged", error) from error
+
+
+def _check_size(name: str, num_bytes: int) -> None:
+    if num_bytes > MAX_BYTES:
+        raise DataError(
+            f"the array {name!r} unpacks to {num_bytes} bytes, more than the {MAX_BYTES} allowed: damaged, or to be "
+            "split into recordings of at most a day",
+            reason="array-too-large",
+        )
+
+
+def import_h5py() -> Any:
+    """Import h5py, or say which extra brings it."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise MissingExtraError("h5py", extra="hdf5", purpose="Reading HDF5 files") from error
+    return h5py
+
+
+def _remember(datasets: dict[str, Any], name: str, item: Any, h5py: Any) -> None:
+    if isinstance(item, h5py.Dataset):
+        datasets[name] = item
+
+
+def _pick(members: Mapping[str, np.ndarray], key: str | None) -> Loaded:
+    """Choose the signal among the arrays of a container and take what the others say about it."""
+    name = key if key is not None else _only_array(members)
+    if name not in members:
+        raise _no_such_array(name, members)
+    told = {key: members[key] for key in ("leads", "rate_hz", "units", "layout") if key in members and key != name}
+    return members[name], _describe_members(told)
+
+
+def _describe_members(told: Mapping[str, Any]) -> ArrayDescription:
+    plain = {
+        key: value.decode() if isinstance(value, bytes) else np.ravel(value).tolist() for key, value in told.items()
+    }
+    return describe_array(plain, origin="the file")
+
+
+def _only_array(members: Mapping[str, Any]) -> str:
+    """Return the name of the only array of numbers with a shape of signals."""
+    signals = [
+        name
+        for name, array in members.items()
+        if name not in DESCRIPTION_KEYS and array.dtype.kind in "iuf" and array.ndim <= 2 and array.size > 1
+    ]
+    if len(signals) != 1:
+        raise DataError(
+            f"the file holds {len(signals)} arrays that may be the signal ({list_of(signals)}): name one with key=…",
+            reason="ambiguous-array" if signals else "missing-array",
+        )
+    return signals[0]
+
+
+def _no_such_array(name: str, members: Mapping[str, Any]) -> DataError:
+    return DataError(f"the file has no array {name!r}; it has {list_of(list(members))}", reason="missing-array")
+
+
+def _load_csv(path: str, asked: ArrayDescription) -> Loaded:
+    array, names = load_csv(path, asked.leads)
+    return array, ArrayDescription(leads=names, layout="samples-first")
+
+
+_LOADERS: dict[str, Callable[[str, ArrayDescription], Loaded]] = {
+    "npy": _load_npy,
+    "npz": _load_npz,
+    "matlab": _load_matlab,
+    "hdf5": _load_hdf5,
+    "csv": _load_csv,
+}

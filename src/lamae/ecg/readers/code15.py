@@ -1,0 +1,143 @@
+"""CODE-15 % (Ribeiro et al., Zenodo 4916206): HDF5 parts that hold thousands of exams each.
+
+A part has the datasets ``exam_id`` ``[exams]`` and ``tracings`` ``[exams, 4096, 12]``: 400 Hz, mV, leads in standard
+order, shorter recordings padded with zeros on both sides alike. Each part ends with a row of zeros whose exam_id is 0.
+"""
+
+import os
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lamae.ecg.leads import LEADS
+from lamae.ecg.readers.arrays import import_h5py
+from lamae.ecg.readers.leads import make_ecg_study, naming
+from lamae.errors import DataError, FormatError
+from lamae.studies import Study
+
+RATE_HZ = 400.0
+"""Sampling rate of all tracings."""
+
+_NO_EXAM = 0
+_MAX_OPEN_PARTS = 4
+_PART_ERRORS = (KeyError, OSError, RuntimeError, TypeError, ValueError)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """An open part and the row of each of its exams."""
+
+    file: Any
+    tracings: Any
+    row_of: dict[int, int]
+
+
+_open_parts: "OrderedDict[tuple[int, str, int], _Part]" = OrderedDict()
+_lock = threading.Lock()
+
+
+def read_code15_row(path: str | os.PathLike[str], exam_id: int | str) -> Study:
+    """Read one exam of a CODE-15 part.
+
+    Rows of zeros at both ends are padding and are cut off, as many at one end as at the other, so that a flat start
+    of a recording is not taken for padding. Parts stay open between calls (the four used last, in each process its
+    own, so that it is safe after a fork), since finding an exam needs the index of the whole part.
+
+    Args:
+        path: A file ``exams_part*.hdf5``.
+        exam_id: The exam; the rows of a part are not in the order of ``exams.csv``.
+
+    Returns:
+        A study of 12 leads in mV at 400 Hz, named by its exam_id.
+
+    Raises:
+        FormatError: Not a CODE-15 part, or damaged (``malformed-file``).
+        DataError: With the reasons ``missing-record`` (no such exam), ``duplicated-record``, ``no-samples`` (only
+            zeros), ``missing-file`` or ``unreadable-file``.
+        MissingExtraError: h5py is not installed.
+    """
+    with naming(path):
+        with _lock:
+            part = _open_part(os.path.abspath(path))
+            row = part.row_of.get(int(exam_id))
+            if row is None or int(exam_id) == _NO_EXAM:
+                raise DataError(f"this part has no exam {exam_id}", reason="missing-record")
+            if row < 0:
+                raise DataError(f"this part has exam {exam_id} more than once", reason="duplicated-record")
+            try:
+                tracing = np.asarray(part.tracings[row], np.float32)
+            except _PART_ERRORS as error:
+                raise FormatError(f"exam {exam_id} cannot be read: {error}", reason="malformed-file") from error
+        return make_ecg_study(
+            study_id=str(exam_id),
+            leads=LEADS,
+            values=np.ascontiguousarray(trim_padding(tracing).T),
+            rate_hz=RATE_HZ,
+            source_format="code-15",
+        )
+
+
+def trim_padding(tracing: np.ndarray) -> np.ndarray:
+    """Cut the zero padding off ``[samples, leads]``: equally many rows of zeros at both ends.
+
+    Raises:
+        DataError: All of it is zero (``no-samples``).
+    """
+    recorded = np.flatnonzero(np.any(tracing != 0, axis=1))
+    if len(recorded) == 0:
+        raise DataError("the tracing holds only zeros", reason="no-samples")
+    padding = min(int(recorded[0]), len(tracing) - 1 - int(recorded[-1]))
+    return tracing[padding : len(tracing) - padding]
+
+
+def exam_ids(path: str | os.PathLike[str]) -> list[int]:
+    """Return the exams of a part in the order of its rows, without the extra row of zeros.
+
+    Raises:
+        As ``read_code15_row``.
+    """
+    with naming(path), _lock:
+        return [exam_id for exam_id in _open_part(os.path.abspath(path)).row_of if exam_id != _NO_EXAM]
+
+
+def close_parts() -> None:
+    """Close the parts that this process holds open."""
+    with _lock:
+        for key in [key for key in _open_parts if key[0] == os.getpid()]:
+            _open_parts.pop(key).file.close()
+
+
+def _open_part(path: str) -> _Part:
+    """Return the open part, opening it when it is new, has changed, or was opened before a fork."""
+    key = (os.getpid(), path, os.stat(path).st_mtime_ns)
+    if key not in _open_parts:
+        _open_parts[key] = _index_part(path)
+        while len(_open_parts) > _MAX_OPEN_PARTS:
+            (owner, _, _), oldest = _open_parts.popitem(last=False)
+            if owner == os.getpid():
+                oldest.file.close()
+    _open_parts.move_to_end(key)
+    return _open_parts[key]
+
+
+def _index_part(path: str) -> _Part:
+    h5py = import_h5py()
+    try:
+        file = h5py.File(path, "r")
+        ids = np.asarray(file["exam_id"][()]).astype(np.int64)
+        tracings = file["tracings"]
+    except _PART_ERRORS as error:
+        raise FormatError(f"not a readable CODE-15 part: {error}", reason="malformed-file") from error
+    if tracings.ndim != 3 or tracings.shape[2] != len(LEADS) or len(ids) != tracings.shape[0]:
+        raise FormatError(
+            f"not a CODE-15 part: tracings of shape {list(tracings.shape)} for {len(ids)} exams, expected "
+            f"[exams, samples, {len(LEADS)}]",
+            reason="malformed-file",
+        )
+    row_of: dict[int, int] = {}
+    for row, exam_id in enumerate(ids.tolist()):
+        row_of[exam_id] = -1 if exam_id in row_of else row
+    return _Part(file, tracings, row_of)

@@ -1,0 +1,92 @@
+"""CSV files: a column a lead, with or without a line of names above."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lamae.ecg.readers.array_description import list_of
+from lamae.errors import DataError, FormatError
+
+_DELIMITERS = ",;\t"
+
+
+def load_csv(path: str, leads: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...] | None]:
+    """Read the columns of a CSV file.
+
+    Args:
+        path: The file, in UTF-8; fields are separated by commas, semicolons, tabs or blanks; an empty field is NaN.
+        leads: Which columns to read, where the first line names them; ``None`` for all.
+
+    Returns:
+        ``[samples, columns]`` float64, and the columns' names (``None`` where no line names them).
+
+    Raises:
+        DataError: A column is missing (``missing-column``), or a file without names has another number of columns
+            than leads are given (``wrong-shape``).
+        FormatError: Lines differ in length, or a field is no number (``malformed-file``).
+    """
+    first = _first_line(path)
+    delimiter = find_delimiter(first)
+    names = [name.strip().strip('"').strip() for name in first.split(delimiter)]
+    has_names = not all(_is_number(name) for name in names if name)
+    columns = _columns(path, delimiter, len(names), has_names)
+    if not has_names:
+        if leads is not None and len(leads) != len(names):
+            raise DataError(f"{len(leads)} leads are given for {len(names)} columns", reason="wrong-shape")
+        return np.stack(columns, axis=1), None
+    chosen = list(range(len(names))) if leads is None else [_position(names, lead) for lead in leads]
+    return np.stack([columns[position] for position in chosen], axis=1), (
+        tuple(names) if leads is None else tuple(leads)
+    )
+
+
+def find_delimiter(line: str) -> str:
+    """Return the commonest delimiter of a line; a blank where there is none."""
+    best = max(_DELIMITERS, key=line.count)
+    return best if best in line else " "
+
+
+def _first_line(path: str) -> str:
+    with open(path, encoding="utf-8-sig") as file:
+        try:
+            return file.readline().strip("\r\n")
+        except UnicodeDecodeError as error:
+            raise FormatError(f"the CSV file is no UTF-8 text: {error}", reason="malformed-file") from error
+
+
+def _columns(path: str, delimiter: str, num_columns: int, has_names: bool) -> list[np.ndarray]:
+    import pyarrow as pa
+    from pyarrow import csv
+
+    names = [str(position) for position in range(num_columns)]
+    try:
+        table = csv.read_csv(
+            path,
+            read_options=csv.ReadOptions(column_names=names, skip_rows=int(has_names), use_threads=False),
+            parse_options=csv.ParseOptions(delimiter=delimiter),
+            convert_options=csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.float64()), null_values=["", "NaN", "nan", "NA", "null"]
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        raise FormatError(f"the CSV file is malformed: {error}", reason="malformed-file") from error
+    return [column.to_numpy(zero_copy_only=False) for column in table.columns]
+
+
+def _position(names: Sequence[str], lead: str) -> int:
+    folded = [name.casefold() for name in names]
+    if folded.count(lead.strip().casefold()) != 1:
+        raise DataError(
+            f"the CSV file has {folded.count(lead.strip().casefold())} columns {lead!r}: expected one; its columns are "
+            f"{list_of(names)}",
+            reason="missing-column",
+        )
+    return folded.index(lead.strip().casefold())
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True

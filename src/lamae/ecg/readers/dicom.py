@@ -1,0 +1,280 @@
+"""DICOM waveforms: 12-lead, general and ambulatory ECG (PS3.3 A.34.3 to A.34.5, waveform module C.10.9)."""
+
+import os
+import struct
+import warnings
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lamae.ecg.readers.leads import (
+    ExtraChannels,
+    as_float32,
+    choose_leads,
+    make_ecg_study,
+    millivolts_in,
+    naming,
+    raise_fault_of_the_system,
+    study_id_of,
+)
+from lamae.ecg.readers.segments import Segment, merge_segments
+from lamae.errors import DataError, FormatError
+from lamae.studies import Study
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+ECG_STORAGE = {
+    "1.2.840.10008.5.1.4.1.1.9.1.1": "12-lead ECG",
+    "1.2.840.10008.5.1.4.1.1.9.1.2": "general ECG",
+    "1.2.840.10008.5.1.4.1.1.9.1.3": "ambulatory ECG",
+    "1.2.840.10008.5.1.4.1.1.9.1.4": "general 32-bit ECG",
+}
+"""The SOP classes that are read (PS3.4 B.5)."""
+
+_SAMPLE_TYPES = {"SS": "i2", "US": "u2", "SL": "i4", "UL": "u4", "SB": "i1", "UB": "u1"}
+"""Waveform Sample Interpretation (5400,1006), PS3.3 C.10.9.1.5; companded audio (MB, AB) is no ECG."""
+
+_LEAD_NUMBERS = {
+    **{1: "I", 2: "II", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF", 65: "-aVR"},
+    **{3: "V1", 4: "V2", 5: "V3", 6: "V4", 7: "V5", 8: "V6", 9: "V7", 66: "V8", 67: "V9"},
+    **{11: "V3R", 12: "V4R", 13: "V5R", 14: "V6R", 15: "V7R", 16: "X", 17: "Y", 18: "Z"},
+    **{31: "I", 32: "II", 111: "III", 112: "aVR", 113: "aVL", 114: "aVF"},
+    **{33: "V1", 34: "V2", 35: "V3", 36: "V4", 37: "V5", 38: "V6", 131: "ES", 133: "AI"},
+}
+"""Lead numbers that MDC (``2:1``, or 131073 = 2 * 65536 + 1) and SCP-ECG (``5.6.3-9-1``) share: CID 3001, PS3.16."""
+
+_BEAT_WORDS = ("MEDIAN", "BEAT", "TEMPLATE", "AVERAGE")
+_AGE_UNITS_IN_YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
+_PARSING_ERRORS = (
+    ValueError,
+    OSError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+    OverflowError,
+    RecursionError,
+    struct.error,
+)
+"""What pydicom raises, by experiment, on damaged files."""
+
+
+def read_dicom_ecg(
+    path: str | os.PathLike[str],
+    *,
+    lead_names: Mapping[str, str] | None = None,
+    extra_channels: ExtraChannels = "error",
+) -> Study:
+    """Read the rhythm recording of a DICOM ECG into mV.
+
+    A multiplex group whose label speaks of a median or average beat, or which is derived and not called a rhythm, is
+    left out (C.10.9.1.1). Groups that hold different leads are put on one time axis by their Multiplex Group Time
+    Offset. Values are ``sample x sensitivity x correction factor + baseline`` in the channel's unit (C.10.9.1.4);
+    the Waveform Padding Value becomes NaN. A channel skew of up to a sample is left as it is.
+
+    Args:
+        path: The file, with or without the 128 bytes of preamble.
+        lead_names: From a channel's code value or code meaning to the lead that it means.
+        extra_channels: Whether a channel that is no ECG lead is an error or left out.
+
+    Returns:
+        A study named by its SOP Instance UID.
+
+    Raises:
+        FormatError: The file is not DICOM or is damaged (``malformed-dicom``).
+        DataError: With the reasons ``no-waveform``, ``not-an-ecg``, ``no-rhythm``, ``truncated-file``,
+            ``missing-units``, ``unknown-unit``, ``unknown-lead``, ``duplicated-lead``, ``no-leads``, ``wrong-rate``,
+            ``zero-gain``, ``unsupported-samples``, ``skewed-channels``, ``mixed-rates``, ``not-simultaneous``,
+            ``no-samples``, ``infinite-values``, ``missing-file`` or ``unreadable-file``.
+    """
+    with naming(path), open(path, "rb") as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom warns of each value that bends the standard
+        import pydicom
+        from pydicom.errors import BytesLengthException
+
+        try:
+            return _read_study(pydicom.dcmread(file, force=True), study_id_of(path), lead_names, extra_channels)
+        except (*_PARSING_ERRORS, BytesLengthException) as error:
+            if isinstance(error, DataError):
+                raise
+            raise_fault_of_the_system(error)
+            raise FormatError(f"damaged, or not DICOM: {error}", reason="malformed-dicom") from error
+
+
+def _read_study(
+    dataset: "Dataset", fallback_id: str, lead_names: Mapping[str, str] | None, extra_channels: ExtraChannels
+) -> Study:
+    _check_class(dataset)
+    big_endian = dataset.original_encoding[1] is False
+    segments = [
+        _read_group(group, lead_names, extra_channels, big_endian) for group in _rhythm_groups(dataset.WaveformSequence)
+    ]
+    leads, values, rate_hz = merge_segments(segments)
+    return make_ecg_study(
+        study_id=str(dataset.get("SOPInstanceUID") or fallback_id),
+        leads=leads,
+        values=values,
+        rate_hz=rate_hz,
+        source_format="dicom-ecg",
+        patient_id=str(dataset.get("PatientID") or "") or None,
+        acquired_at=_acquired_at(dataset),
+        metadata=_describe_patient(dataset),
+    )
+
+
+def _check_class(dataset: "Dataset") -> None:
+    """Refuse what is no ECG, and an ECG without its waveform."""
+    sop_class = str(dataset.get("SOPClassUID") or "")
+    if not sop_class and "WaveformSequence" not in dataset:
+        raise FormatError("damaged, or not DICOM: it has neither SOP class nor waveform", reason="malformed-dicom")
+    if "WaveformSequence" not in dataset or not dataset.WaveformSequence:
+        kind = ECG_STORAGE.get(sop_class, f"SOP class {sop_class}")
+        raise DataError(
+            f"this DICOM file has no waveform (Waveform Sequence (5400,0100) is missing or empty; {kind})",
+            reason="no-waveform",
+        )
+    if sop_class and sop_class not in ECG_STORAGE:
+        raise DataError(
+            f"this DICOM waveform is no ECG: SOP class {sop_class}, expected {', '.join(ECG_STORAGE.values())}",
+            reason="not-an-ecg",
+        )
+
+
+def _rhythm_groups(groups: "list[Dataset]") -> "list[Dataset]":
+    """Return the multiplex groups that hold a rhythm rather than a median beat (C.10.9.1.1)."""
+    rhythm = [group for group in groups if not _is_beat(group)]
+    if not rhythm:
+        raise DataError("all waveforms of the file are derived beats: it holds no rhythm", reason="no-rhythm")
+    return rhythm
+
+
+def _is_beat(group: "Dataset") -> bool:
+    label = str(group.get("MultiplexGroupLabel") or "").upper()
+    if any(word in label for word in _BEAT_WORDS):
+        return True
+    return "RHYTHM" not in label and str(group.get("WaveformOriginality") or "").upper() == "DERIVED"
+
+
+def _read_group(
+    group: "Dataset", lead_names: Mapping[str, str] | None, extra_channels: ExtraChannels, big_endian: bool
+) -> Segment:
+    """Read one multiplex group: samples of all channels, interleaved (C.10.9.1.7)."""
+    samples = _samples(group, big_endian)
+    channels = list(group.ChannelDefinitionSequence)
+    if len(channels) != samples.shape[1]:
+        raise FormatError(
+            f"{samples.shape[1]} channels are promised and {len(channels)} defined", reason="malformed-dicom"
+        )
+    rate_hz = float(group.SamplingFrequency)
+    if not 0 < rate_hz < np.inf:
+        raise DataError(f"the sampling frequency must be above 0 Hz, found {rate_hz}", reason="wrong-rate")
+    chosen, leads = choose_leads([_lead_name(channel, lead_names) for channel in channels], lead_names, extra_channels)
+    padding = _padding_value(group, samples.dtype)
+    rows = {
+        lead: _to_mv(samples[:, position], channels[position], padding, rate_hz, lead)
+        for position, lead in zip(chosen, leads, strict=True)
+    }
+    return Segment(start_s=float(group.get("MultiplexGroupTimeOffset") or 0) / 1000, rate_hz=rate_hz, leads=rows)
+
+
+def _samples(group: "Dataset", big_endian: bool) -> np.ndarray:
+    """Return the group's raw samples as ``[samples, channels]``."""
+    interpretation = str(group.WaveformSampleInterpretation)
+    if interpretation not in _SAMPLE_TYPES:
+        raise DataError(
+            f"the sample interpretation {interpretation!r} is not read: expected one of {', '.join(_SAMPLE_TYPES)}",
+            reason="unsupported-samples",
+        )
+    dtype = np.dtype((">" if big_endian else "<") + _SAMPLE_TYPES[interpretation])
+    num_channels, num_samples = int(group.NumberOfWaveformChannels), int(group.NumberOfWaveformSamples)
+    content, expected = bytes(group.WaveformData), num_channels * num_samples * dtype.itemsize
+    if len(content) < expected:
+        raise DataError(
+            f"the waveform is cut short: {num_channels} channels of {num_samples} samples need {expected} bytes, "
+            f"found {len(content)}",
+            reason="truncated-file",
+        )
+    return np.frombuffer(content, dtype, count=num_channels * num_samples).reshape(num_samples, num_channels)
+
+
+def _padding_value(group: "Dataset", dtype: np.dtype) -> int | None:
+    """Return the Waveform Padding Value (5400,100A), C.10.9.1.6: what stands where nothing was recorded."""
+    padding = group.get("WaveformPaddingValue")
+    if padding is None or padding == b"":
+        return None
+    if isinstance(padding, bytes):
+        return int(np.frombuffer(padding[: dtype.itemsize], dtype)[0])
+    return int(padding)
+
+
+def _to_mv(samples: np.ndarray, channel: "Dataset", padding: int | None, rate_hz: float, lead: str) -> np.ndarray:
+    """Scale one channel (C.10.9.1.4.2 to C.10.9.1.4.4)."""
+    skew_s = (float(channel.get(name) or 0) for name in ("ChannelOffset", "ChannelTimeSkew"))
+    skews = (*(time_s * rate_hz for time_s in skew_s), float(channel.get("ChannelSampleSkew") or 0))
+    if max(map(abs, skews)) > 1:
+        raise DataError(
+            f"lead {lead} is shifted in time against the others: this is not read", reason="skewed-channels"
+        )
+    units = channel.get("ChannelSensitivityUnitsSequence")
+    if channel.get("ChannelSensitivity") is None or not units:
+        raise DataError(f"lead {lead} has no sensitivity or no unit: its samples have no scale", reason="missing-units")
+    sensitivity = float(channel.ChannelSensitivity) * _correction(channel)
+    if sensitivity == 0:
+        raise DataError(f"lead {lead} has a sensitivity of 0: its samples have no scale", reason="zero-gain")
+    values = samples * sensitivity + float(channel.get("ChannelBaseline") or 0)
+    values *= millivolts_in(str(units[0].CodeValue))
+    if padding is not None:
+        values[samples == padding] = np.nan
+    return as_float32(values)
+
+
+def _correction(channel: "Dataset") -> float:
+    factor = channel.get("ChannelSensitivityCorrectionFactor")
+    return 1.0 if factor is None else float(factor)
+
+
+def _lead_name(channel: "Dataset", lead_names: Mapping[str, str] | None) -> str:
+    """Name a channel by its source code (CID 3001), else by the code's meaning, else by its label (C.10.9.1.4.1)."""
+    source = (channel.get("ChannelSourceSequence") or [None])[0]
+    code = str(source.get("CodeValue") or "").strip() if source is not None else ""
+    meaning = str(source.get("CodeMeaning") or "").strip() if source is not None else ""
+    if lead_names and code.casefold() in {name.strip().casefold() for name in lead_names}:
+        return code
+    if lead_names and meaning.casefold() in {name.strip().casefold() for name in lead_names}:
+        return meaning
+    number = _lead_number(code)
+    if number in _LEAD_NUMBERS:
+        return _LEAD_NUMBERS[number]
+    return meaning.partition("(")[0].partition(",")[0].strip() or str(channel.get("ChannelLabel") or "") or code
+
+
+def _lead_number(code: str) -> int | None:
+    """Return the lead's number in ``2:61``, ``131133`` or ``5.6.3-9-61``."""
+    if code.startswith(("2:", "5.6.3-9-")):
+        code = code.removeprefix("2:").removeprefix("5.6.3-9-")
+        return int(code) if code.isdecimal() else None
+    return int(code) - 2 * 65536 if code.isdecimal() else None
+
+
+def _acquired_at(dataset: "Dataset") -> datetime | None:
+    text = str(dataset.get("AcquisitionDateTime") or "").partition(".")[0]
+    try:
+        return datetime.strptime(text[:14], "%Y%m%d%H%M%S")
+    except ValueError:  # absent, or a date alone
+        return None
+
+
+def _describe_patient(dataset: "Dataset") -> dict[str, Any]:
+    metadata: dict[str, Any] = {}
+    age = str(dataset.get("PatientAge") or "").strip().upper()
+    if age[:-1].isdecimal() and age[-1] in _AGE_UNITS_IN_YEARS:
+        metadata["age_years"] = float(age[:-1]) * _AGE_UNITS_IN_YEARS[age[-1]]
+    sex = str(dataset.get("PatientSex") or "").strip().upper()
+    if sex in ("F", "M"):
+        metadata["sex"] = "female" if sex == "F" else "male"
+    return metadata

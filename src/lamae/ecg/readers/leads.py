@@ -1,0 +1,189 @@
+"""What all readers share: lead names, voltage units, and a study made of named rows."""
+
+import errno
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+
+from lamae.ecg.leads import canonical_lead
+from lamae.errors import DataError
+from lamae.studies import Study, View, Views
+
+ExtraChannels = Literal["error", "ignore"]
+"""What to do with a channel that is no known ECG lead."""
+
+_FAULTS_OF_THE_SYSTEM = frozenset(
+    {errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO}
+    | {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ECONNRESET}
+)
+"""Too little memory, too many open files, a network drive that is gone: the next file would fail alike."""
+
+_MV_IN_UNIT = {
+    "nv": 1e-6,
+    "nanovolt": 1e-6,
+    "nanovolts": 1e-6,
+    "uv": 1e-3,
+    "μv": 1e-3,
+    "microvolt": 1e-3,
+    "microvolts": 1e-3,
+    "mv": 1.0,
+    "millivolt": 1.0,
+    "millivolts": 1.0,
+    "v": 1e3,
+    "volt": 1e3,
+    "volts": 1e3,
+}
+
+
+def millivolts_in(unit: str) -> float:
+    """Return how many mV one ``unit`` is: 0.001 for ``"uV"``. Capitals do not matter, so ``"MV"`` is read as mV.
+
+    Raises:
+        DataError: The unit is not one of voltage (``unknown-unit``).
+    """
+    try:
+        return _MV_IN_UNIT[unit.strip().casefold()]
+    except KeyError:
+        raise DataError(
+            f"unknown unit {unit!r}: expected V, mV, uV or nV; convert the file or name its unit", reason="unknown-unit"
+        ) from None
+
+
+def choose_leads(
+    names: Sequence[str], lead_names: Mapping[str, str] | None, extra_channels: ExtraChannels
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """Find the ECG leads among a file's channels.
+
+    Args:
+        names: The channel names in the file's order.
+        lead_names: From a name in the file (capitals do not matter) to the lead that it means.
+        extra_channels: ``"error"`` refuses a channel that is no lead; ``"ignore"`` leaves it out.
+
+    Returns:
+        The positions of the leads among ``names``, and their canonical names.
+
+    Raises:
+        DataError: An unknown lead (``unknown-lead``), one lead twice (``duplicated-lead``), no lead (``no-leads``).
+    """
+    if lead_names:
+        meant = {name.strip().casefold(): lead for name, lead in lead_names.items()}
+        names = [meant.get(name.strip().casefold(), name) for name in names]
+    return _choose(tuple(names), extra_channels)
+
+
+@lru_cache(maxsize=1024)
+def _choose(names: tuple[str, ...], extra_channels: ExtraChannels) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    found: dict[str, int] = {}
+    for position, name in enumerate(names):
+        try:
+            lead = canonical_lead(name)
+        except DataError:
+            if extra_channels == "ignore":
+                continue
+            raise
+        if lead in found:
+            raise DataError(
+                f"channels {found[lead] + 1} and {position + 1} are both lead {lead}: each lead may stand only once; "
+                "give one of them another name with lead_names",
+                reason="duplicated-lead",
+            )
+        found[lead] = position
+    if not found:
+        raise DataError(f"none of the channels ({', '.join(names) or 'none'}) is an ECG lead", reason="no-leads")
+    return tuple(found.values()), tuple(found)
+
+
+def as_float32(values: np.ndarray) -> np.ndarray:
+    """Return values in mV as contiguous float32.
+
+    Raises:
+        DataError: A value is infinite, or beyond what float32 can hold (``infinite-values``).
+    """
+    with np.errstate(over="ignore"):
+        rounded = np.ascontiguousarray(values, np.float32)
+    if np.isinf(rounded).any():
+        raise DataError("the file holds infinite voltages: use NaN for what is missing", reason="infinite-values")
+    return rounded
+
+
+def make_ecg_study(
+    *,
+    study_id: str,
+    leads: Sequence[str],
+    values: np.ndarray,
+    rate_hz: float,
+    source_format: str,
+    patient_id: str | None = None,
+    acquired_at: datetime | None = None,
+    metadata: Mapping[str, Any] | None = None,
+) -> Study:
+    """Make a study of rows that are in mV already.
+
+    Args:
+        study_id: Identifier within its source.
+        leads: Canonical names, one for each row.
+        values: ``[leads, samples]`` float32 mV, NaN where nothing was recorded.
+        rate_hz: Samples a second.
+        source_format: Short name of the file's format, kept in the metadata.
+        patient_id: Identifier of the patient, where the file tells it.
+        acquired_at: Start of the recording, where the file tells it.
+        metadata: Further entries of ``Study.metadata``.
+
+    Raises:
+        DataError: There is no sample (``no-samples``), or the rate is not above 0 Hz (``wrong-rate``).
+    """
+    if values.shape[1] == 0:
+        raise DataError("the file holds no samples", reason="no-samples")
+    views = Views([View(name=lead, values=row, rate_hz=rate_hz) for lead, row in zip(leads, values, strict=True)])
+    return Study(
+        study_id=study_id,
+        views=views,
+        patient_id=patient_id,
+        acquired_at=acquired_at,
+        metadata={"source_format": source_format, **(metadata or {})},
+    )
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Put the file's path in front of every data error, and turn a file that cannot be opened into one."""
+    try:
+        yield
+    except DataError as error:
+        raise named(error, path) from error
+    except OSError as error:
+        raise refused(error, path) from error
+
+
+def named(error: DataError, path: str | os.PathLike[str]) -> DataError:
+    """Return the same error with the file's path in front of its message."""
+    return type(error)(f"{os.fspath(path)}: {error}", reason=error.reason)
+
+
+def refused(error: OSError, path: str | os.PathLike[str]) -> DataError:
+    """Return the data error for a file that the system did not let us read.
+
+    Raises:
+        OSError: As it came, when it lies with the system and not with this file.
+    """
+    raise_fault_of_the_system(error)
+    at = error.filename if isinstance(error.filename, str) else os.fspath(path)
+    if isinstance(error, FileNotFoundError):
+        return DataError(f"{at}: there is no such file", reason="missing-file")
+    return DataError(f"{at}: cannot be read ({error.strerror or error})", reason="unreadable-file")
+
+
+def raise_fault_of_the_system(error: Exception) -> None:
+    """Raise an error again that says nothing about the file that was being read."""
+    if isinstance(error, OSError) and error.errno in _FAULTS_OF_THE_SYSTEM:
+        raise error
+
+
+def study_id_of(path: str | os.PathLike[str]) -> str:
+    """Return a file's name without folder and extension."""
+    return os.path.splitext(os.path.basename(os.fspath(path)))[0]

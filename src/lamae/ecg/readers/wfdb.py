@@ -1,0 +1,230 @@
+"""WFDB records: a header beside signal files in format 16 or 212, read without the ``wfdb`` package.
+
+Formats by signal(5) of the WFDB Applications Guide. Everything else (other formats, FLAC, several segments, skew,
+several samples a frame) goes through the ``wfdb`` package, see ``lamae.ecg.readers.wfdb_package``.
+"""
+
+import os
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+
+import numpy as np
+
+from lamae.ecg.readers.leads import ExtraChannels, as_float32, choose_leads, make_ecg_study, named, refused, study_id_of
+from lamae.ecg.readers.wfdb_header import Header, parse_comments, parse_header
+from lamae.errors import DataError, FormatError
+from lamae.studies import Study
+
+FAST_FORMATS = {16: -32768, 212: -2048}
+"""The storage formats read here, each with its code for a missing sample: the smallest value that it can hold."""
+
+
+def read_wfdb(
+    path: str | os.PathLike[str],
+    *,
+    lead_names: Mapping[str, str] | None = None,
+    extra_channels: ExtraChannels = "error",
+    verify_checksum: bool = False,
+) -> Study:
+    """Read a WFDB record into mV.
+
+    Values are the physical values of the header's gain and baseline rounded once to float32; the missing-sample code
+    of the format becomes NaN.
+
+    Args:
+        path: The header (``.hea``), the record's name without extension, or a signal file beside a header of its name.
+        lead_names: From a signal's description in the header to the lead that it means.
+        extra_channels: Whether a signal that is no ECG lead is an error or left out.
+        verify_checksum: Compare the first sample and the 16-bit checksum of each signal with the header's. Formats 16
+            and 212 only; many published records have wrong checksums.
+
+    Returns:
+        A study named by its file; ``metadata`` has ``age_years``, ``sex`` and SNOMED CT ``codes`` where the header's
+        comments tell them.
+
+    Raises:
+        DataError: With the reasons ``missing-file``, ``truncated-file``, ``length-mismatch``, ``header-signal-count``,
+            ``zero-gain``, ``unknown-unit``, ``wrong-rate``, ``unknown-lead``, ``duplicated-lead``, ``no-leads``,
+            ``no-samples``, ``infinite-values``, ``wrong-checksum``, ``foreign-path`` or ``unreadable-file``.
+        FormatError: The header is malformed (``malformed-header``).
+        MissingExtraError: The record needs the ``wfdb`` package, and it is not installed.
+    """
+    header_path = find_header(os.fspath(path))
+    try:
+        with open(header_path, "rb", 0) as file:
+            header = parse_header(file.read().decode("latin-1"))
+        if not _is_plain(header):
+            from lamae.ecg.readers.wfdb_package import read_with_package
+
+            return read_with_package(header_path, header, lead_names, extra_channels)
+        chosen, leads = choose_leads(header.names, lead_names, extra_channels)
+        values = _read_signals(os.path.dirname(header_path), header, verify_checksum)
+        patient_id, metadata = parse_comments(header.comments) if header.comments else (None, None)
+        return make_ecg_study(
+            study_id=study_id_of(header_path),
+            leads=leads,
+            values=values if len(leads) == len(values) else values[list(chosen)],
+            rate_hz=header.rate_hz,
+            source_format="wfdb",
+            patient_id=patient_id,
+            acquired_at=header.acquired_at,
+            metadata=metadata,
+        )
+    except DataError as error:
+        raise named(error, header_path) from error
+    except OSError as error:
+        raise refused(error, header_path) from error
+
+
+def find_header(path: str) -> str:
+    """Return the header that belongs to a path as the user gives it: a header, a record name or a signal file."""
+    if path.endswith(".hea"):
+        return path
+    candidates = (f"{path}.hea", f"{os.path.splitext(path)[0]}.hea")
+    for candidate in candidates:
+        if os.path.exists(candidate):
+            return candidate
+    raise DataError(
+        f"{path}: there is no WFDB header {os.path.basename(candidates[0])} or {os.path.basename(candidates[1])} "
+        "beside it: give the path of the .hea file",
+        reason="missing-file",
+    )
+
+
+def _is_plain(header: Header) -> bool:
+    """Whether every signal is stored in a way that this module reads."""
+    return not header.num_segments and all(spec.is_plain and spec.format in FAST_FORMATS for spec in header.specs)
+
+
+def _read_signals(folder: str, header: Header, verify_checksum: bool) -> np.ndarray:
+    """Read all signal files of a record into ``[signals, samples]`` float32 mV."""
+    groups: list[np.ndarray] = []
+    for file_name, signals in _by_file(header):
+        samples = _read_samples(folder, file_name, header, signals)
+        if verify_checksum:
+            _verify(samples, header, signals)
+        groups.append(_to_mv(samples, header, signals))
+    if len(groups) == 1:
+        return groups[0]
+    lengths = {group.shape[1] for group in groups}
+    if len(lengths) > 1:
+        raise DataError(
+            f"the signal files differ in length ({sorted(lengths)} samples) and the header names none",
+            reason="length-mismatch",
+        )
+    return np.concatenate(groups)
+
+
+def _by_file(header: Header) -> Iterator[tuple[str, range]]:
+    """Yield each signal file with the signals that are interleaved in it: neighbours in the header."""
+    start = 0
+    for file_name, signals in groupby(header.files):
+        stop = start + len(list(signals))
+        if len({(spec.format, spec.byte_offset) for spec in header.specs[start:stop]}) > 1:
+            raise DataError(
+                f"the signals of {file_name} differ in format or byte offset: one file has one", reason="mixed-formats"
+            )
+        yield file_name, range(start, stop)
+        start = stop
+
+
+def _read_samples(folder: str, file_name: str, header: Header, signals: range) -> np.ndarray:
+    """Read one signal file as ``[samples, signals]`` int16."""
+    if os.path.basename(file_name) != file_name:
+        raise DataError(
+            f"the header names the signal file {file_name!r} in another folder: it must lie beside the header",
+            reason="foreign-path",
+        )
+    with open(os.path.join(folder, file_name), "rb", 0) as file:
+        content = file.read()
+    spec = header.specs[signals.start]
+    num_values = _count_values(
+        file_name, len(content) - spec.byte_offset, header.num_samples, len(signals), spec.format
+    )
+    if spec.format == 16:
+        values = np.frombuffer(content, "<i2", count=num_values, offset=spec.byte_offset)
+    else:
+        values = _unpack_212(np.frombuffer(content, np.uint8, offset=spec.byte_offset), num_values)
+    return values.reshape(-1, len(signals))
+
+
+def _count_values(file_name: str, found_bytes: int, num_samples: int | None, num_signals: int, storage: int) -> int:
+    """Return how many values to read, having compared the file's size with the header's promise.
+
+    An odd number of values in format 212 may be filled up to three bytes, and a MATLAB file may hold further variables
+    behind the signals.
+    """
+    if num_samples is None:
+        num_values = found_bytes // 2 if storage == 16 else found_bytes * 2 // 3
+        left_over = found_bytes % (2 * num_signals) if storage == 16 else num_values % num_signals
+        if left_over and not (storage == 212 and left_over == 1 and found_bytes % 3 == 0):
+            raise DataError(
+                f"{file_name} ends within a frame of {num_signals} signals: it is cut short", reason="truncated-file"
+            )
+        return num_values - num_values % num_signals
+    num_values = num_samples * num_signals
+    expected = 2 * num_values if storage == 16 else -(-3 * num_values // 2)
+    if found_bytes < expected:
+        raise DataError(
+            f"{file_name} is cut short: the header promises {expected} bytes of samples, the file holds {found_bytes}",
+            reason="truncated-file",
+        )
+    if found_bytes > expected + (storage == 212) and not file_name.endswith(".mat"):
+        raise DataError(
+            f"{file_name} is longer than its header says: {found_bytes} bytes of samples for {expected}; "
+            "the number of signals or samples in the header is wrong",
+            reason="length-mismatch",
+        )
+    return num_values
+
+
+def _unpack_212(packed: np.ndarray, num_values: int) -> np.ndarray:
+    """Unpack pairs of 12-bit two's complement values from three bytes each (signal(5), format 212).
+
+    Bytes ``a b c`` hold first ``b``'s low four bits above ``a``, then ``b``'s high four bits above ``c``.
+    """
+    padded = np.zeros(3 * (-(-num_values // 2)), np.int16)
+    padded[: min(len(padded), len(packed))] = packed[: len(padded)]
+    low, middle, high = padded.reshape(-1, 3).T
+    values = np.empty((len(low), 2), np.int16)
+    values[:, 0] = low | (middle & 0x0F) << 8
+    values[:, 1] = high | (middle & 0xF0) << 4
+    values <<= 4  # the sign bit to the top, and back with its copies
+    values >>= 4
+    return values.reshape(-1)[:num_values]
+
+
+def _to_mv(samples: np.ndarray, header: Header, signals: range) -> np.ndarray:
+    """Scale ``[samples, signals]`` integers to ``[signals, samples]`` float32 mV, missing ones as NaN."""
+    specs = header.specs[signals.start : signals.stop]
+    exact = all(spec.exact_in_float32 for spec in specs)
+    rows = np.ascontiguousarray(samples.T)
+    values = rows.astype(np.float32 if exact else np.float64)
+    if any(spec.baseline for spec in specs):
+        values -= np.array([[spec.baseline] for spec in specs], values.dtype)
+    values /= np.array([[spec.steps_per_mv] for spec in specs], values.dtype)
+    values = values if exact else as_float32(values)
+    code = FAST_FORMATS[specs[0].format]
+    if samples.size and samples.min() == code:
+        values[rows == code] = np.nan
+    return values
+
+
+def _verify(samples: np.ndarray, header: Header, signals: range) -> None:
+    """Compare first samples and checksums (the sum of all samples modulo 2**16) with the header's."""
+    sums = samples.sum(axis=0, dtype=np.int64)
+    for column, signal in enumerate(signals):
+        if len(header.checks[signal]) < 2 or not len(samples):
+            continue
+        try:
+            first, checksum = (int(field) for field in header.checks[signal])
+        except ValueError as error:
+            raise FormatError(
+                f"signal {header.names[signal]!r}: first sample and checksum are malformed: {header.checks[signal]}",
+                reason="malformed-header",
+            ) from error
+        if int(samples[0, column]) != first or (int(sums[column]) - checksum) % 65536:
+            raise DataError(
+                f"signal {header.names[signal]!r}: first sample and checksum do not match the header's",
+                reason="wrong-checksum",
+            )

@@ -1,0 +1,232 @@
+"""The header of a WFDB record, by the rules of header(5) of the WFDB Applications Guide.
+
+Headers are most of the cost of reading a short record, so the parts that repeat from line to line and from record to
+record (format, gain, baseline, unit) are parsed once and remembered.
+"""
+
+import math
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lamae.ecg.readers.leads import millivolts_in
+from lamae.errors import DataError, FormatError
+
+DEFAULT_RATE_HZ = 250.0
+"""Sampling rate of a record whose header names none (header(5), record line)."""
+
+DEFAULT_GAIN = 200.0
+"""Steps a mV of a signal whose header line stops before the gain (header(5), ADC gain)."""
+
+_FORMAT = re.compile(r"(\d+)(?:x(\d+))?(?::(\d+))?(?:\+(\d+))?")
+_GAIN = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\((-?\d+)\))?(?:/(\S+))?")
+_START = re.compile(r"(\d+)[/-](\d+|[A-Za-z]{3})[/-](\d{4}) (\d+):(\d+):(\d+)(?:\.(\d+))?")
+_MONTHS = "janfebmaraprmayjunjulaugsepoctnovdec"
+_OLDEST_AGE_YEARS = 120
+
+
+class SignalSpec(NamedTuple):
+    """How one signal is stored and scaled.
+
+    Attributes:
+        format: WFDB storage format, such as 16 or 212.
+        samples_per_frame: Samples of this signal in each frame.
+        skew: Frames by which the signal is delayed.
+        byte_offset: Bytes of its file before the first sample.
+        steps_per_mv: Gain for one mV.
+        baseline: The sample value that stands for 0 mV.
+        exact_in_float32: Whether gain and baseline can be applied in float32 with one rounding.
+        is_plain: Whether the samples of its file are simply interleaved: one a frame, without skew.
+    """
+
+    format: int
+    samples_per_frame: int
+    skew: int
+    byte_offset: int
+    steps_per_mv: float
+    baseline: int
+    exact_in_float32: bool
+    is_plain: bool
+
+
+class Header(NamedTuple):
+    """What a record's header says.
+
+    Attributes:
+        num_segments: Number of segments of a multi-segment record, 0 for an ordinary one.
+        rate_hz: Frames a second.
+        num_samples: Samples a signal, ``None`` where the header leaves it out.
+        acquired_at: Base date and time, where both are given.
+        files: File name of each signal.
+        specs: Storage of each signal.
+        names: Description of each signal.
+        checks: First sample and checksum of each signal as the header spells them, where given.
+        comments: The comment lines without their ``#``.
+    """
+
+    num_segments: int
+    rate_hz: float
+    num_samples: int | None
+    acquired_at: datetime | None
+    files: list[str]
+    specs: list[SignalSpec]
+    names: list[str]
+    checks: list[list[str]]
+    comments: list[str]
+
+
+def parse_header(text: str) -> Header:
+    """Parse the text of a ``.hea`` file.
+
+    Raises:
+        FormatError: It is not a WFDB header, or a line of it is malformed.
+        DataError: The number of signal lines is not the one promised (``header-signal-count``), a gain is 0
+            (``zero-gain``), a unit is not of voltage (``unknown-unit``), or the rate is not above 0 (``wrong-rate``).
+    """
+    lines: list[str] = []
+    comments: list[str] = []
+    for line in text.split("\n"):  # not splitlines: in latin-1, bytes of other encodings look like line ends
+        line = line.removesuffix("\r")
+        if line.startswith("#"):
+            comments.append(line[1:])
+        elif line and not line.isspace():
+            lines.append(line)
+    if not lines:
+        raise FormatError("not a WFDB header: it has no record line", reason="malformed-header")
+    num_segments, num_signals, rate_hz, num_samples, acquired_at = _parse_record_line(lines[0])
+    if num_segments:
+        return Header(num_segments, rate_hz, num_samples, acquired_at, [], [], [], [], comments)
+    if len(lines) - 1 != num_signals or num_signals == 0:
+        raise DataError(
+            f"the header promises {num_signals} signals and describes {len(lines) - 1}", reason="header-signal-count"
+        )
+    files, specs, names, checks = [], [], [], []
+    for number, line in enumerate(lines[1:], start=1):
+        fields = line.split(None, 8)
+        if len(fields) < 2:
+            raise FormatError(f"signal line {number} is malformed: {line!r}", reason="malformed-header")
+        try:
+            specs.append(_parse_spec(fields[1], fields[2] if len(fields) > 2 else "", *fields[4:5]))
+        except DataError as error:
+            raise type(error)(f"signal line {number}: {error}", reason=error.reason) from error
+        files.append(fields[0])
+        names.append(fields[8].rstrip() if len(fields) > 8 else f"signal {number}")
+        checks.append(fields[5:7])
+    return Header(0, rate_hz, num_samples, acquired_at, files, specs, names, checks, comments)
+
+
+def _parse_record_line(line: str) -> tuple[int, int, float, int | None, datetime | None]:
+    """Return segments, signals, rate, samples and start of the first line."""
+    fields = line.split()
+    name, _, segments = fields[0].partition("/")
+    if len(fields) < 2 or not name or not fields[1].isdecimal() or (segments and not segments.isdecimal()):
+        raise FormatError(
+            f"not a WFDB header: its first line should give a record name and a number of signals, found {line[:80]!r}",
+            reason="malformed-header",
+        )
+    rate_hz = _parse_rate(fields[2]) if len(fields) > 2 else DEFAULT_RATE_HZ
+    num_samples = None
+    if len(fields) > 3:
+        if not fields[3].isdecimal():
+            raise FormatError(f"the number of samples is malformed: {fields[3]!r}", reason="malformed-header")
+        num_samples = int(fields[3]) or None  # 0 means "not known" (header(5))
+    acquired_at = _parse_start(fields[4], fields[5]) if len(fields) > 5 else None
+    return int(segments or 0), int(fields[1]), rate_hz, num_samples, acquired_at
+
+
+@lru_cache(maxsize=256)
+def _parse_rate(field: str) -> float:
+    """Parse ``500`` or ``500/counter(base)``."""
+    try:
+        rate_hz = float(field.partition("/")[0])
+    except ValueError:
+        raise FormatError(f"the sampling rate is malformed: {field!r}", reason="malformed-header") from None
+    if not math.isfinite(rate_hz) or rate_hz <= 0:
+        raise DataError(f"the sampling rate must be above 0 Hz, found {field!r}", reason="wrong-rate")
+    return rate_hz
+
+
+@lru_cache(maxsize=4096)
+def _parse_spec(format_field: str, gain_field: str, adc_zero: str = "0") -> SignalSpec:
+    """Parse ``16+24`` and ``200.0(0)/mV``; without a baseline the ADC zero is the baseline (header(5))."""
+    storage = _FORMAT.fullmatch(format_field)
+    scaling = _GAIN.fullmatch(gain_field or f"{DEFAULT_GAIN}")
+    if storage is None or scaling is None:
+        raise FormatError(f"malformed format {format_field!r} or gain {gain_field!r}", reason="malformed-header")
+    code, samples_per_frame, skew, byte_offset = storage.groups()
+    gain, baseline, unit = scaling.groups()
+    if float(gain) == 0 or not math.isfinite(float(gain)):
+        raise DataError(
+            f"the gain is {gain}, so the signal has no physical unit: correct the header if the gain is known",
+            reason="zero-gain",
+        )
+    steps_per_mv = float(gain) / millivolts_in(unit or "mV")
+    zero = int(baseline or (adc_zero if _is_integer(adc_zero) else 0))
+    return SignalSpec(
+        format=int(code),
+        samples_per_frame=int(samples_per_frame or 1),
+        skew=int(skew or 0),
+        byte_offset=int(byte_offset or 0),
+        steps_per_mv=steps_per_mv,
+        baseline=zero,
+        exact_in_float32=_is_exact(steps_per_mv) and abs(zero) < 2**23,
+        is_plain=samples_per_frame in (None, "1") and int(skew or 0) == 0,
+    )
+
+
+def _is_exact(steps_per_mv: float) -> bool:
+    return 1e-9 < abs(steps_per_mv) < 1e12 and float(np.float32(steps_per_mv)) == steps_per_mv
+
+
+def _parse_start(first: str, second: str) -> datetime | None:
+    """Parse time and date, which the Challenge's headers give in the other order, with the month as a word."""
+    time, date = (first, second) if ":" in first else (second, first)
+    match = _START.fullmatch(f"{date} {time}")
+    if match is None:
+        return None
+    day, month, year, hour, minute, second_, fraction = match.groups()
+    if not month.isdecimal():
+        month = _MONTHS.find(month.casefold()) // 3 + 1
+    try:
+        return datetime(int(year), int(month), int(day), int(hour), int(minute), int(second_), _microseconds(fraction))
+    except ValueError:  # a 31st of February: the record is usable without its date
+        return None
+
+
+def _microseconds(fraction: str | None) -> int:
+    return int((fraction or "0").ljust(6, "0")[:6])
+
+
+def _is_integer(field: str) -> bool:
+    return field.removeprefix("-").isdecimal()
+
+
+def parse_comments(comments: Iterable[str]) -> tuple[str | None, dict[str, Any]]:
+    """Read patient, age, sex and SNOMED CT codes from comments such as ``#Dx: 59118001,164889003`` or ``# Age: 74``.
+
+    Returns:
+        The patient's identifier (``# <subject_id>: …``), and entries for ``Study.metadata``: ``age_years``, ``sex``,
+        ``codes``. What is absent, or not a plausible value (an age of -1, of NaN, or above 120), is left out.
+    """
+    patient_id: str | None = None
+    metadata: dict[str, Any] = {}
+    for comment in comments:
+        key, colon, value = comment.partition(":")
+        key, value = key.strip().strip("<>").casefold(), value.strip()
+        if not colon or not value:
+            continue
+        if key == "subject_id":
+            patient_id = value
+        elif key == "age" and value.replace(".", "", 1).isdecimal() and float(value) <= _OLDEST_AGE_YEARS:
+            metadata["age_years"] = float(value)
+        elif key == "sex" and value.casefold() in ("f", "female", "m", "male"):
+            metadata["sex"] = "female" if value[0] in "fF" else "male"
+        elif key == "dx":
+            codes = tuple(code.strip() for code in value.split(",") if code.strip().isdecimal())
+            if codes:
+                metadata["codes"] = {"snomed": codes}
+    return patient_id, metadata

@@ -1,0 +1,284 @@
+"""Simulate a whole cohort of ECGs into a folder, in parallel, the same bytes for the same seed."""
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lamae.ecg.simulate import cart
+from lamae.ecg.simulate.ecg import record
+from lamae.ecg.simulate.mimic_layout import DATA_SET_FOLDER, MIMIC_LEADS, record_path, write_record, write_tables
+from lamae.ecg.simulate.patients import MAX_ECGS, Patient, PlannedEcg, draw_num_ecgs, draw_patient
+from lamae.errors import ConfigError
+from lamae.files import naming_full_disk
+
+SIMULATOR_VERSION = "1.0"
+"""Version of the simulated data: any change of the bytes that a seed gives needs a new one."""
+
+NUM_FOLDS = 20
+_COUNTS, _PATIENTS, _FOLDS = range(3)
+_STUDIES_A_CHUNK = 100
+_ID_PRIME, _ID_STEP = 9_999_991, 3_571_429
+_BANDWIDTHS = ("0.005-150 Hz", "0.05-150 Hz", "0.5-100 Hz")
+_TABLES = ("record_list", "machine_measurements", "records_w_diag_icd10", "truth")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationSummary:
+    """What was simulated.
+
+    Attributes:
+        path: Folder of the cohort.
+        num_studies: Number of studies.
+        num_patients: Number of patients.
+        seed: Seed.
+        simulator_version: Version of the simulated data.
+        seconds: Wall-clock time it took.
+    """
+
+    path: Path
+    num_studies: int
+    num_patients: int
+    seed: int
+    simulator_version: str
+    seconds: float
+
+
+def simulate_ecg_cohort(
+    out: str | os.PathLike[str], *, num_studies: int, seed: int, workers: int = 2, progress: bool = True
+) -> SimulationSummary:
+    """Write a simulated cohort in the layout of MIMIC-IV-ECG 1.0 with the labels of Ext-ICD 1.0.1.
+
+    A smaller cohort of the same seed is the beginning of a larger one. The folder appears under its name only when
+    it is whole.
+
+    Args:
+        out: Folder to write, which must not exist or be empty.
+        num_studies: Number of ECGs.
+        seed: Seed, at least 0.
+        workers: Number of processes; it does not change the data.
+        progress: Show a progress bar.
+
+    Raises:
+        ConfigError: A number is out of range, or the folder is not empty.
+        OSError: Writing failed; nothing half-written is left behind.
+    """
+    out = Path(out)
+    if num_studies < 1 or seed < 0 or workers < 1:
+        raise ConfigError(
+            f"num_studies and workers must be at least 1 and seed at least 0: found {num_studies}, {workers}, {seed}"
+        )
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} exists and is not an empty folder: choose another one or remove it")
+    start = time.monotonic()
+    counts = _ecgs_by_patient(num_studies, seed)
+    building = out.with_name(f".{out.name}.partial")
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(parents=True)
+    try:
+        with naming_full_disk(out):
+            _write_cohort(building, seed, counts, workers, progress)
+    except OSError:
+        shutil.rmtree(building, ignore_errors=True)
+        raise
+    if out.exists():
+        out.rmdir()
+    building.rename(out)
+    return SimulationSummary(
+        path=out,
+        num_studies=num_studies,
+        num_patients=len(counts),
+        seed=seed,
+        simulator_version=SIMULATOR_VERSION,
+        seconds=time.monotonic() - start,
+    )
+
+
+def _write_cohort(root: Path, seed: int, counts: np.ndarray, workers: int, progress: bool) -> None:
+    """Write records, tables, truth, and what the folder says of itself."""
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
+    for part in _in_parallel(root, seed, counts, workers, progress):
+        for name in _TABLES:
+            rows[name] += part[name]
+    _write_truth(root / "truth.parquet", rows["truth"])
+    write_tables(root, rows)
+    about = {
+        "simulator_version": SIMULATOR_VERSION,
+        "seed": seed,
+        "num_studies": int(counts[:, 1].sum()),
+        "num_patients": len(counts),
+        "layout": "MIMIC-IV-ECG 1.0 with Ext-ICD 1.0.1",
+        "note": "Simulated data: no record of this folder comes from a person.",
+    }
+    (root / "lamae_simulation.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+
+def _ecgs_by_patient(num_studies: int, seed: int) -> np.ndarray:
+    """Return ``[patients, 2]``: how many ECGs each has, and how many are kept, so that these sum to ``num_studies``."""
+    counts = draw_num_ecgs(np.random.default_rng([seed, _COUNTS]), num_studies)
+    totals = np.cumsum(counts)
+    last = int(np.searchsorted(totals, num_studies))
+    kept = counts[: last + 1].copy()
+    kept[-1] -= int(totals[last]) - num_studies
+    return np.stack([counts[: last + 1], kept], axis=1)
+
+
+def _in_parallel(
+    root: Path, seed: int, counts: np.ndarray, workers: int, progress: bool
+) -> Iterator[dict[str, list[dict[str, Any]]]]:
+    """Simulate chunks of patients and yield their rows in order."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    totals = np.cumsum(counts[:, 1])
+    borders = np.searchsorted(totals, np.arange(0, totals[-1], _STUDIES_A_CHUNK), side="right")
+    chunks = [chunk for chunk in np.split(np.arange(len(counts)), np.unique(borders)) if len(chunk)]
+    jobs = [(str(root), seed, int(chunk[0]), counts[chunk].tolist()) for chunk in chunks]
+    with Progress(console=Console(stderr=True), disable=not progress) as bar, ExitStack() as stack:
+        task = bar.add_task("simulating ECGs", total=int(totals[-1]))
+        if workers == 1 or len(jobs) == 1:
+            parts = map(_simulate_patients, jobs)
+        else:
+            pool = ProcessPoolExecutor(
+                min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_end_with_parent
+            )
+            parts = stack.enter_context(pool).map(_simulate_patients, jobs)
+        for part in parts:
+            bar.advance(task, len(part["truth"]))
+            yield part
+
+
+def _end_with_parent() -> None:
+    """Make a worker end when its parent is killed, in place of waiting for work for ever."""
+    threading.Thread(target=_exit_after, args=(parent_process(),), daemon=True).start()
+
+
+def _exit_after(process: Any) -> None:
+    process.join()
+    os._exit(1)
+
+
+def _simulate_patients(job: tuple[str, int, int, Sequence[tuple[int, int]]]) -> dict[str, list[dict[str, Any]]]:
+    """Write the records of some neighbouring patients; return their rows by table."""
+    from threadpoolctl import threadpool_limits
+
+    root, seed, first, counts = job
+    rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
+    with threadpool_limits(1):  # the processes are the parallelism
+        for index, (num_ecgs, kept) in enumerate(counts, start=first):
+            _simulate_patient(Path(root), seed, index, num_ecgs, kept, rows)
+    return rows
+
+
+def _simulate_patient(
+    root: Path, seed: int, index: int, num_ecgs: int, kept: int, rows: dict[str, list[dict[str, Any]]]
+) -> None:
+    patient = draw_patient(np.random.default_rng([seed, _PATIENTS, index]), num_ecgs=num_ecgs)
+    folds = _folds(seed, index)
+    for number, planned in enumerate(patient.ecgs[:kept]):
+        # a generator of its own: an ECG stays the same when the cohort's end cuts its patient short
+        rng = np.random.default_rng([seed, _PATIENTS, index, number])
+        for name, row in _simulate_ecg(root, seed, index, number, patient, planned, folds, rng).items():
+            rows[name].append(row)
+
+
+def _folds(seed: int, patient: int) -> tuple[int, int]:
+    """The patient's ``fold`` and ``strat_fold``: every twenty neighbours fill all folds."""
+    rng = np.random.default_rng([seed, _FOLDS, patient // NUM_FOLDS])
+    first, second = rng.permutation(NUM_FOLDS), rng.permutation(NUM_FOLDS)
+    return int(first[patient % NUM_FOLDS]), int(second[patient % NUM_FOLDS])
+
+
+def _identifier(start: int, seed: int, number: int) -> int:
+    """A number that looks drawn and never comes twice (multiplication modulo a prime)."""
+    return start + ((number + start // 1000) * _ID_STEP + seed * 7919) % _ID_PRIME
+
+
+def _simulate_ecg(
+    root: Path,
+    seed: int,
+    index: int,
+    number: int,
+    patient: Patient,
+    planned: PlannedEcg,
+    folds: tuple[int, int],
+    rng: np.random.Generator,
+) -> dict[str, dict[str, Any]]:
+    """Record and write one ECG; return its row in each table."""
+    subject_id = _identifier(10_000_000, seed, index)
+    study_id = _identifier(40_000_000, seed, index * (MAX_ECGS + 2) + number)
+    recording = record(patient.body, planned.conditions, rng, leads=MIMIC_LEADS)
+    path = write_record(root, subject_id, study_id, recording.leads_mv, planned.taken_at)
+    ids = {"subject_id": subject_id, "study_id": study_id, "ecg_time": f"{planned.taken_at:%Y-%m-%d %H:%M:%S}"}
+    lines = cart.statement(recording.truth, rng)
+    measured = {
+        "cart_id": 6_800_000 + int(rng.integers(0, 500)),
+        "bandwidth": str(rng.choice(_BANDWIDTHS, p=[0.7, 0.25, 0.05])),
+        "filtering": "60 Hz notch Baseline filter" if rng.random() < 0.4 else "<not specified>",
+        **{f"report_{place}": line for place, line in enumerate(lines)},
+        **cart.measurements(recording.truth, rng),
+    }
+    return {
+        "record_list": ids | {"file_name": study_id, "path": path},
+        "machine_measurements": ids | measured,
+        "records_w_diag_icd10": ids | _diagnosis_row(seed, index, patient, planned, path, folds),
+        "truth": {"study_id": str(study_id), "subject_id": str(subject_id), "path": record_path(subject_id, study_id)}
+        | recording.truth
+        | {"has_conditions": " ".join(patient.visits[planned.visit].conditions)},
+    }
+
+
+def _diagnosis_row(
+    seed: int, index: int, patient: Patient, planned: PlannedEcg, path: str, folds: tuple[int, int]
+) -> dict[str, Any]:
+    visit = patient.visits[planned.visit]
+    in_ed, in_hospital = planned.in_ed, visit.hospital and not planned.in_ed
+    admission = float(_identifier(20_000_000, seed, index * (MAX_ECGS + 2) + planned.visit))
+    hospital = list(visit.hospital_codes)
+    emergency = list(visit.ed_codes) if in_ed else []
+    years = planned.taken_at.year - patient.first_seen.year
+    anchor_age = 91 if patient.age_years > 89 else int(patient.age_years)
+    return {
+        "file_name": f"{DATA_SET_FOLDER}/{path}",
+        "ed_stay_id": admission + 10_000_000 if in_ed else "",
+        "ed_hadm_id": admission if in_ed and visit.hospital else "",
+        "hosp_hadm_id": admission if in_hospital else "",
+        "ed_diag_ed": str(emergency),
+        "ed_diag_hosp": str(hospital if in_ed else []),
+        "hosp_diag_hosp": str(hospital if in_hospital else []),
+        "all_diag_hosp": str(hospital),
+        "all_diag_all": str(hospital or emergency),
+        "gender": "F" if patient.female else "M",
+        "age": float(anchor_age + years),
+        "anchor_year": patient.first_seen.year,
+        "anchor_age": anchor_age,
+        "dod": _date(patient.died_at),
+        "ecg_no_within_stay": planned.number_within_stay,
+        "ecg_taken_in_ed": in_ed,
+        "ecg_taken_in_hosp": in_hospital,
+        "ecg_taken_in_ed_or_hosp": in_ed or in_hospital,
+        "fold": folds[0],
+        "strat_fold": folds[1],
+    }
+
+
+def _date(moment: datetime | None) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d}"
+
+
+def _write_truth(path: Path, rows: list[dict[str, Any]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    pq.write_table(pa.Table.from_pylist(rows), path)

@@ -1,0 +1,74 @@
+"""What else the electrodes pick up: breathing, muscles, mains, motion. All of it in mV at each electrode.
+
+Noise sits on the potentials and not on the leads, so that the limb leads of a noisy recording still obey Einthoven's
+and Goldberger's equations, as those of a real machine do.
+"""
+
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+from lamae.ecg.noise import artefacts
+
+_NUM_ELECTRODES = 9
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseLevels:
+    """How noisy one recording is.
+
+    Attributes:
+        wander_mv: Standard deviation of baseline wander.
+        muscle_mv: Standard deviation of muscle noise.
+        mains_mv: Amplitude of mains interference.
+        mains_hz: Its frequency, 60 or 50.
+        motion_events: Number of electrode movements.
+        bad_electrode: Index of an electrode with poor contact, -1 for none.
+    """
+
+    wander_mv: float
+    muscle_mv: float
+    mains_mv: float
+    mains_hz: float
+    motion_events: int
+    bad_electrode: int
+
+    def as_dict(self) -> dict[str, float]:
+        """Return the levels for the truth table."""
+        return {f"noise_{name}": value for name, value in asdict(self).items()}
+
+
+SILENCE = NoiseLevels(wander_mv=0.0, muscle_mv=0.0, mains_mv=0.0, mains_hz=60.0, motion_events=0, bad_electrode=-1)
+"""No noise at all."""
+
+
+def draw_levels(rng: np.random.Generator) -> NoiseLevels:
+    """Draw the noise of a study: most are clean, the tails are long."""
+    wander, muscle, mains = np.exp(rng.normal(np.log([0.040, 0.010, 0.003]), [0.7, 0.6, 1.0]))
+    return NoiseLevels(
+        wander_mv=float(min(wander, 0.5)),
+        muscle_mv=float(min(muscle, 0.08)),
+        mains_mv=float(min(mains, 0.06)),
+        mains_hz=60.0 if rng.random() < 0.97 else 50.0,
+        motion_events=int(rng.poisson(0.25)),
+        bad_electrode=int(rng.integers(_NUM_ELECTRODES)) if rng.random() < 0.04 else -1,
+    )
+
+
+def electrode_noise(levels: NoiseLevels, rng: np.random.Generator, *, num_samples: int) -> np.ndarray:
+    """Return noise ``[9, samples]`` in mV."""
+    contact = np.exp(rng.normal(0.0, 0.3, (_NUM_ELECTRODES, 1)))
+    if levels.bad_electrode >= 0:
+        contact[levels.bad_electrode] *= 6.0
+    noise = contact * levels.wander_mv * artefacts.wander(rng, _NUM_ELECTRODES, num_samples)
+    noise += contact * levels.muscle_mv * artefacts.muscle(rng, _NUM_ELECTRODES, num_samples)
+    noise += contact * levels.mains_mv * artefacts.mains(rng, _NUM_ELECTRODES, num_samples, hz=levels.mains_hz)
+    for _ in range(levels.motion_events):
+        _add_motion(noise, rng)
+    return noise
+
+
+def _add_motion(noise: np.ndarray, rng: np.random.Generator) -> None:
+    """One electrode jumps and comes back within a second or so."""
+    electrode, start = int(rng.integers(_NUM_ELECTRODES)), int(rng.integers(noise.shape[1]))
+    noise[electrode, start:] += artefacts.jump(rng, noise.shape[1] - start)

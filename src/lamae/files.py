@@ -1,0 +1,69 @@
+"""Files that are either whole or absent, and their hashes."""
+
+import errno
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TEMPORARY_MARK = ".writing-"
+
+
+def write_atomically(path: Path, content: "bytes | memoryview | pa.Buffer") -> None:
+    """Write a file such that after a crash it is there whole or not at all.
+
+    Raises:
+        OSError: Writing failed; nothing is left behind. A full disk says so and what to do.
+    """
+    temporary = path.with_name(f"{path.name}{TEMPORARY_MARK}{os.getpid()}")
+    with naming_full_disk(path):
+        try:
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except OSError:
+            temporary.unlink(missing_ok=True)
+            raise
+    _sync_folder(path.parent)
+
+
+@contextmanager
+def naming_full_disk(path: Path) -> Iterator[None]:
+    """Say of a full disk what was being written and what to do; the block leaves nothing half-written behind."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise OSError(
+            error.errno,
+            "the disk is full; nothing half-written is kept: make room and run the same command again",
+            str(path),
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove_half_written(folder: Path) -> None:
+    """Remove what a killed process left half-written in a folder."""
+    for file in folder.glob(f"*{TEMPORARY_MARK}*"):
+        file.unlink(missing_ok=True)
+
+
+def sha256(path: Path) -> str:
+    """Return the hash of a file's content, hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
