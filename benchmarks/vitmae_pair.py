@@ -117,6 +117,7 @@ def _as_studies(pixels: Tensor, noise: Tensor, *, num_visible: int) -> tuple[Stu
         scale=torch.ones(size),
         valid=None,
         study_of=torch.arange(size),
+        recording_of=torch.zeros(size, dtype=torch.int64),
         view_of=torch.zeros(size, dtype=torch.int64),
         time_of=torch.zeros(size),
         view_names=("image",),

@@ -24,9 +24,12 @@ class Instances:
         scale: Physical units for one integer step, above 0.
         valid: Which places were recorded; None when all were. What stands in ``values`` elsewhere is never read.
         study_of: Study of each instance, ``0 .. num_studies - 1``, non-decreasing.
+        recording_of: Number of each instance's recording within its study, from 0. Instances with the same study and
+            number come from one recording (frames of one video); two recordings may have the same view.
         view_of: View of each instance, as an index into ``view_names``.
-        time_of: Start of the instance within its study in seconds; 0 where all views are simultaneous.
-        view_names: Names that ``view_of`` points to.
+        time_of: Start of the instance within its study in seconds; 0 where all views are simultaneous, NaN where the
+            rate of its recording is unknown.
+        view_names: Names that ``view_of`` points to; ``"unknown"`` may be one of them.
 
     Raises:
         ValueError: A shape, a dtype or a value does not fit; values are looked at on the CPU only.
@@ -36,6 +39,7 @@ class Instances:
     scale: Float32[Tensor, " instances"]
     valid: Bool[Tensor, "instances *grid"] | None
     study_of: Int64[Tensor, " instances"]
+    recording_of: Int64[Tensor, " instances"]
     view_of: Int64[Tensor, " instances"]
     time_of: Float32[Tensor, " instances"]
     view_names: tuple[str, ...]
@@ -50,6 +54,7 @@ class Instances:
         for name, dtype in (
             ("scale", torch.float32),
             ("study_of", torch.int64),
+            ("recording_of", torch.int64),
             ("view_of", torch.int64),
             ("time_of", torch.float32),
         ):
@@ -68,6 +73,8 @@ class Instances:
             raise ValueError(f"scale must be finite and above 0, found a minimum of {self.scale.min().item()}")
         if int(self.study_of[0]) < 0 or bool((self.study_of.diff() < 0).any()):
             raise ValueError("study_of must be non-decreasing from 0 on: sort the instances by study")
+        if int(self.recording_of.min()) < 0:
+            raise ValueError(f"recording_of must not be negative, found {int(self.recording_of.min())}")
         if int(self.view_of.min()) < 0 or int(self.view_of.max()) >= len(self.view_names):
             raise ValueError(
                 f"view_of must lie in 0 .. {len(self.view_names) - 1} (view_names has {len(self.view_names)}), "
@@ -81,6 +88,17 @@ class Instances:
     def grid(self) -> tuple[int, ...]:
         """Extent of one instance without its channels, such as ``(samples,)``."""
         return tuple(self.values.shape[2:])
+
+    def recordings(self) -> tuple[Int64[Tensor, " instances"], Int64[Tensor, " recordings"]]:
+        """Return which recording of the batch each instance comes from, and which study each recording belongs to.
+
+        Recordings are numbered through the batch, study by study.
+        """
+        if not len(self):
+            return self.study_of, self.study_of
+        width = int(self.recording_of.max()) + 1
+        found, group_of = torch.unique(self.study_of * width + self.recording_of, return_inverse=True)
+        return group_of, found // width
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Instances":
         """Return the same instances on ``device``."""

@@ -33,6 +33,7 @@ def ecg_batch() -> Callable:
             scale=torch.full((len(rows),), 0.001),
             valid=valid,
             study_of=torch.tensor([study for study, _ in rows]),
+            recording_of=torch.tensor([names.index(lead) for _, lead in rows]),
             view_of=torch.tensor([names.index(lead) for _, lead in rows]),
             time_of=torch.zeros(len(rows)),
             view_names=names,

@@ -12,6 +12,7 @@ def instances(**changes) -> Instances:
         "scale": torch.full((5,), 0.001),
         "valid": torch.ones(5, 13, dtype=torch.bool),
         "study_of": torch.tensor([0, 0, 1, 1, 2]),
+        "recording_of": torch.tensor([0, 1, 0, 2, 6]),
         "view_of": torch.tensor([0, 1, 0, 2, 6]),
         "time_of": torch.zeros(5),
         "view_names": tuple("abcdefg"),

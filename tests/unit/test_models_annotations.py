@@ -27,7 +27,7 @@ valid = torch.ones(5, 77, dtype=torch.bool)
 valid[1, 50:] = False
 instances = Instances(
     values=torch.randint(-997, 997, (5, 1, 77)).to(torch.int16), scale=torch.full((5,), 0.001), valid=valid,
-    study_of=study_of, view_of=view_of, time_of=torch.zeros(5), view_names=names,
+    study_of=study_of, recording_of=view_of, view_of=view_of, time_of=torch.zeros(5), view_names=names,
 )
 batch = StudyBatch(
     streams={"ecg": instances}, num_studies=2, positions=torch.arange(2), global_size=2, index=torch.arange(2)

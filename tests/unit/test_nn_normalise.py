@@ -15,6 +15,7 @@ def leads(values, *, scale=0.001, valid=None, study_of=None) -> Instances:
         scale=torch.full((num,), scale),
         valid=None if valid is None else torch.tensor(valid),
         study_of=torch.zeros(num, dtype=torch.int64) if study_of is None else torch.tensor(study_of),
+        recording_of=torch.arange(num),
         view_of=torch.arange(num),
         time_of=torch.zeros(num),
         view_names=tuple(f"lead {n}" for n in range(num)),

@@ -75,6 +75,7 @@ def batch_of(studies, *, names) -> StudyBatch:
         scale=torch.full((len(rows),), 0.001),
         valid=None,
         study_of=torch.tensor([study for study, _ in rows]),
+        recording_of=torch.tensor([names.index(lead) for _, lead in rows]),
         view_of=torch.tensor([names.index(lead) for _, lead in rows]),
         time_of=torch.zeros(len(rows)),
         view_names=names,

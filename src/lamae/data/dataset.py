@@ -169,6 +169,7 @@ def to_instances(gathered: Gathered, view_names: tuple[str, ...]) -> Instances:
         scale=torch.from_numpy(gathered.scale),
         valid=values != MISSING_CODE if gathered.has_missing else None,
         study_of=torch.from_numpy(gathered.study_of),
+        recording_of=torch.from_numpy(gathered.view_of),  # a lead is there once
         view_of=torch.from_numpy(gathered.view_of),
         time_of=torch.zeros(len(gathered.scale)),
         view_names=view_names,

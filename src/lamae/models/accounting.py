@@ -111,6 +111,7 @@ def example_batch(
             scale=torch.ones(num_studies * num_views),
             valid=None,
             study_of=torch.arange(num_studies).repeat_interleave(num_views),
+            recording_of=torch.arange(num_views).repeat(num_studies),
             view_of=torch.arange(num_views).repeat(num_studies),
             time_of=torch.zeros(num_studies * num_views),
             view_names=stream.view_names,
