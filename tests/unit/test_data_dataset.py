@@ -3,7 +3,7 @@ import pyarrow as pa
 import pytest
 import torch
 
-from lamae.data import PackDataset, global_batch, shares
+from lamae.data import PackDataset, global_batch, micro_batches
 from lamae.ecg.leads import LEADS
 from lamae.errors import ConfigError, DataError
 from lamae.pack import write_pack
@@ -96,7 +96,7 @@ def test_shares_cut_the_same_global_batch(packs):
     dataset = PackDataset(packs, view_names=LEADS)
     rows = global_batch(len(dataset), 7, seed=3, step=2)
     whole, where = seen(dataset.batch(rows))
-    for piece in shares(rows, world_size=1, accumulation=3):
+    for piece in micro_batches(rows, world_size=1, accumulation=3):
         found, positions = seen(dataset.batch(piece.indices, positions=piece.positions, global_size=piece.global_size))
         assert all(whole[row] == views and where[row] == positions[row] for row, views in found.items())
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from train_fakes import fake_config, write_fake_pack
 
-from lamae.data import PackDataset, patient_keys, rows_by_pack, rows_of_some_patients
+from lamae.data import PackDataset, rows_by_pack, rows_of_some_patients
 from lamae.ecg.leads import LEADS
 from lamae.errors import ConfigError
 from lamae.train import pretrain
@@ -32,7 +32,7 @@ def studies_of(packs, rows) -> set[tuple[str, str]]:
 
 def patients_of(packs, rows) -> set[str]:
     dataset = PackDataset(packs, view_names=LEADS, rows=rows)
-    return {key for pack, inside in rows_by_pack(dataset) for key in patient_keys(pack, inside)}
+    return {key for pack, inside in rows_by_pack(dataset) for key in pack.patient_keys(inside)}
 
 
 def test_so_many_patients_with_all_of_their_studies(packs):

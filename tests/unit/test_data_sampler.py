@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from lamae.data.sampler import global_batch, shares
+from lamae.data.sampler import global_batch, micro_batches
 from lamae.errors import ConfigError
 
 
@@ -39,7 +39,7 @@ def test_shares_make_up_the_global_batch(world_size, accumulation):
     pieces = [
         piece
         for rank in range(world_size)
-        for piece in shares(indices, rank=rank, world_size=world_size, accumulation=accumulation)
+        for piece in micro_batches(indices, rank=rank, world_size=world_size, accumulation=accumulation)
     ]
     assert len(pieces) == world_size * accumulation
     assert {piece.global_size for piece in pieces} == {13}
@@ -49,4 +49,4 @@ def test_shares_make_up_the_global_batch(world_size, accumulation):
 
 def test_too_small_a_batch_is_refused():
     with pytest.raises(ConfigError, match="a batch of 3 studies cannot be cut into 2 processes x 2 micro-batches"):
-        shares(np.arange(3), world_size=2, accumulation=2)
+        micro_batches(np.arange(3), world_size=2, accumulation=2)

@@ -2,19 +2,18 @@
 
 from lamae.data.dataset import PackDataset
 from lamae.data.known_views import for_known_views, only_known_views
-from lamae.data.patients import patient_keys, rows_by_pack, rows_of_some_patients
+from lamae.data.patients import rows_by_pack, rows_of_some_patients
 from lamae.data.prepared import batch_of
-from lamae.data.sampler import Share, global_batch, shares
+from lamae.data.sampler import MicroBatch, global_batch, micro_batches
 
 __all__ = [
+    "MicroBatch",
     "PackDataset",
-    "Share",
     "batch_of",
     "for_known_views",
     "global_batch",
+    "micro_batches",
     "only_known_views",
-    "patient_keys",
     "rows_by_pack",
     "rows_of_some_patients",
-    "shares",
 ]

@@ -4,19 +4,10 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-import pyarrow as pa
 
 from lamae.data.dataset import PackDataset
 from lamae.errors import ConfigError
 from lamae.pack import Pack
-
-
-def patient_keys(pack: Pack, rows: np.ndarray) -> list[str]:
-    """Return the patient key of some rows of a pack; a study without one counts as a patient of its own."""
-    studies = pack.studies.take(pa.array(rows))
-    if "patient_key" in studies.column_names:
-        return studies.column("patient_key").to_pylist()
-    return [f"{pack.info.cohort}:study:{study_id}" for study_id in studies.column("study_id").to_pylist()]
 
 
 def rows_by_pack(dataset: PackDataset) -> Sequence[tuple[Pack, np.ndarray]]:
@@ -43,7 +34,7 @@ def rows_of_some_patients(dataset: PackDataset, num_patients: int, *, seed: int)
     Raises:
         ConfigError: There are fewer patients: a smaller set than asked would stand under a wrong name.
     """
-    keys = [key for pack, rows in rows_by_pack(dataset) for key in patient_keys(pack, rows)]
+    keys = [key for pack, rows in rows_by_pack(dataset) for key in pack.patient_keys(rows)]
     patients = sorted(set(keys), key=lambda key: hashlib.sha256(f"{seed}/{key}".encode()).digest())
     if num_patients > len(patients):
         raise ConfigError(

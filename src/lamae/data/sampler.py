@@ -10,7 +10,7 @@ from lamae.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
+class MicroBatch:
     """The part of a global batch that one process takes at once.
 
     Attributes:
@@ -44,7 +44,9 @@ def global_batch(num_rows: int, batch_size: int, *, seed: int, step: int) -> np.
     return np.concatenate(parts)
 
 
-def shares(indices: np.ndarray, *, rank: int = 0, world_size: int = 1, accumulation: int = 1) -> Sequence[Share]:
+def micro_batches(
+    indices: np.ndarray, *, rank: int = 0, world_size: int = 1, accumulation: int = 1
+) -> Sequence[MicroBatch]:
     """Cut a global batch into the micro-batches of one process.
 
     Args:
@@ -63,7 +65,7 @@ def shares(indices: np.ndarray, *, rank: int = 0, world_size: int = 1, accumulat
             "micro-batches: raise optim.batch_size or lower optim.accumulation"
         )
     cuts = np.array_split(np.arange(len(indices)), pieces)[rank * accumulation : (rank + 1) * accumulation]
-    return [Share(indices=indices[cut], positions=cut, global_size=len(indices)) for cut in cuts]
+    return [MicroBatch(indices=indices[cut], positions=cut, global_size=len(indices)) for cut in cuts]
 
 
 @lru_cache(maxsize=2)

@@ -11,23 +11,6 @@ Division = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Rows of a pack to train, select and test on."""
 
 
-def patient_keys(pack: Pack) -> list[str]:
-    """Return the patient key of each study; a study without one is a patient of its own."""
-    ids = pack.studies.column("study_id").to_pylist()
-    alone = [f"{pack.info.cohort}:study:{study_id}" for study_id in ids]
-    if "patient_key" not in pack.studies.column_names:
-        return alone
-    keys = pack.studies.column("patient_key").to_pylist()
-    return [own if key is None else key for key, own in zip(keys, alone, strict=True)]
-
-
-def record_keys(pack: Pack) -> list[str | None]:
-    """Return the record key of each study, None where the pack has none."""
-    if "record_key" not in pack.studies.column_names:
-        return [None] * len(pack)
-    return pack.studies.column("record_key").to_pylist()
-
-
 def by_split(pack: Pack) -> list[Division]:
     """Return the one division that the pack's column ``split`` holds.
 
@@ -39,7 +22,7 @@ def by_split(pack: Pack) -> list[Division]:
             f"{pack.path}: the studies have no split; prepare them with one, or give folds", reason="no-split"
         )
     check_disjoint(
-        pa.table({"patient_key": patient_keys(pack), "split": pack.studies.column("split")}), where=pack.path
+        pa.table({"patient_key": pack.patient_keys(), "split": pack.studies.column("split")}), where=pack.path
     )
     split = np.array(pack.studies.column("split").to_pylist(), dtype=object)
     train, validation, test = (np.flatnonzero(split == name) for name in SPLITS)
@@ -61,7 +44,7 @@ def by_fold(pack: Pack, folds: tuple[int, ...]) -> list[Division]:
             reason="no-fold",
         )
     used = np.isin(fold, folds)
-    pairs = {(key, int(number)) for key, number, use in zip(patient_keys(pack), fold, used, strict=True) if use}
+    pairs = {(key, int(number)) for key, number, use in zip(pack.patient_keys(), fold, used, strict=True) if use}
     several = len(pairs) - len({key for key, _ in pairs})
     if several:
         raise DataError(

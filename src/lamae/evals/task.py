@@ -9,7 +9,7 @@ import numpy as np
 
 from lamae.errors import DataError
 from lamae.evals import transfer
-from lamae.evals.divisions import Division, by_fold, by_split, fold_of, patient_keys, record_keys
+from lamae.evals.divisions import Division, by_fold, by_split, fold_of
 from lamae.evals.label_draw import labelled
 from lamae.evals.learnable import learnable_labels
 from lamae.evals.settings import EvalSettings
@@ -191,7 +191,7 @@ def _assemble(
     rows = np.flatnonzero(keep & used)
     position = np.full(len(keep), -1)
     position[rows] = np.arange(len(rows))
-    hashes = np.concatenate([patient_hashes(patient_keys(pack), pack.info.salt) for pack in packs])[rows]
+    hashes = np.concatenate([patient_hashes(pack.patient_keys(), pack.info.salt) for pack in packs])[rows]
     targets = np.concatenate([one.values for one in tables])[rows].astype(np.float64)
     whole = []
     for division in divisions:
@@ -238,7 +238,7 @@ def _study_hashes(pack: Pack) -> np.ndarray:
 
 
 def _record_hashes(pack: Pack) -> np.ndarray:
-    keys = record_keys(pack)
+    keys = pack.record_keys()
     known = np.array([key is not None for key in keys], dtype=bool)
     hashes = np.full(len(keys), "", dtype="U16")
     if known.any():

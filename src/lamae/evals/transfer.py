@@ -6,7 +6,7 @@ import numpy as np
 
 from lamae.data.dataset import check_agreement
 from lamae.errors import ConfigError, DataError
-from lamae.evals.divisions import by_split, patient_keys, record_keys
+from lamae.evals.divisions import by_split
 from lamae.evals.settings import EvalSettings
 from lamae.labels import LabelTable, make_labels
 from lamae.pack import Pack
@@ -94,10 +94,10 @@ def check_apart(pack: Pack, used: np.ndarray, test_pack: Pack, tested: np.ndarra
     Raises:
         DataError: Some are on both sides; the message says how many, not who.
     """
-    patients = _chosen(patient_keys(test_pack), tested)
-    records = _chosen(record_keys(test_pack), tested)
-    shared_patients = len(patients & _chosen(patient_keys(pack), used))
-    shared_records = len(records & _chosen(record_keys(pack), used))
+    patients = _chosen(test_pack.patient_keys(), tested)
+    records = _chosen(test_pack.record_keys(), tested)
+    shared_patients = len(patients & _chosen(pack.patient_keys(), used))
+    shared_records = len(records & _chosen(pack.record_keys(), used))
     if shared_patients or shared_records:
         raise DataError(
             f"{shared_patients} of {len(patients)} tested patients and {shared_records} of {len(records)} tested "

@@ -102,6 +102,22 @@ class Pack:
         with _naming_damage(self.path / STUDIES_FILE):
             return pq.read_table(self.path / STUDIES_FILE)
 
+    def patient_keys(self, rows: np.ndarray | None = None) -> list[str]:
+        """Return the patient key of studies (None: of all); a study without one is a patient of its own."""
+        studies = self.studies if rows is None else self.studies.take(pa.array(rows))
+        alone = [f"{self.info.cohort}:study:{study_id}" for study_id in studies.column("study_id").to_pylist()]
+        if "patient_key" not in studies.column_names:
+            return alone
+        keys = studies.column("patient_key").to_pylist()
+        return [own if key is None else key for key, own in zip(keys, alone, strict=True)]
+
+    def record_keys(self, rows: np.ndarray | None = None) -> list[str | None]:
+        """Return the record key of studies (None: of all); None where the pack has none."""
+        studies = self.studies if rows is None else self.studies.take(pa.array(rows))
+        if "record_key" not in studies.column_names:
+            return [None] * studies.num_rows
+        return studies.column("record_key").to_pylist()
+
     def study_id(self, index: int) -> str:
         """Return the identifier of a study."""
         return self.studies.column("study_id")[index].as_py()

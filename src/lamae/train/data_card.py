@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lamae.data import PackDataset, patient_keys, rows_by_pack
+from lamae.data import PackDataset, rows_by_pack
 from lamae.files import write_atomically
 from lamae.pack import Pack
 from lamae.splits import patient_hashes, salt_fingerprint
@@ -67,10 +67,7 @@ def write_patients(path: Path, dataset: PackDataset) -> int:
 
 
 def _hashes(pack: Pack, rows: np.ndarray) -> pa.Table:
-    studies = pack.studies.take(pa.array(rows))
-    names = studies.column_names
-    keys = patient_keys(pack, rows)
-    records = studies.column("record_key").to_pylist() if "record_key" in names else [None] * len(rows)
+    keys, records = pack.patient_keys(rows), pack.record_keys(rows)
     known = [record for record in records if record is not None]
     by_record = dict(zip(known, patient_hashes(known, pack.info.salt).tolist(), strict=True)) if known else {}
     return pa.table(

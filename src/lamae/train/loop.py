@@ -27,7 +27,7 @@ from lamae.train.optim import make_optimiser
 from lamae.train.progress import TrainingProgress, format_seconds
 from lamae.train.run_card import run_card, with_seconds
 from lamae.train.run_folder import RunFolder
-from lamae.train.step import Trainer, rehearse, train_step, validation_loss
+from lamae.train.step import Trainer, dry_run, train_step, validation_loss
 from lamae.train.stopping import StopRequest, stop_requests
 from lamae.train.workers import Workers, join_workers
 
@@ -93,7 +93,7 @@ def pretrain(
     with join_workers(config.device) as workers:
         training, validation = choose_studies(config, opened)
         trainer = make_trainer(config, training, workers)
-        rehearse(trainer)
+        dry_run(trainer)
         cards = [data_card(pack) for pack in opened]
         with folder.claimed(config, cards) if workers.is_main else nullcontext():
             workers.wait()

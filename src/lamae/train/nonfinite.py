@@ -6,7 +6,7 @@ from typing import Any, NoReturn
 from lamae.errors import DataError
 from lamae.files import write_atomically
 from lamae.train.run_folder import NONFINITE_FILE, RunFolder
-from lamae.train.step import StepResult, Trainer, find_culprits, own_shares
+from lamae.train.step import StepResult, Trainer, find_culprits, own_micro_batches
 
 
 def refuse_nonfinite(folder: RunFolder, trainer: Trainer, step: int, result: StepResult) -> NoReturn:
@@ -19,7 +19,7 @@ def refuse_nonfinite(folder: RunFolder, trainer: Trainer, step: int, result: Ste
     Raises:
         DataError: Always.
     """
-    rows = [int(index) for share in own_shares(trainer, step) for index in share.indices]
+    rows = [int(index) for micro in own_micro_batches(trainer, step) for index in micro.indices]
     suspects = find_culprits(trainer, step)
     rank = trainer.workers.rank
     file = folder.path / (NONFINITE_FILE if rank == 0 else f"nonfinite-rank{rank}.json")

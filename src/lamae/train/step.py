@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lamae.batch import StudyBatch
-from lamae.data import PackDataset, Share, global_batch, shares
+from lamae.data import MicroBatch, PackDataset, global_batch, micro_batches
 from lamae.models import MaskedAutoencoder
 from lamae.nn.masks import draw_masks
 from lamae.nn.plan import MaskPlan
@@ -76,15 +76,15 @@ class StepResult:
 def train_step(trainer: Trainer, step: int) -> StepResult:
     """Do one step: gradients of all micro-batches, the check that they are finite, then the optimiser."""
     config, workers = trainer.config, trainer.workers
-    pieces = own_shares(trainer, step)
+    pieces = own_micro_batches(trainer, step)
     losses: list[Loss] = []
     summary = torch.empty(0)
-    for number, share in enumerate(pieces):
-        batch, plan = draw_batch(trainer, share, step)
+    for number, micro in enumerate(pieces):
+        batch, plan = draw_batch(trainer, micro, step)
         with _synchronised(trainer.forward, last=number == len(pieces) - 1):
             with autocast(config, workers.device):
                 output = trainer.forward(batch, plan)
-                loss = pretraining_loss(config, output, global_size=share.global_size, step=step)
+                loss = pretraining_loss(config, output, global_size=micro.global_size, step=step)
             (loss.total * workers.world_size).backward()  # DDP averages gradients over processes; the loss is a sum
         losses.append(loss.detach())
         summary = output.summary
@@ -107,29 +107,29 @@ def train_step(trainer: Trainer, step: int) -> StepResult:
 
 
 @torch.no_grad()
-def rehearse(trainer: Trainer) -> None:
+def dry_run(trainer: Trainer) -> None:
     """Do the forward pass of one study, so that what does not fit together is found before anything is written.
 
     Raises:
         ConfigError: The data do not fit the model, or the batch cannot be cut.
     """
-    share = own_shares(trainer, 0)[0]
-    one = Share(indices=share.indices[:1], positions=share.positions[:1], global_size=share.global_size)
+    micro = own_micro_batches(trainer, 0)[0]
+    one = MicroBatch(indices=micro.indices[:1], positions=micro.positions[:1], global_size=micro.global_size)
     with autocast(trainer.config, trainer.workers.device):
         trainer.model(*draw_batch(trainer, one, 0))
 
 
-def own_shares(trainer: Trainer, step: int) -> list[Share]:
+def own_micro_batches(trainer: Trainer, step: int) -> list[MicroBatch]:
     """Return this process's micro-batches of a step."""
     optim, workers = trainer.config.optim, trainer.workers
     indices = global_batch(len(trainer.dataset), optim.batch_size, seed=trainer.config.seed, step=step)
-    cut = shares(indices, rank=workers.rank, world_size=workers.world_size, accumulation=optim.accumulation)
+    cut = micro_batches(indices, rank=workers.rank, world_size=workers.world_size, accumulation=optim.accumulation)
     return list(cut)
 
 
-def draw_batch(trainer: Trainer, share: Share, step: int) -> tuple[StudyBatch, MaskPlan]:
+def draw_batch(trainer: Trainer, micro: MicroBatch, step: int) -> tuple[StudyBatch, MaskPlan]:
     """Read the studies of a micro-batch, draw their masks, and bring both to the device."""
-    batch = trainer.dataset.batch(share.indices, positions=share.positions, global_size=share.global_size, step=step)
+    batch = trainer.dataset.batch(micro.indices, positions=micro.positions, global_size=micro.global_size, step=step)
     plan = _masks(trainer.config, batch, _MASKS, step)
     return batch.to(trainer.workers.device), plan.to(trainer.workers.device)
 
@@ -138,9 +138,9 @@ def draw_batch(trainer: Trainer, share: Share, step: int) -> tuple[StudyBatch, M
 def find_culprits(trainer: Trainer, step: int) -> list[int]:
     """Return the rows of this process's part of a step whose loss, each computed alone, is not finite."""
     found = []
-    for share in own_shares(trainer, step):
-        for index, position in zip(share.indices, share.positions, strict=True):
-            alone = Share(indices=np.array([index]), positions=np.array([position]), global_size=share.global_size)
+    for micro in own_micro_batches(trainer, step):
+        for index, position in zip(micro.indices, micro.positions, strict=True):
+            alone = MicroBatch(indices=np.array([index]), positions=np.array([position]), global_size=micro.global_size)
             batch, plan = draw_batch(trainer, alone, step)
             with autocast(trainer.config, trainer.workers.device):
                 loss = pretraining_loss(trainer.config, trainer.model(batch, plan), global_size=1, step=step)
