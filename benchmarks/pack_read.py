@@ -17,7 +17,7 @@ import pyarrow as pa  # noqa: E402
 
 from lamae.ecg.leads import LEADS  # noqa: E402
 from lamae.ecg.preprocess import normalise  # noqa: E402
-from lamae.pack import Pack, write_pack  # noqa: E402
+from lamae.pack import Gathered, Pack, write_pack  # noqa: E402
 from lamae.studies import PreparedStudy  # noqa: E402
 
 NUM_STUDIES, NUM_LEADS, NUM_SAMPLES, BATCH = 2048, 12, 5000, 32
@@ -32,7 +32,7 @@ def write_both(folder: Path) -> tuple[np.ndarray, Pack]:
     everything = np.stack([np.roll(base[index % 64], index, axis=1) for index in range(NUM_STUDIES)])
     np.save(folder / "all.npy", everything)
     studies = (
-        PreparedStudy(
+        PreparedStudy.of_waveforms(
             view_names=LEADS,
             values=values,
             scale=np.full(NUM_LEADS, 0.001, np.float32),
@@ -42,7 +42,11 @@ def write_both(folder: Path) -> tuple[np.ndarray, Pack]:
         for values in everything
     )
     table = pa.table({"study_id": [str(index) for index in range(NUM_STUDIES)]})
-    return np.load(folder / "all.npy", mmap_mode="r"), write_pack(folder / "pack", studies, table)
+    return np.load(folder / "all.npy", mmap_mode="r"), write_pack(folder / "pack", studies, table, view_names=LEADS)
+
+
+def read(pack: Pack, indices: np.ndarray) -> Gathered:
+    return pack.read(pack.whole(indices))
 
 
 def main() -> int:
@@ -53,7 +57,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         memmap, pack = write_both(Path(folder))
         order = np.random.default_rng(1).permutation(NUM_STUDIES)[:RECORDS_A_ROUND].reshape(-1, BATCH)
-        np.testing.assert_array_equal(pack.gather(order[0]).values, memmap[order[0]].reshape(-1, NUM_SAMPLES))
+        np.testing.assert_array_equal(read(pack, order[0]).values, memmap[order[0]].reshape(-1, NUM_SAMPLES))
         out = np.empty((BATCH * NUM_LEADS, NUM_SAMPLES), np.float32)
 
         def read_memmap() -> None:
@@ -62,10 +66,10 @@ def main() -> int:
 
         def read_pack() -> None:
             for indices in order:
-                pack.gather(indices)
+                read(pack, indices)
 
         def normalised_batch(indices: np.ndarray) -> np.ndarray:
-            found = pack.gather(indices)
+            found = read(pack, indices)
             return normalise(found.values, found.scale, found.study_of, has_missing=found.has_missing, out=out)
 
         def read_normalised() -> None:

@@ -1,9 +1,9 @@
 """From a file to an embedding in one call, the same way as through a pack."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -12,9 +12,8 @@ from lamae.batch import StudyBatch
 from lamae.checkpoint import CheckpointMeta, load_model
 from lamae.config import difference, from_dict
 from lamae.data import batch_of, for_known_views, only_known_views
-from lamae.ecg.preprocess import EcgPreprocessing, preprocess
-from lamae.ecg.readers import read
 from lamae.errors import CheckpointError, ConfigError
+from lamae.modality import MODALITIES
 from lamae.models import MaskedAutoencoder, Readout, read_out
 from lamae.pack import Pack
 from lamae.studies import PreparedStudy, Study
@@ -46,21 +45,24 @@ class Embedder:
 
     Attributes:
         model: The model, in evaluation mode.
+        modality: The modality of its studies.
         preprocessing: What is done to every study; the same as was done to the training data.
         readout: The read-out that is used when none is asked.
-        view_names: Leads that the model knows; a study may have any of them, in any order. Others are left out.
+        view_names: Views that the model knows; a study may have any of them, in any order. Others are left out.
         weights: Which weights these are, in words.
     """
 
     def __init__(self, model: MaskedAutoencoder, meta: CheckpointMeta, *, device: str = "cpu") -> None:
-        if meta.modality != "ecg":
-            raise CheckpointError(f"holds a model of {meta.modality!r} studies; only 'ecg' can be embedded so far")
-        self.model = model
-        self.preprocessing = from_dict(EcgPreprocessing, meta.preprocessing, source="the checkpoint's preprocessing")
+        if meta.modality not in MODALITIES:
+            raise CheckpointError(
+                f"holds a model of {meta.modality!r} studies; this version of lamae knows {', '.join(MODALITIES)}"
+            )
+        self.model, self.modality = model, MODALITIES[meta.modality]
+        self.preprocessing = self._configured(meta.preprocessing, source="the checkpoint's preprocessing")
         self.readout: Readout = meta.readout
         self.view_names = model.config.streams[meta.modality].view_names
         self.weights = f"trained weights after {meta.step} steps, SHA-256 {meta.weights_sha256[:16]}"
-        self._modality, self._device = meta.modality, device
+        self._device = device
 
     def embed(
         self, studies: OneStudy | Pack | Sequence[OneStudy], *, readout: Readout | None = None, batch_size: int = 64
@@ -97,16 +99,17 @@ class Embedder:
             DataError: A file cannot be read, its preprocessing refuses it, or it has no lead that the model knows.
         """
         if not isinstance(study, PreparedStudy):
-            study = preprocess(study if isinstance(study, Study) else read(study), self.preprocessing)
+            study = study if isinstance(study, Study) else self.modality.read(study)
+            study = self.modality.preprocess(study, self.preprocessing)
         return only_known_views(study, self.view_names)
 
     def _study_batches(self, studies: Sequence[OneStudy], batch_size: int) -> Iterator[StudyBatch]:
         for start in range(0, len(studies), batch_size):
             prepared = [self.prepare(study) for study in studies[start : start + batch_size]]
-            yield batch_of(prepared, view_names=self.view_names, modality=self._modality)
+            yield batch_of(prepared, view_names=self.view_names, modality=self.modality.name)
 
     def _pack_batches(self, pack: Pack, batch_size: int) -> Iterator[StudyBatch]:
-        theirs = from_dict(EcgPreprocessing, pack.info.preprocessing, source=f"{pack.path}: preprocessing")
+        theirs = self._configured(pack.info.preprocessing, source=f"{pack.path}: preprocessing")
         if differing := difference(self.preprocessing, theirs):
             raise ConfigError(
                 f"{pack.path}: prepared differently from the model's data (model != pack): {'; '.join(differing)}"
@@ -115,7 +118,10 @@ class Embedder:
         for start in range(0, len(dataset), batch_size):
             yield dataset.batch(np.arange(start, min(start + batch_size, len(dataset))))
 
+    def _configured(self, preprocessing: Mapping[str, Any], *, source: str) -> Any:
+        return from_dict(self.modality.preprocessing, preprocessing, source=source)
+
     @torch.inference_mode()
     def _vectors(self, batch: StudyBatch, readout: Readout | None) -> np.ndarray:
-        features = self.model.features(batch.to(self._device), stream=self._modality)
+        features = self.model.features(batch.to(self._device), stream=self.modality.name)
         return read_out(features, readout or self.readout, self.view_names).cpu().numpy()

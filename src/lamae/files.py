@@ -32,7 +32,7 @@ def write_atomically(path: Path, content: "bytes | memoryview | pa.Buffer") -> N
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 @contextmanager
@@ -50,7 +50,8 @@ def naming_full_disk(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Write the entries of a folder to the disk, so that a renamed file stays renamed after a crash."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

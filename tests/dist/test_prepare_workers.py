@@ -34,6 +34,7 @@ class Slow:
     kill_once: str | None = None
     name: str = "slow"
     version: str = "1"
+    modality: str = "ecg"
     simulated: bool = True
     options: dict = field(default_factory=dict)
 

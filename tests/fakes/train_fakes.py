@@ -47,7 +47,9 @@ def write_fake_pack(path: Path, *, num: int = 37, seed: int = 3, whole: bool = T
             values[0, -31:] = MISSING_CODE
         scale = np.full(len(names), 0.001, np.float32)
         studies.append(
-            PreparedStudy(view_names=tuple(names), values=values, scale=scale, rate_hz=20.0, has_missing=missing)
+            PreparedStudy.of_waveforms(
+                view_names=tuple(names), values=values, scale=scale, rate_hz=20.0, has_missing=missing
+            )
         )
     table = pa.table(
         {

@@ -18,7 +18,9 @@ def study(number, names, *, samples=SAMPLES, missing=False):
     if missing:
         values[0, -2:] = MISSING_CODE
     scale = np.full(len(names), 0.001, dtype=np.float32)
-    return PreparedStudy(view_names=tuple(names), values=values, scale=scale, rate_hz=100.0, has_missing=missing)
+    return PreparedStudy.of_waveforms(
+        view_names=tuple(names), values=values, scale=scale, rate_hz=100.0, has_missing=missing
+    )
 
 
 def make_pack(path, studies, splits=None, *, view_names=LEADS, **preprocessing):

@@ -110,7 +110,7 @@ def test_sets_that_do_not_count_have_no_minimum_count():
 
 @pytest.fixture
 def pack(tmp_path):
-    study = PreparedStudy(
+    study = PreparedStudy.of_waveforms(
         view_names=LEADS,
         values=np.ones((12, 20), np.int16),
         scale=np.full(12, 0.001, np.float32),

@@ -185,7 +185,7 @@ def test_icd9_codes_mapped_by_the_first_target(admissions, studies):
 
 @pytest.fixture(scope="module")
 def pack(tmp_path_factory, studies):
-    flat = PreparedStudy(
+    flat = PreparedStudy.of_waveforms(
         view_names=LEADS,
         values=np.ones((12, 20), np.int16),
         scale=np.full(12, 0.001, np.float32),

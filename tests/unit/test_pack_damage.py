@@ -22,7 +22,11 @@ def make_study(seed: int, **changes) -> PreparedStudy:
         "rate_hz": 100.0,
         "has_missing": False,
     }
-    return PreparedStudy(**content | changes)
+    return PreparedStudy.of_waveforms(**content | changes)
+
+
+def read(pack: Pack, indices: np.ndarray) -> None:
+    pack.read(pack.whole(indices, verify=True), verify=True)
 
 
 def make_table(count: int) -> pa.Table:
@@ -51,7 +55,7 @@ def test_an_untouched_pack_has_no_problems(path):
 
 def test_an_unknown_version_names_what_was_found_and_what_is_supported(path):
     change_info(path, format_version=17)
-    with pytest.raises(FormatError, match="pack format version 17, but this version of lamae reads 1"):
+    with pytest.raises(FormatError, match="pack format version 17, but this version of lamae reads 2"):
         Pack.open(path)
     with pytest.raises(FormatError, match="version 17"):
         verify(path)
@@ -67,20 +71,20 @@ def test_a_flipped_byte_is_found_at_the_first_read_of_its_shard(path):
     file = path / "views" / "00001.arrow"
     flip_byte(file, file.stat().st_size // 2)
     pack = Pack.open(path)
-    pack.gather(np.array([0, 6]), verify=True)
+    read(pack, np.array([0, 6]))
     with pytest.raises(DataError, match=r"00001\.arrow: the content is not what was written") as caught:
-        pack.gather(np.array([0, 4]), verify=True)
+        read(pack, np.array([0, 4]))
     assert caught.value.reason == "damaged-shard"
 
 
 def test_a_shard_is_hashed_only_before_its_first_read(path):
     pack = Pack.open(path)
-    pack.gather(np.array([4]), verify=True)
+    read(pack, np.array([4]))
     file = path / "views" / "00001.arrow"
     replaced = file.read_bytes()
     file.unlink()
     file.write_bytes(replaced[:-1] + b"?")
-    pack.gather(np.array([5]), verify=True)
+    read(pack, np.array([5]))
 
 
 def test_a_truncated_shard_is_refused_at_opening(path):
@@ -112,7 +116,7 @@ def test_a_shard_with_other_columns(path):
     info = json.loads((path / "pack.json").read_text())
     info["shards"][0] |= {"bytes": file.stat().st_size, "sha256": sha256(file)}
     change_info(path, shards=info["shards"])
-    with pytest.raises(FormatError, match=r"expected 3 rows of the columns study_id, .* found 1 rows of x"):
+    with pytest.raises(FormatError, match=r"expected 6 rows of the columns study, study_id, .* found 1 rows of x"):
         Pack.open(path).study(0)
 
 
@@ -155,7 +159,7 @@ def test_a_folder_that_is_no_pack(tmp_path):
         ("{", "not readable as JSON"),
         ("[]", "this is no pack"),
         ('{"format": "other"}', "this is no pack"),
-        ('{"format": "lamae-pack", "format_version": 1}', "entries are missing or unknown"),
+        ('{"format": "lamae-pack", "format_version": 2}', "entries are missing or unknown"),
     ],
 )
 def test_a_damaged_info(path, text, expected):
@@ -180,9 +184,12 @@ def test_a_study_that_a_pack_cannot_hold(tmp_path, changes, expected):
         write_pack(tmp_path / "pack", [make_study(0, **changes)], make_table(1))
 
 
-def test_studies_of_two_rates(tmp_path):
-    with pytest.raises(DataError, match=r"share one rate, found \[100\.0, 250\.0\] Hz"):
-        write_pack(tmp_path / "pack", [make_study(0), make_study(1, rate_hz=250.0)], make_table(2))
+def test_a_pack_of_format_1_is_refused_with_the_command_that_makes_it_anew(path):
+    change_info(path, format_version=1, cohort="ptb-xl")
+    with pytest.raises(
+        FormatError, match=r"version 1, .* reads 2: make it anew .*: lamae prepare ptb-xl ROOT NEW_PACK"
+    ):
+        Pack.open(path)
 
 
 def test_too_many_view_names(tmp_path):

@@ -3,12 +3,13 @@ import pickle
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from lamae.ecg.leads import LEADS
 from lamae.errors import DataError
-from lamae.pack import Pack, verify, write_pack
+from lamae.pack import Gathered, Pack, verify, write_pack
 from lamae.studies import MISSING_CODE, PreparedStudy
 
 SAMPLES = 53
@@ -19,7 +20,7 @@ def make_study(seed: int, *, num_views: int = 7, num_samples: int = SAMPLES, mis
     values = rng.integers(-30_000, 30_000, (num_views, num_samples)).astype(np.int16)
     if missing:
         values[0, 3:11] = MISSING_CODE
-    return PreparedStudy(
+    return PreparedStudy.of_waveforms(
         view_names=tuple(rng.permutation(LEADS)[:num_views].tolist()),
         values=values,
         scale=rng.uniform(0.001, 0.01, num_views).astype(np.float32),
@@ -34,6 +35,10 @@ def make_table(count: int) -> pa.Table:
     return pa.table(
         {"study_id": [f"s{i}" for i in range(count)], "patient_key": [f"test:{i // 2}" for i in range(count)]}
     )
+
+
+def read(pack: Pack, indices: np.ndarray) -> Gathered:
+    return pack.read(pack.whole(indices))
 
 
 @pytest.fixture
@@ -62,7 +67,7 @@ def test_each_study_comes_back_exactly(pack, studies):
 
 def test_gather_in_random_order_with_repeats_and_ragged_leads(pack, studies):
     indices = np.array([10, 0, 4, 4, 7, 1])
-    gathered = pack.gather(indices)
+    gathered = read(pack, indices)
     assert gathered.values.dtype == np.int16
     assert gathered.has_missing
     assert (np.diff(gathered.study_of) >= 0).all()
@@ -75,18 +80,18 @@ def test_gather_in_random_order_with_repeats_and_ragged_leads(pack, studies):
 
 
 def test_gather_says_when_nothing_is_missing(pack):
-    assert not pack.gather(np.array([0, 1])).has_missing
+    assert not read(pack, np.array([0, 1])).has_missing
 
 
 def test_gather_of_nothing(pack):
-    gathered = pack.gather(np.array([], dtype=np.int64))
+    gathered = read(pack, np.array([], dtype=np.int64))
     assert gathered.values.shape == (0, 0)
     assert not gathered.has_missing
 
 
 def test_studies_of_differing_length_are_padded_with_the_missing_code(tmp_path):
     long, short = make_study(0, num_views=2, num_samples=17), make_study(1, num_views=3, num_samples=13)
-    gathered = write_pack(tmp_path / "pack", [long, short], make_table(2)).gather(np.array([1, 0]))
+    gathered = read(write_pack(tmp_path / "pack", [long, short], make_table(2)), np.array([1, 0]))
     np.testing.assert_array_equal(gathered.values[:3, :13], short.values)
     assert (gathered.values[:3, 13:] == MISSING_CODE).all()
     np.testing.assert_array_equal(gathered.values[3:], long.values)
@@ -94,16 +99,16 @@ def test_studies_of_differing_length_are_padded_with_the_missing_code(tmp_path):
 
 
 def test_a_study_is_a_view_of_the_memory_map(pack):
-    values = pack.study(0).values
+    values = pack.study(0).recordings[0].values
     assert not values.flags.writeable
     assert not values.flags.owndata
 
 
 def test_info_counts_and_says_what_it_was_made_from(pack, studies):
     content = json.loads((pack.path / "pack.json").read_text())
-    assert (content["format"], content["format_version"]) == ("lamae-pack", 1)
-    assert [shard["rows"] for shard in content["shards"]] == [3, 3, 3, 2]
-    assert content["num_views"] == sum(len(study.view_names) for study in studies)
+    assert (content["format"], content["format_version"]) == ("lamae-pack", 2)
+    assert [shard["studies"] for shard in content["shards"]] == [3, 3, 3, 2]
+    assert content["num_recordings"] == sum(len(study.view_names) for study in studies)
     assert content["preprocessing"] == {"rate_hz": 100.0}
     assert len(content["content_hash"]) == 64
 
@@ -133,10 +138,11 @@ def test_a_pack_without_studies(tmp_path):
 def test_other_readers_of_arrow_can_open_it(pack, studies):
     with pa.memory_map(str(pack.path / "views" / "00001.arrow")) as source:
         table = pa.ipc.open_file(source).read_all()
-    assert table.column("study_id").to_pylist() == ["s3", "s4", "s5"]
-    assert table.column("values")[1].as_py() == studies[4].values.ravel().tolist()
-    frame = table.drop_columns(["values"]).to_pandas()
-    assert frame.num_samples.tolist() == [SAMPLES] * 3
+    assert table.column("study_id").unique().to_pylist() == ["s3", "s4", "s5"]
+    ours = table.filter(pc.equal(table["study_id"], "s4"))
+    assert ours.column("samples").to_pylist() == studies[4].values.tolist()
+    frame = table.drop_columns(["samples", "frames"]).to_pandas()
+    assert [shape.tolist() for shape in frame["shape"]] == [[SAMPLES]] * len(frame)
 
 
 def test_a_pack_travels_to_another_process_by_its_path(pack, studies):

@@ -1,6 +1,7 @@
 import errno
 import fcntl
 import json
+import os
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -14,7 +15,6 @@ from lamae.ecg.leads import LEADS
 from lamae.ecg.preprocess import EcgPreprocessing, preprocess
 from lamae.errors import ConfigError, DataError, FormatError
 from lamae.pack import Pack, verify
-from lamae.pack import shards as shards_module
 from lamae.prepare import prepare
 from lamae.studies import Study, View, Views
 
@@ -37,6 +37,7 @@ class Recipes:
     columns: dict[str, list[Any]] = field(default_factory=dict)
     name: str = "recipes"
     version: str = "7"
+    modality: str = "ecg"
     simulated: bool = True
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -72,7 +73,7 @@ def test_every_study_is_prepared_as_preprocess_does_it(tmp_path):
     summary = run(cohort, tmp_path / "pack")
     pack = Pack.open(tmp_path / "pack")
     assert summary.num_studies == len(pack) == 11
-    assert summary.num_views == 33
+    assert summary.num_recordings == 33
     assert summary.num_rejected == summary.num_resumed == 0
     assert not summary.already_finished
     for index in range(11):
@@ -220,15 +221,8 @@ def test_a_folder_with_other_things_in_it_is_left_alone(tmp_path):
 
 def test_a_full_disk_is_told_and_nothing_half_written_counts(tmp_path, monkeypatch):
     cohort = Recipes(tuple(str(seed) for seed in range(7)))
-    real_write = shards_module.write_atomically
-
-    def full_after_first(path, content):
-        if path.name == "00001.arrow":
-            raise OSError(errno.ENOSPC, "the disk is full; nothing half-written is kept", str(path))
-        real_write(path, content)
-
-    monkeypatch.setattr(shards_module, "write_atomically", full_after_first)
-    with pytest.raises(OSError, match="the disk is full"):
+    fill_the_disk(monkeypatch, "00001.arrow")
+    with pytest.raises(OSError, match="the disk is full; nothing half-written is kept"):
         run(cohort, tmp_path / "pack")
     assert [file.name for file in (tmp_path / "pack" / "parts").iterdir()] == ["00000.json"]
     assert [file.name for file in (tmp_path / "pack" / "views").iterdir()] == ["00000.arrow"]
@@ -256,7 +250,7 @@ def test_columns_of_the_cohort_are_kept_and_paths_are_not(tmp_path):
     studies = Pack.open(tmp_path / "pack").studies
     assert studies.column("label_x").to_pylist() == [0.5, 2.5]
     assert studies.column("split").to_pylist() == ["train", "train"]
-    assert studies.column("leads").to_pylist() == [["I", "II", "III"]] * 2
+    assert studies.column("views").to_pylist() == [["I", "II", "III"]] * 2
     assert "path" not in studies.column_names
 
 
@@ -325,9 +319,11 @@ def damaged(note: str, text: str) -> str:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "half", "[]", "{}", '{"shard": null, "kept": [], "rejected": 3}', '{"shard": {}, "kept": [], "rejected": []}',
-     '{"shard": null, "kept": [{"row": "x"}], "rejected": []}', '{"shard": null, "kept": [], "rejected": []}',
-     '{"shard": null, "kept": [], "rejected": [{"reason": "r"}]}'],
+    ["", "half", "[]", "{}", '{"shards": [], "rates_hz": [], "kept": [], "rejected": 3}',
+     '{"shards": {}, "rates_hz": [], "kept": [], "rejected": []}', '{"shards": [], "kept": [], "rejected": []}',
+     '{"shards": [], "rates_hz": [], "kept": [{"row": "x"}], "rejected": []}',
+     '{"shards": [], "rates_hz": [], "kept": [], "rejected": []}',
+     '{"shards": [], "rates_hz": [], "kept": [], "rejected": [{"reason": "r"}]}'],
 )  # fmt: skip
 def test_a_damaged_note_of_a_finished_shard_is_named_and_its_shard_made_again(tmp_path, monkeypatch, text):
     cohort = begun(tmp_path / "pack", monkeypatch)
@@ -363,16 +359,22 @@ def test_a_shard_that_is_not_as_its_note_says_is_made_again(tmp_path, monkeypatc
     assert run(cohort, tmp_path / "pack").num_studies == 7
 
 
+def fill_the_disk(monkeypatch, name: str) -> None:
+    """Let the disk be full when a file gets its name."""
+    really = os.replace
+
+    def replace_unless_full(source, target):
+        if str(target).endswith(name):
+            raise OSError(errno.ENOSPC, "No space left on device", str(target))
+        really(source, target)
+
+    monkeypatch.setattr("lamae.pack.shard_writer.os.replace", replace_unless_full)
+
+
 def begun(pack, monkeypatch) -> Recipes:
     """Begin a pack of seven studies, of which the first shard of three is finished."""
-    cohort, real_write = Recipes(tuple(map(str, range(7)))), shards_module.write_atomically
-
-    def full_after_first(path, content):
-        if path.name == "00001.arrow":
-            raise OSError(errno.ENOSPC, "the disk is full", str(path))
-        real_write(path, content)
-
-    monkeypatch.setattr(shards_module, "write_atomically", full_after_first)
+    cohort = Recipes(tuple(map(str, range(7))))
+    fill_the_disk(monkeypatch, "00001.arrow")
     with pytest.raises(OSError, match="the disk is full"):
         run(cohort, pack)
     monkeypatch.undo()

@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Prepare the pack and print what went in, what was refused and why."""
     from lamae.cohorts import open_cohort
     from lamae.config import apply_overrides
-    from lamae.ecg.preprocess import EcgPreprocessing
+    from lamae.modality import find_modality
     from lamae.prepare import prepare
 
     overrides = key_values(arguments.signal)
@@ -61,7 +61,7 @@ def run(arguments: argparse.Namespace) -> None:
     summary = prepare(
         cohort,
         arguments.pack,
-        preprocessing=apply_overrides(EcgPreprocessing(), overrides),
+        preprocessing=apply_overrides(find_modality(cohort.modality).preprocessing(), overrides),
         workers=arguments.workers,
         scheduler=arguments.scheduler,
         shard_size=arguments.shard_size,
@@ -75,7 +75,7 @@ def told(summary: "PrepareSummary") -> str:
     if summary.already_finished:
         return f"{summary.path}: already prepared with these settings, {summary.num_studies:,} studies"
     lines = [
-        f"{summary.path}: {summary.num_studies:,} studies, {summary.num_views:,} leads, "
+        f"{summary.path}: {summary.num_studies:,} studies, {summary.num_recordings:,} leads, "
         f"{summary.seconds:.0f} s ({summary.studies_per_s:.0f} studies/s)"
     ]
     if summary.num_resumed:
@@ -83,7 +83,7 @@ def told(summary: "PrepareSummary") -> str:
     if summary.num_rejected:
         lines.append(f"  {summary.num_rejected:,} refused, listed in {summary.path / 'rejected.parquet'}:")
         lines += [f"    {count:,} {reason}" for reason, count in summary.rejected_by_reason.items()]
-    groups = (("flagged leads", summary.lead_flags), ("flagged studies", summary.study_flags), ("notes", summary.notes))
+    groups = (("flagged leads", summary.view_flags), ("flagged studies", summary.study_flags), ("notes", summary.notes))
     for name, counts in groups:
         if found := ", ".join(f"{key} {count:,}" for key, count in counts.items() if count):
             lines.append(f"  {name}: {found}")

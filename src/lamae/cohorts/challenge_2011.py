@@ -37,6 +37,7 @@ class Challenge2011:
     partial: bool = True
 
     name: str = field(default="challenge-2011", init=False)
+    modality: str = field(default="ecg", init=False)
     version: str = field(default="1.0.0", init=False)
     simulated: bool = field(default=False, init=False)
 

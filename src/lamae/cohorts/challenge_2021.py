@@ -41,6 +41,7 @@ class Challenge2021:
     split_seed: int = 0
 
     name: str = field(default="challenge-2021", init=False)
+    modality: str = field(default="ecg", init=False)
     simulated: bool = field(default=False, init=False)
 
     @property

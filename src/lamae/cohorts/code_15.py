@@ -48,6 +48,7 @@ class Code15:
     partial: bool = True
 
     name: str = field(default="code-15", init=False)
+    modality: str = field(default="ecg", init=False)
     simulated: bool = field(default=False, init=False)
 
     @property

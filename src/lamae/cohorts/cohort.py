@@ -24,8 +24,13 @@ class Cohort(Protocol):
         ...
 
     @property
+    def modality(self) -> str:
+        """Name of the modality of its studies, see `lamae.modality`."""
+        ...
+
+    @property
     def simulated(self) -> bool:
-        """Whether a simulator made the data."""
+        """True where a simulator made the data."""
         ...
 
     @property

@@ -63,6 +63,7 @@ class Folder:
     array_key: str | None = None
 
     name: str = field(default="folder", init=False)
+    modality: str = field(default="ecg", init=False)
     version: str = field(default="unknown", init=False)
     simulated: bool = field(default=False, init=False)
 

@@ -80,6 +80,7 @@ class MimicIvEcg:
     partial: bool = True
 
     name: str = field(default="mimic-iv-ecg", init=False)
+    modality: str = field(default="ecg", init=False)
 
     def __post_init__(self) -> None:
         if self.hosp is not None and self.labels is not None:

@@ -53,6 +53,7 @@ class PtbXl:
     partial: bool = True
 
     name: str = field(default="ptb-xl", init=False)
+    modality: str = field(default="ecg", init=False)
     simulated: bool = field(default=False, init=False)
 
     @property

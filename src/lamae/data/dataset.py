@@ -2,17 +2,35 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from lamae.batch import Instances, StudyBatch
+from lamae.data.clips import ClipConfig, cut_clips, fewer_recordings
 from lamae.data.view_dropout import kept_views
 from lamae.errors import ConfigError, DataError
-from lamae.pack import Gathered, Pack
+from lamae.pack import Gathered, Pack, Selection
 from lamae.studies import MISSING_CODE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """What one batch reads.
+
+    Attributes:
+        parts: Number of each pack that takes part, and what is read of it.
+        index: ``[studies]`` int64, which studies of the data set.
+        positions: ``[studies]`` int64, their positions in the global batch.
+        global_size: Number of studies in the global batch.
+    """
+
+    parts: tuple[tuple[int, Selection], ...]
+    index: np.ndarray
+    positions: np.ndarray
+    global_size: int
 
 
 class PackDataset:
@@ -23,9 +41,11 @@ class PackDataset:
         view_names: View names that the model knows; ``view_of`` of the batches points into them.
         split: Use the rows of this split, or of these splits; None for all rows.
         rows: Use these rows only, counted over all packs one after another.
-        views: Use these views (leads) only; None for all.
-        min_views: Hide views at random, keeping at least so many of the present ones of each study; None for no hiding.
-        seed: Seed of that hiding.
+        views: Use these views only; None for all.
+        min_views: Drop recordings at random, keeping at least so many of each study; None drops nothing.
+        clip: How clips are cut from recordings; None reads recordings whole.
+        random_clips: Draw the start of each clip; False takes the middle, for evaluation.
+        seed: Seed of everything that is drawn.
         verify: Hash each shard before its first read, so that a file changed on disk is found (a slower start).
 
     Attributes:
@@ -45,6 +65,8 @@ class PackDataset:
         rows: np.ndarray | None = None,
         views: Sequence[str] | None = None,
         min_views: int | None = None,
+        clip: ClipConfig | None = None,
+        random_clips: bool = True,
         seed: int = 0,
         verify: bool = False,
     ) -> None:
@@ -52,7 +74,7 @@ class PackDataset:
         self.packs = tuple(packs)
         check_agreement(self.packs)
         self.view_names = tuple(view_names)
-        self.min_views, self._seed = min_views, seed
+        self.min_views, self.clip, self.random_clips, self._seed = min_views, clip, random_clips, seed
         self._wanted = [_model_views(pack, self.view_names, views) for pack in self.packs]
         self._first_rows = np.cumsum([0, *(len(pack) for pack in self.packs)])
         chosen = np.arange(self._first_rows[-1]) if rows is None else np.asarray(rows, dtype=np.int64)
@@ -82,6 +104,62 @@ class PackDataset:
         number = int(np.searchsorted(self._first_rows, row, side="right")) - 1
         return self.packs[number], row - int(self._first_rows[number])
 
+    def choose(
+        self,
+        indices: np.ndarray,
+        *,
+        positions: np.ndarray | None = None,
+        global_size: int | None = None,
+        step: int = 0,
+    ) -> Choice:
+        """Choose what a batch reads of some studies of one training step; nothing of their values is read yet.
+
+        The choice depends on the seed, the step, the positions and the recordings, not on how the batch was cut.
+        Studies of the same pack stand together, otherwise in the order asked; ``index`` and ``positions`` say which is
+        which.
+
+        Args:
+            indices: ``[studies]`` which studies of this data set.
+            positions: Their positions in the global batch; by default this is the global batch.
+            global_size: Number of studies in the global batch.
+            step: Number of the training step, from which everything random grows.
+
+        Raises:
+            DataError: A shard is not as it was written (with ``verify``).
+        """
+        indices = np.asarray(indices, dtype=np.int64)
+        positions = np.arange(len(indices)) if positions is None else positions
+        global_size = len(indices) if global_size is None else global_size
+        rows = self.rows[indices]
+        pack_of = np.searchsorted(self._first_rows, rows, side="right") - 1
+        order = np.argsort(pack_of, kind="stable")
+        parts = []
+        for number in np.unique(pack_of).tolist():
+            inside = pack_of == number
+            whole = self.packs[number].whole(rows[inside] - self._first_rows[number], verify=self._verify)
+            parts.append((number, self._chosen(number, whole, positions[inside], global_size, step)))
+        return Choice(parts=tuple(parts), index=indices[order], positions=positions[order], global_size=global_size)
+
+    def read(self, choice: Choice) -> StudyBatch:
+        """Read what was chosen, and nothing else; it may be called in another thread.
+
+        Raises:
+            DataError: Recordings differ in length or size, or a shard is not as it was written (with ``verify``).
+        """
+        parts, starts, first = [], [], 0
+        for number, selection in choice.parts:
+            gathered = self.packs[number].read(selection, verify=self._verify)
+            parts.append(replace(gathered, view_of=self._wanted[number][gathered.view_of]))
+            starts.append(first)
+            first += len(selection.studies)
+        return StudyBatch(
+            streams={self.modality: to_instances(_joined(parts, starts), self.view_names)},
+            num_studies=len(choice.index),
+            positions=torch.from_numpy(choice.positions),
+            global_size=choice.global_size,
+            index=torch.from_numpy(choice.index),
+        )
+
     def batch(
         self,
         indices: np.ndarray,
@@ -90,53 +168,29 @@ class PackDataset:
         global_size: int | None = None,
         step: int = 0,
     ) -> StudyBatch:
-        """Read some studies of one training step.
+        """Choose and read in one; arguments and errors as of `choose` and `read`."""
+        return self.read(self.choose(indices, positions=positions, global_size=global_size, step=step))
 
-        Studies of the same pack stand together in the batch, otherwise in the order asked; ``batch.index`` and
-        ``batch.positions`` say which is which.
-
-        Args:
-            indices: ``[studies]`` which studies of this data set.
-            positions: Their positions in the global batch; by default this is the global batch.
-            global_size: Studies in the global batch.
-            step: Number of the training step, for the random hiding of views.
-
-        Raises:
-            DataError: Studies differ in length, or (with ``verify``) a shard is not as it was written.
-        """
-        indices = np.asarray(indices, dtype=np.int64)
-        positions = np.arange(len(indices)) if positions is None else positions
-        global_size = len(indices) if global_size is None else global_size
-        rows = self.rows[indices]
-        pack_of = np.searchsorted(self._first_rows, rows, side="right") - 1
-        order = np.argsort(pack_of, kind="stable")
-        gathered = _joined(
-            [
-                _known_views(self.packs[number].gather(rows[pack_of == number] - first, verify=self._verify), wanted)
-                for number, (first, wanted) in enumerate(zip(self._first_rows[:-1], self._wanted, strict=True))
-                if (pack_of == number).any()
-            ],
-            np.unique(pack_of, return_counts=True)[1],
-        )
+    def _chosen(self, number: int, whole: Selection, positions: np.ndarray, global_size: int, step: int) -> Selection:
+        """Leave out unknown views and what is dropped at random, then cut clips."""
+        wanted, pack, key = self._wanted[number], self.packs[number], (self._seed, step)
+        if (wanted < 0).any():
+            whole = _only(whole, wanted[pack.views_of(whole)] >= 0)
         if self.min_views is not None:
-            gathered = _only(gathered, self._not_hidden(gathered, positions[order], global_size, step))
-        return StudyBatch(
-            streams={self.modality: to_instances(gathered, self.view_names)},
-            num_studies=len(indices),
-            positions=torch.from_numpy(positions[order]),
-            global_size=global_size,
-            index=torch.from_numpy(indices[order]),
-        )
-
-    def _not_hidden(self, gathered: Gathered, positions: np.ndarray, global_size: int, step: int) -> np.ndarray:
-        return kept_views(
-            positions[gathered.study_of],
-            gathered.view_of,
-            num_views=len(self.view_names),
-            min_views=self.min_views or 1,
-            global_size=global_size,
-            seed=(self._seed, step),
-        )
+            keep = kept_views(
+                positions[whole.study_of],
+                wanted[pack.views_of(whole)],
+                num_views=len(self.view_names),
+                min_views=self.min_views,
+                global_size=global_size,
+                seed=key,
+            )
+            whole = _only(whole, keep)
+        if self.clip is None:
+            return whole
+        if self.clip.max_recordings is not None:
+            whole = _only(whole, fewer_recordings(whole, self.clip.max_recordings, positions, key))
+        return cut_clips(whole, pack.lengths_of(whole), self.clip, positions, key if self.random_clips else None)
 
 
 def check_agreement(packs: Sequence[Pack]) -> None:
@@ -162,16 +216,19 @@ def check_agreement(packs: Sequence[Pack]) -> None:
 
 
 def to_instances(gathered: Gathered, view_names: tuple[str, ...]) -> Instances:
-    """Wrap gathered waveforms as tensors without copying the samples; ``view_of`` must point into ``view_names``."""
+    """Wrap gathered recordings as tensors without copying the values; ``view_of`` must point into ``view_names``."""
     values = torch.from_numpy(gathered.values)
+    valid = values != MISSING_CODE if gathered.has_missing else None
+    if gathered.recorded is not None:
+        valid = torch.from_numpy(gathered.recorded)[:, :, None, None].expand(values.shape)
     return Instances(
         values=values.unsqueeze(1),
         scale=torch.from_numpy(gathered.scale),
-        valid=values != MISSING_CODE if gathered.has_missing else None,
+        valid=valid,
         study_of=torch.from_numpy(gathered.study_of),
-        recording_of=torch.from_numpy(gathered.view_of),  # a lead is there once
+        recording_of=torch.from_numpy(gathered.recording_of),
         view_of=torch.from_numpy(gathered.view_of),
-        time_of=torch.zeros(len(gathered.scale)),
+        time_of=torch.from_numpy(gathered.time_s),
         view_names=view_names,
     )
 
@@ -202,7 +259,7 @@ def _has_any(packs: Sequence[Pack], views: Sequence[str] | None) -> np.ndarray:
     if views is None:
         return np.ones(sum(len(pack) for pack in packs), dtype=bool)
     return np.array(
-        [not set(views).isdisjoint(names or ()) for pack in packs for names in pack.studies.column("leads").to_pylist()]
+        [not set(views).isdisjoint(names or ()) for pack in packs for names in pack.studies.column("views").to_pylist()]
     )
 
 
@@ -218,33 +275,35 @@ def _no_rows(packs: Sequence[Pack], split: object, views: Sequence[str] | None) 
     return f"no studies are left in the split {split!r}{asked}; splits of the packs: {listed}"
 
 
-def _known_views(gathered: Gathered, wanted: np.ndarray) -> Gathered:
-    view_of = wanted[gathered.view_of]
-    renamed = replace(gathered, view_of=view_of)
-    return renamed if (wanted >= 0).all() else _only(renamed, view_of >= 0)
-
-
-def _only(gathered: Gathered, keep: np.ndarray) -> Gathered:
+def _only(selection: Selection, keep: np.ndarray) -> Selection:
     return replace(
-        gathered,
-        values=gathered.values[keep],
-        scale=gathered.scale[keep],
-        study_of=gathered.study_of[keep],
-        view_of=gathered.view_of[keep],
+        selection,
+        recording=selection.recording[keep],
+        study_of=selection.study_of[keep],
+        recording_of=selection.recording_of[keep],
     )
 
 
-def _joined(parts: Sequence[Gathered], counts: np.ndarray) -> Gathered:
+def _joined(parts: Sequence[Gathered], starts: Sequence[int]) -> Gathered:
+    """Join what was read of several packs; ``starts`` is the number of studies before each."""
     if len(parts) == 1:
         return parts[0]
-    lengths = {part.values.shape[1] for part in parts}
-    if len(lengths) > 1:
-        raise DataError(f"studies of one batch have {sorted(lengths)} samples; prepare with a fixed duration")
-    starts = np.cumsum([0, *counts[:-1]])
+    shapes = {part.values.shape[1:] for part in parts}
+    if len(shapes) > 1:
+        found = sorted(shape[0] for shape in shapes) if all(len(s) == 1 for s in shapes) else sorted(shapes)
+        raise DataError(f"studies of one batch have {found} samples; prepare with a fixed duration")
+    of_all = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("values", "scale", "recording_of", "view_of", "time_s")
+    }
+    recorded = None
+    if any(part.recorded is not None for part in parts):
+        recorded = np.concatenate(
+            [np.ones(part.values.shape[:2], bool) if part.recorded is None else part.recorded for part in parts]
+        )
     return Gathered(
-        values=np.concatenate([part.values for part in parts]),
-        scale=np.concatenate([part.scale for part in parts]),
+        **of_all,
         study_of=np.concatenate([part.study_of + start for part, start in zip(parts, starts, strict=True)]),
-        view_of=np.concatenate([part.view_of for part in parts]),
         has_missing=any(part.has_missing for part in parts),
+        recorded=recorded,
     )

@@ -5,7 +5,6 @@ A finished model is given any study: a model of eight leads reads a twelve-lead 
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -55,17 +54,10 @@ def only_known_views(study: PreparedStudy, view_names: Sequence[str]) -> Prepare
             f"({', '.join(view_names)})",
             reason="no-known-leads",
         )
-    names = tuple(study.view_names[place] for place in keep)
-    return replace(
-        study,
-        view_names=names,
-        values=study.values[keep],
-        scale=study.scale[keep],
-        flags={name: flags for name, flags in study.flags.items() if name in names},
-    )
+    return study.keep(keep)
 
 
 def _num_without(pack: Pack, known: Sequence[str], rows: np.ndarray | None) -> int:
-    leads = pack.studies.column("leads")
-    asked = leads if rows is None else leads.take(np.asarray(rows, dtype=np.int64))
+    views = pack.studies.column("views")
+    asked = views if rows is None else views.take(np.asarray(rows, dtype=np.int64))
     return sum(set(known).isdisjoint(names or ()) for names in asked.to_pylist())

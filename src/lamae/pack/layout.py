@@ -10,10 +10,10 @@ from typing import Any
 import pyarrow as pa
 
 from lamae.errors import DataError, FormatError
-from lamae.files import write_atomically
+from lamae.files import read_json_object, write_atomically
 
 FORMAT = "lamae-pack"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 INFO_FILE = "pack.json"
 STUDIES_FILE = "studies.parquet"
@@ -23,16 +23,24 @@ SETTINGS_FILE = "prepare.json"
 """What `prepare` was asked to do; it stands in the folder from the start of the preparation."""
 
 MAX_VIEW_NAMES = 256
-"""Views are stored as one byte each: an index into the vocabulary of names."""
+"""View names are stored as one byte: an index into the vocabulary of names."""
+
+ENCODINGS = ("int16", "uint8", "jpeg")
+"""How a recording is stored: samples; frames as they are; one JPEG a frame."""
 
 SHARD_SCHEMA = pa.schema(
     [
+        ("study", pa.int32()),
         ("study_id", pa.string()),
-        ("view", pa.list_(pa.uint8())),
-        ("num_samples", pa.int32()),
-        ("scale", pa.list_(pa.float32())),
-        ("values", pa.large_list(pa.int16())),
+        ("recording", pa.string()),
+        ("view", pa.uint8()),
+        ("encoding", pa.string()),
+        ("shape", pa.list_(pa.int32())),
+        ("rate_hz", pa.float64()),
+        ("scale", pa.float32()),
         ("has_missing", pa.bool_()),
+        ("samples", pa.large_list(pa.int16())),
+        ("frames", pa.large_list(pa.large_binary())),
     ],
     metadata={"format": FORMAT, "format_version": str(FORMAT_VERSION)},
 )
@@ -58,15 +66,15 @@ class FileInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class ShardInfo(FileInfo):
-    """One file of views.
+    """One file of recordings.
 
     Attributes:
-        rows: Number of studies in it.
-        views: Number of views (leads) of these studies together.
+        studies: Number of studies in it.
+        recordings: Number of recordings of these studies together.
     """
 
-    rows: int
-    views: int
+    studies: int
+    recordings: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,16 +85,16 @@ class PackInfo:
         cohort: Name of the cohort that it was made from.
         cohort_version: Version of that cohort's data.
         simulated: Whether the studies come from a simulator.
-        modality: ``"ecg"``.
+        modality: Name of the modality, see `lamae.modality`.
         preprocessing: Every parameter of the preprocessing.
-        rate_hz: Samples a second of every view.
+        rate_hz: Samples or frames a second that all recordings share; None where they differ or one is unknown.
         view_names: Vocabulary of view names; views are stored as indices into it.
         num_studies: Number of studies.
-        num_views: Number of views of all studies together.
+        num_recordings: Number of recordings of all studies together.
         num_rejected: Number of refused files.
         rejected_by_reason: Number of refused files by reason.
         salt: The user's own part of the salt of patient hashes; empty by default.
-        shards: The files of views, in the order of the studies.
+        shards: The files of recordings, in the order of the studies.
         tables: The two Parquet tables.
         content_hash: Hash over the hashes of all files, hexadecimal.
         format_version: Version of the format.
@@ -97,10 +105,10 @@ class PackInfo:
     simulated: bool
     modality: str
     preprocessing: Mapping[str, Any]
-    rate_hz: float
+    rate_hz: float | None
     view_names: tuple[str, ...]
     num_studies: int = 0
-    num_views: int = 0
+    num_recordings: int = 0
     num_rejected: int = 0
     rejected_by_reason: Mapping[str, int] = field(default_factory=dict)
     salt: str = ""
@@ -116,9 +124,9 @@ class PackInfo:
             )
 
 
-def shard_file(number: int) -> str:
-    """Return the path of a shard relative to the pack."""
-    return f"{VIEWS_FOLDER}/{number:05d}.arrow"
+def shard_file(task: int, part: int = 0) -> str:
+    """Return the path, relative to the pack, of a file that a task of the preparation writes."""
+    return f"{VIEWS_FOLDER}/{task:05d}{f'-{part}' if part else ''}.arrow"
 
 
 def content_hash(files: Iterable[FileInfo]) -> str:
@@ -145,19 +153,29 @@ def read_info(path: Path) -> PackInfo:
     if not file.is_file():
         raise _no_pack(path)
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json_object(file)
     except ValueError as error:
-        raise FormatError(f"{file}: not readable as JSON ({error})", reason="damaged-pack") from error
-    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise FormatError(f"{file}: not readable as JSON ({error}); this is no pack", reason="damaged-pack") from error
+    if content.pop("format", None) != FORMAT:
         raise FormatError(f'{file}: expected "format": "{FORMAT}", found none; this is no pack', reason="not-a-pack")
-    found = content.get("format_version")
-    if found != FORMAT_VERSION:
-        raise FormatError(
-            f"{file}: pack format version {found}, but this version of lamae reads {FORMAT_VERSION}: "
-            "prepare the pack again, or install the version of lamae that wrote it",
-            reason="unknown-pack-version",
-        )
+    if content.get("format_version") != FORMAT_VERSION:
+        raise _other_version(file, content)
     return _parse(file, content)
+
+
+def _other_version(file: Path, content: Mapping[str, Any]) -> FormatError:
+    found = content.get("format_version")
+    remedy = "install the version of lamae that wrote it, or prepare the pack again"
+    if isinstance(found, int) and found < FORMAT_VERSION:
+        cohort = content.get("cohort", "COHORT")
+        remedy = (
+            f"make it anew from the files, in another folder and with the settings of {SETTINGS_FILE}: "
+            f"lamae prepare {cohort} ROOT NEW_PACK"
+        )
+    return FormatError(
+        f"{file}: pack format version {found}, but this version of lamae reads {FORMAT_VERSION}: {remedy}",
+        reason="unknown-pack-version",
+    )
 
 
 def _parse(file: Path, content: dict[str, Any]) -> PackInfo:

@@ -1,11 +1,8 @@
 """Reading a pack: whole studies, or many rows at once as one array."""
 
-from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
-from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -13,32 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lamae.errors import DataError, FormatError
-from lamae.pack.layout import STUDIES_FILE, PackInfo, read_info
-from lamae.pack.shards import Shard, ShardRow, open_shard
-from lamae.studies import MISSING_CODE, PreparedStudy
-
-_NO_VALUES, _NO_SCALE, _NO_VIEW = np.zeros(0, np.int16), np.zeros(0, np.float32), np.zeros(0, np.uint8)
-"""Put in front of what is joined, so that no rows at all are no special case."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gathered:
-    """The views of several studies in one array.
-
-    Attributes:
-        values: ``[instances, samples]`` int16, ``MISSING_CODE`` where nothing was recorded and after the end of
-            studies that are shorter than the longest.
-        scale: ``[instances]`` float32, mV for one integer step.
-        study_of: ``[instances]`` int64, position of each instance's study within the asked indices, non-decreasing.
-        view_of: ``[instances]`` int64, index into ``pack.info.view_names``.
-        has_missing: Whether any value may be ``MISSING_CODE``.
-    """
-
-    values: np.ndarray
-    scale: np.ndarray
-    study_of: np.ndarray
-    view_of: np.ndarray
-    has_missing: bool
+from lamae.pack.index import RecordingIndex
+from lamae.pack.layout import ENCODINGS, STUDIES_FILE, PackInfo, read_info
+from lamae.pack.selection import Gathered, Selection
+from lamae.pack.shards import Shard, open_shard
+from lamae.pack.slices import copy_frames, read_frames, read_samples
+from lamae.studies import PreparedRecording, PreparedStudy
 
 
 @contextmanager
@@ -64,9 +41,10 @@ class Pack:
     def __init__(self, path: Path, info: PackInfo) -> None:
         self.path = path
         self.info = info
-        self._first_rows = list(accumulate((shard.rows for shard in info.shards), initial=0))
         self._shards: list[Shard | None] = [None] * len(info.shards)
         self._verified: set[int] = set()
+        self._all_open = False
+        self._index = RecordingIndex.empty(info)
 
     @classmethod
     def open(cls, path: str | Path) -> "Pack":
@@ -82,10 +60,11 @@ class Pack:
             _check_size(path / file.file, file.bytes)
         with _naming_damage(path / STUDIES_FILE):
             num_rows = pq.read_metadata(path / STUDIES_FILE).num_rows
-        if not num_rows == info.num_studies == sum(shard.rows for shard in info.shards):
+        in_shards = sum(shard.studies for shard in info.shards)
+        if not num_rows == info.num_studies == in_shards:
             raise FormatError(
-                f"{path}: pack.json counts {info.num_studies} studies, its shards "
-                f"{sum(shard.rows for shard in info.shards)}, {STUDIES_FILE} {num_rows}",
+                f"{path}: pack.json counts {info.num_studies} studies, its shards {in_shards}, "
+                f"{STUDIES_FILE} {num_rows}",
                 reason="damaged-pack",
             )
         return cls(path, info)
@@ -123,70 +102,124 @@ class Pack:
         return self.studies.column("study_id")[index].as_py()
 
     def study(self, index: int) -> PreparedStudy:
-        """Return one study; its arrays are read-only views of the memory map.
+        """Return one study; arrays that are stored as they are are read-only views of the memory map.
 
         Raises:
             IndexError: The pack holds no such row.
         """
-        shard, row = self._find(index)
+        found = self.whole(np.array([index]))
         return PreparedStudy(
-            view_names=tuple(self.info.view_names[view] for view in row.views),
-            values=shard.values[row.values].reshape(len(row.views), row.num_samples),
-            scale=row.scale,
-            rate_hz=self.info.rate_hz,
-            has_missing=row.has_missing,
+            recordings=tuple(self._recording(row) for row in found.recording.tolist()),
             flags=self._flags(index),
             study_flags=tuple(self._listed("study_flags", index)),
         )
 
-    def gather(self, indices: np.ndarray, *, verify: bool = False) -> Gathered:
-        """Copy the views of several studies into one array.
+    def whole(self, indices: np.ndarray, *, verify: bool = False) -> Selection:
+        """Return the selection of all recordings of some studies, whole, without reading any of their values.
 
         Args:
             indices: ``[studies]`` rows, in any order, repeated or not.
-            verify: Whether to hash each shard before its first read.
+            verify: Hash each shard before its first read.
 
         Raises:
             IndexError: The pack holds no such row.
             DataError: A shard's hash differs (with ``verify``).
         """
-        values, scale, view_of, lengths = [_NO_VALUES], [_NO_SCALE], [_NO_VIEW], []
-        has_missing = False
-        for index in np.asarray(indices).tolist():
-            shard, row = self._find(index, verify=verify)
-            values.append(shard.values[row.values])
-            scale.append(row.scale)
-            view_of.append(row.views)
-            lengths.append(row.num_samples)
-            has_missing |= row.has_missing
-        counts = [len(views) for views in view_of[1:]]
+        indices = np.asarray(indices, dtype=np.int64)
+        self._open_for(indices, verify=verify)
+        first = self._index.first[indices]
+        counts = self._index.first[indices + 1] - first
+        study_of = np.repeat(np.arange(len(indices)), counts)
+        number = np.arange(len(study_of)) - (counts.cumsum() - counts)[study_of]
+        return Selection(studies=indices, recording=number + first[study_of], study_of=study_of, recording_of=number)
+
+    def views_of(self, selection: Selection) -> np.ndarray:
+        """Return ``[instances]`` int64, the view of each as an index into ``info.view_names``; nothing is read."""
+        return self._index.view[selection.recording].astype(np.int64)
+
+    def lengths_of(self, selection: Selection) -> np.ndarray:
+        """Return ``[instances]`` int64, samples or frames of each one's whole recording; nothing is read."""
+        return self._index.length[selection.recording].astype(np.int64)
+
+    def rates_of(self, selection: Selection) -> np.ndarray:
+        """Return ``[instances]`` float64, samples or frames a second of each, NaN where unknown; nothing is read."""
+        return self._index.rate_hz[selection.recording]
+
+    def read(self, selection: Selection, *, verify: bool = False) -> Gathered:
+        """Copy what a selection names into one array, and touch nothing else.
+
+        Args:
+            selection: Slices of recordings of this pack.
+            verify: Hash each shard before its first read.
+
+        Raises:
+            DataError: A shard's hash differs (with ``verify``), frames differ in size, a stored frame is damaged, or
+                samples and frames are asked for at once.
+        """
+        if verify or not self._all_open:
+            self._open_for(selection.studies, verify=verify)
+        index, row = self._index, selection.recording
+        shards = index.first_recordings.searchsorted(row, side="right") - 1
+        has_frames = len(row) > 0 and bool(index.encoding[row].any())
+        recorded, padded = None, False
+        if has_frames:
+            if not index.encoding[row].all():
+                raise DataError(f"{self.path}: samples and frames cannot be in one batch", reason="wrong-shape")
+            values, recorded = read_frames(self._shards, shards, row - index.first_recordings[shards], selection)
+        else:
+            values, padded = read_samples(self._shards, shards, index, selection)
         return Gathered(
-            values=_join(values, lengths, counts),
-            scale=np.concatenate(scale),
-            study_of=np.repeat(np.arange(len(counts)), counts),
-            view_of=np.concatenate(view_of, dtype=np.int64),
-            has_missing=has_missing or len(set(lengths)) > 1,
+            values=values,
+            scale=index.scale[row],
+            study_of=selection.study_of,
+            recording_of=selection.recording_of,
+            view_of=self.views_of(selection),
+            time_s=_start_s(selection, index.rate_hz[row]),
+            has_missing=bool(index.has_missing[row].any()) or padded,
+            recorded=recorded,
         )
 
-    def _find(self, index: int, *, verify: bool = False) -> tuple[Shard, ShardRow]:
-        if not 0 <= index < self.info.num_studies:
-            raise IndexError(f"{self.path}: no study {index}; the pack holds rows 0 to {self.info.num_studies - 1}")
-        number = bisect_right(self._first_rows, index) - 1
-        shard = self._shards[number]
-        if shard is None or (verify and number not in self._verified):
-            shard = self._open(number, verify=verify)
-        return shard, shard.rows[index - self._first_rows[number]]
+    def _recording(self, row: int) -> PreparedRecording:
+        number = int(np.searchsorted(self._index.first_recordings, row, side="right")) - 1
+        shard, place = self._shards[number], row - int(self._index.first_recordings[number])
+        assert shard is not None
+        length, rate_hz = int(shard.length[place]), float(shard.rate_hz[place])
+        if ENCODINGS[shard.encoding[place]] == "int16":
+            begin = int(shard.offset[place]) // 2
+            values = shard.samples[begin : begin + length]
+        elif ENCODINGS[shard.encoding[place]] == "uint8":
+            shape, begin = (length, int(shard.height[place]), int(shard.width[place])), int(shard.offset[place])
+            values = shard.content[begin : begin + int(np.prod(shape))].reshape(shape)
+        else:
+            values = np.empty((length, int(shard.height[place]), int(shard.width[place])), np.uint8)
+            copy_frames(shard, place, np.arange(length), out=values)
+        return PreparedRecording(
+            key=shard.keys[place].as_py(),
+            name=self.info.view_names[shard.view[place]],
+            values=values,
+            scale=float(shard.scale[place]),
+            rate_hz=None if np.isnan(rate_hz) else rate_hz,
+            has_missing=bool(shard.has_missing[place]),
+        )
 
-    def _open(self, number: int, *, verify: bool) -> Shard:
-        shard = open_shard(self.path, self.info.shards[number], verify=verify)
-        self._shards[number] = shard
-        if verify:
-            self._verified.add(number)
-        return shard
+    def _open_for(self, indices: np.ndarray, *, verify: bool) -> None:
+        if len(indices) and not (indices.min() >= 0 and indices.max() < self.info.num_studies):
+            wrong = int(indices.min()) if indices.min() < 0 else int(indices.max())
+            raise IndexError(f"{self.path}: no study {wrong}; the pack holds rows 0 to {self.info.num_studies - 1}")
+        if self._all_open and not verify:
+            return
+        for number in set((self._index.first_rows.searchsorted(indices, side="right") - 1).tolist()):
+            if self._shards[number] is None or (verify and number not in self._verified):
+                shard = open_shard(self.path, self.info.shards[number], verify=verify)
+                self._shards[number] = shard
+                self._index.fill(number, shard)
+                if verify:
+                    self._verified.add(number)
+                self._all_open = None not in self._shards
 
     def _flags(self, index: int) -> Mapping[str, tuple[str, ...]]:
         flags: dict[str, tuple[str, ...]] = {}
-        for entry in self._listed("lead_flags", index):
+        for entry in self._listed("view_flags", index):
             name, _, flag = entry.partition(":")
             flags[name] = (*flags.get(name, ()), flag)
         return flags
@@ -195,16 +228,10 @@ class Pack:
         return (self.studies.column(column)[index].as_py() or []) if column in self.studies.column_names else []
 
 
-def _join(values: Sequence[np.ndarray], lengths: Sequence[int], counts: Sequence[int]) -> np.ndarray:
-    """Join studies (after an empty first array) of ``counts`` views of ``lengths`` samples; pad the shorter ones."""
-    longest = max(lengths, default=0)
-    if all(length == longest for length in lengths):
-        return np.concatenate(values).reshape(sum(counts), longest)
-    joined = np.full((sum(counts), longest), MISSING_CODE, dtype=np.int16)
-    ends = accumulate(counts)
-    for study, length, count, end in zip(values[1:], lengths, counts, ends, strict=True):
-        joined[end - count : end, :length] = study.reshape(count, length)
-    return joined
+def _start_s(selection: Selection, rate_hz: np.ndarray) -> np.ndarray:
+    if selection.start is None:
+        return np.zeros(len(rate_hz), np.float32)
+    return (selection.start / rate_hz).astype(np.float32)
 
 
 def _check_size(file: Path, expected: int) -> None:

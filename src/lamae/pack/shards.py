@@ -1,132 +1,57 @@
-"""One shard: an Arrow IPC file with one record batch, one row a study; written whole, read through a memory map."""
+"""One opened shard: an Arrow IPC file of recordings, read through a memory map, as arrays with an entry a recording."""
 
-import hashlib
-from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from lamae.errors import DataError, FormatError
-from lamae.files import sha256, write_atomically
-from lamae.pack.layout import SHARD_SCHEMA, ShardInfo, shard_file
-from lamae.studies import PreparedStudy
-
-
-class ShardRow(NamedTuple):
-    """One study of a shard.
-
-    Attributes:
-        views: ``[views]`` uint8, indices into the pack's view names.
-        scale: ``[views]`` float32, mV for one integer step.
-        values: Slice of the shard's ``values``: the study's ``[views, samples]`` in C order.
-        num_samples: Samples of each view.
-        has_missing: Whether the missing-sample code occurs.
-    """
-
-    views: np.ndarray
-    scale: np.ndarray
-    values: slice
-    num_samples: int
-    has_missing: bool
+from lamae.files import sha256
+from lamae.pack.layout import ENCODINGS, SHARD_SCHEMA, ShardInfo
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shard:
-    """One opened shard.
+    """One opened shard; all arrays but ``content``, ``samples``, ``starts`` and ``frame_ends`` have an entry
+    a recording.
 
     Attributes:
-        study_ids: Study ids, as an Arrow array.
-        values: ``[samples of all views of all studies]`` int16, a view of the memory map (nothing is copied).
-        rows: The studies. Equal ``views`` and ``scale`` are one array each: they are alike in nearly all studies,
-            and looking them up in the memory map would cost as much as copying a lead.
+        content: ``[bytes]`` uint8, the whole file as a memory map; nothing of it is copied.
+        samples: The same as int16; samples begin at even places.
+        study_ids: Id of each recording's study, as an Arrow array.
+        starts: ``[studies + 1]`` int64, first recording of each study.
+        keys: Keys of the recordings, as an Arrow array.
+        view: uint8, index into the pack's view names.
+        encoding: int8, index into `lamae.pack.layout.ENCODINGS`.
+        length: int32, samples or frames.
+        height: int32, rows of a frame; 0 for samples.
+        width: int32, columns of a frame; 0 for samples.
+        rate_hz: float64, NaN where it is not known.
+        scale: float32.
+        has_missing: bool.
+        offset: int64, where in ``content`` the samples or the first frame begin.
+        first_frame: int64, where in ``frame_ends`` the frames of a recording begin.
+        frame_ends: ``[frames]`` int64, where in ``content`` each frame ends.
     """
 
-    study_ids: pa.StringArray
-    values: np.ndarray
-    rows: list[ShardRow]
-
-
-def write_shard(
-    pack: Path, number: int, study_ids: Sequence[str], studies: Sequence[PreparedStudy], view_names: Sequence[str]
-) -> ShardInfo:
-    """Write one shard atomically.
-
-    Args:
-        pack: Folder of the pack.
-        number: Number of the shard, which is its place in the pack.
-        study_ids: Identifier of each study.
-        studies: The studies, at least one.
-        view_names: Vocabulary of the pack's view names.
-
-    Raises:
-        DataError: A study has a view that the vocabulary does not know, or wrong shapes or types.
-        OSError: Writing failed; nothing is left behind.
-    """
-    batch = _to_batch(study_ids, studies, {name: index for index, name in enumerate(view_names)})
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, SHARD_SCHEMA) as writer:
-        writer.write_batch(batch)
-    content = sink.getvalue()
-    file = shard_file(number)
-    (pack / file).parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(pack / file, content)
-    return ShardInfo(
-        file=file,
-        bytes=content.size,
-        sha256=hashlib.sha256(content).hexdigest(),
-        rows=len(studies),
-        views=sum(len(study.view_names) for study in studies),
-    )
-
-
-def _to_batch(study_ids: Sequence[str], studies: Sequence[PreparedStudy], index: dict[str, int]) -> pa.RecordBatch:
-    for study_id, study in zip(study_ids, studies, strict=True):
-        _check(study_id, study, index)
-    view_starts = _starts(len(study.view_names) for study in studies)
-    value_starts = _starts(study.values.size for study in studies)
-    views = np.array([index[name] for study in studies for name in study.view_names], dtype=np.uint8)
-    scale = np.concatenate([study.scale for study in studies])
-    values = np.concatenate([study.values.reshape(-1) for study in studies])
-    columns = [
-        pa.array(study_ids, pa.string()),
-        pa.ListArray.from_arrays(pa.array(view_starts, pa.int32()), pa.array(views)),
-        pa.array([study.values.shape[1] for study in studies], pa.int32()),
-        pa.ListArray.from_arrays(pa.array(view_starts, pa.int32()), pa.array(scale)),
-        pa.LargeListArray.from_arrays(pa.array(value_starts, pa.int64()), pa.array(values)),
-        pa.array([study.has_missing for study in studies], pa.bool_()),
-    ]
-    return pa.record_batch(columns, schema=SHARD_SCHEMA)
-
-
-def _starts(sizes: Iterable[int]) -> np.ndarray:
-    return np.cumsum([0, *sizes])
-
-
-def _check(study_id: str, study: PreparedStudy, index: dict[str, int]) -> None:
-    unknown = [name for name in study.view_names if name not in index]
-    if unknown:
-        raise DataError(
-            f"study {study_id}: the pack's view names do not hold {', '.join(unknown)}", reason="unknown-view"
-        )
-    num_views = len(study.view_names)
-    if study.values.dtype != np.int16 or study.scale.dtype != np.float32:
-        raise DataError(
-            f"study {study_id}: a pack holds int16 values with float32 scales, "
-            f"found {study.values.dtype} and {study.scale.dtype}",
-            reason="wrong-dtype",
-        )
-    if not study.values.size:
-        raise DataError(f"study {study_id}: a pack needs at least one view and one sample", reason="wrong-shape")
-    if study.values.ndim != 2 or study.values.shape[0] != num_views or study.scale.shape != (num_views,):
-        raise DataError(
-            f"study {study_id}: {num_views} views need values [{num_views}, samples] and scale [{num_views}], "
-            f"found {study.values.shape} and {study.scale.shape}",
-            reason="wrong-shape",
-        )
+    content: np.ndarray
+    samples: np.ndarray
+    study_ids: pa.ChunkedArray
+    starts: np.ndarray
+    keys: pa.ChunkedArray
+    view: np.ndarray
+    encoding: np.ndarray
+    length: np.ndarray
+    height: np.ndarray
+    width: np.ndarray
+    rate_hz: np.ndarray
+    scale: np.ndarray
+    has_missing: np.ndarray
+    offset: np.ndarray
+    first_frame: np.ndarray
+    frame_ends: np.ndarray
 
 
 def open_shard(pack: Path, info: ShardInfo, *, verify: bool = False) -> Shard:
@@ -135,7 +60,7 @@ def open_shard(pack: Path, info: ShardInfo, *, verify: bool = False) -> Shard:
     Args:
         pack: Folder of the pack.
         info: What ``pack.json`` says about the shard.
-        verify: Whether to hash the whole file first.
+        verify: Check the hash of the whole file first.
 
     Raises:
         DataError: The hash differs from the recorded one.
@@ -148,44 +73,78 @@ def open_shard(pack: Path, info: ShardInfo, *, verify: bool = False) -> Shard:
             reason="damaged-shard",
         )
     try:
-        # The batch keeps the map alive; closing the file frees its descriptor, so that thousands can stay open.
+        # The buffer keeps the map alive; closing the file frees its descriptor, so that thousands can stay open.
         with pa.memory_map(str(file)) as source:
-            batch = pa.ipc.open_file(source).get_batch(0)
+            whole = source.read_buffer()
+        table = pa.ipc.open_file(whole).read_all()
     except pa.ArrowInvalid as error:
         raise FormatError(f"{file}: not a readable Arrow file ({error})", reason="damaged-shard") from error
-    if not batch.schema.equals(SHARD_SCHEMA) or batch.num_rows != info.rows:
+    if not table.schema.equals(SHARD_SCHEMA) or table.num_rows != info.recordings:
         raise FormatError(
-            f"{file}: expected {info.rows} rows of the columns {', '.join(SHARD_SCHEMA.names)}, "
-            f"found {batch.num_rows} rows of {', '.join(batch.schema.names)}",
+            f"{file}: expected {info.recordings} rows of the columns {', '.join(SHARD_SCHEMA.names)}, "
+            f"found {table.num_rows} rows of {', '.join(table.schema.names)}",
             reason="damaged-shard",
         )
-    return _from_batch(batch)
+    return _from_table(file, table, whole)
 
 
-def _from_batch(batch: pa.RecordBatch) -> Shard:
-    values = batch.column("values")
-    value_starts = values.offsets.to_pylist()
-    rows = zip(
-        _shared_parts(batch.column("view")),
-        _shared_parts(batch.column("scale")),
-        (slice(first, last) for first, last in pairwise(value_starts)),
-        batch.column("num_samples").to_pylist(),
-        batch.column("has_missing").to_pylist(),
-        strict=True,
-    )
+def _from_table(file: Path, table: pa.Table, whole: pa.Buffer) -> Shard:
+    study = table.column("study").to_numpy()
+    starts = np.flatnonzero(np.diff(study, prepend=-1))
+    shape = table.column("shape").combine_chunks()
+    first_axis = shape.offsets.to_numpy()
+    num_axes = np.diff(first_axis)
+    sizes = np.zeros((table.num_rows, 3), dtype=np.int32)
+    axis = np.arange(len(shape.values)) - np.repeat(first_axis[:-1], num_axes)
+    sizes[np.repeat(np.arange(len(num_axes)), num_axes), axis] = shape.values.to_numpy()
+    encodings = table.column("encoding").to_numpy(zero_copy_only=False)
+    encoding = sum((np.where(encodings == name, number, 0) for number, name in enumerate(ENCODINGS)), np.zeros(1, int))
+    offset, first_frame, frame_ends = _places(table, whole)
+    num_bytes = np.where(encoding == 0, 2 * sizes[:, 0].astype(np.int64), 0)
+    if len(starts) and (offset.min() < 0 or (offset + num_bytes).max() > whole.size):
+        raise FormatError(f"{file}: recordings lie outside of the file", reason="damaged-shard")
     return Shard(
-        study_ids=batch.column("study_id"),
-        values=values.values.to_numpy(zero_copy_only=True),
-        rows=[ShardRow(*row) for row in rows],
+        content=np.frombuffer(whole, dtype=np.uint8),
+        samples=np.frombuffer(whole, dtype=np.int16, count=whole.size // 2),
+        study_ids=table.column("study_id"),
+        starts=np.append(starts, table.num_rows).astype(np.int64),
+        keys=table.column("recording"),
+        view=table.column("view").to_numpy(),
+        encoding=encoding.astype(np.int8),
+        length=sizes[:, 0],
+        height=sizes[:, 1],
+        width=sizes[:, 2],
+        rate_hz=table.column("rate_hz").to_numpy(),
+        scale=table.column("scale").to_numpy(),
+        has_missing=table.column("has_missing").to_numpy(),
+        offset=offset,
+        first_frame=first_frame,
+        frame_ends=frame_ends,
     )
 
 
-def _shared_parts(column: pa.ListArray) -> Iterator[np.ndarray]:
-    """Yield the list of each row as a read-only array; equal lists are the same array."""
-    everything = column.values.to_numpy(zero_copy_only=True)
-    known: dict[bytes, np.ndarray] = {}
-    for first, last in pairwise(column.offsets.to_pylist()):
-        content = everything[first:last].tobytes()
-        if content not in known:
-            known[content] = np.frombuffer(content, dtype=everything.dtype)
-        yield known[content]
+def _places(table: pa.Table, whole: pa.Buffer) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return where samples and frames lie in the file: offset, first frame, and end of each frame."""
+    offsets: list[np.ndarray] = [np.zeros(0, np.int64)]
+    firsts: list[np.ndarray] = [np.zeros(0, np.int64)]
+    ends: list[np.ndarray] = [np.zeros(0, np.int64)]
+    num_frames = 0
+    for batch in table.to_batches():
+        samples, frames = batch.column("samples"), batch.column("frames")
+        sample_starts, frame_starts = samples.offsets.to_numpy(), frames.offsets.to_numpy()
+        offset = _address(samples.values, whole) + 2 * sample_starts[:-1]
+        if len(frames.values):
+            bounds = np.frombuffer(frames.values.buffers()[1], dtype=np.int64, count=len(frames.values) + 1)
+            bounds = bounds + _address(frames.values, whole, buffer=2)
+            offset = np.where(np.diff(frame_starts) > 0, bounds[frame_starts[:-1]], offset)
+            ends.append(bounds[1:])
+        offsets.append(offset)
+        firsts.append(num_frames + frame_starts[:-1])
+        num_frames += len(frames.values)
+    return np.concatenate(offsets), np.concatenate(firsts), np.concatenate(ends)
+
+
+def _address(array: Any, whole: pa.Buffer, *, buffer: int = 1) -> int:
+    """Return where in the file a buffer of an array begins; 0 for an empty one."""
+    found = array.buffers()[buffer]
+    return 0 if found is None or not len(array) else found.address - whole.address

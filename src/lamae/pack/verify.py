@@ -1,12 +1,14 @@
-"""Whether the files of a pack are still what was written."""
+"""Checking that the files of a pack are still what was written."""
 
 from pathlib import Path
+
+import pyarrow as pa
 
 from lamae.errors import DataError
 from lamae.files import sha256
 from lamae.pack.layout import FileInfo, content_hash, read_info
 from lamae.pack.reader import Pack
-from lamae.pack.shards import open_shard
+from lamae.pack.shards import Shard, open_shard
 
 
 def verify(path: str | Path) -> list[str]:
@@ -40,9 +42,13 @@ def _check_file(path: Path, info: FileInfo) -> str | None:
 def _check_order(path: Path) -> list[str]:
     try:
         pack = Pack.open(path)
-        in_shards = [study_id for info in pack.info.shards for study_id in open_shard(path, info).study_ids.to_pylist()]
+        in_shards = [study_id for info in pack.info.shards for study_id in _study_ids(open_shard(path, info))]
     except DataError as error:
         return [str(error)]
     if in_shards != pack.studies.column("study_id").to_pylist():
         return ["studies.parquet: its study ids are not those of the shards in their order"]
     return []
+
+
+def _study_ids(shard: Shard) -> list[str]:
+    return shard.study_ids.take(pa.array(shard.starts[:-1])).to_pylist()

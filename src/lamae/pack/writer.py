@@ -1,18 +1,17 @@
 """Writing a pack: shards first, then the tables, ``pack.json`` last, so that a folder is a finished pack or none."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lamae.ecg.leads import LEADS
 from lamae.errors import DataError
 from lamae.files import sha256, write_atomically
+from lamae.modality import find_modality
 from lamae.pack.layout import (
     INFO_FILE,
     REJECTED_FILE,
@@ -25,13 +24,13 @@ from lamae.pack.layout import (
     write_info,
 )
 from lamae.pack.reader import Pack
-from lamae.pack.shards import write_shard
+from lamae.pack.shard_writer import ShardWriter
 from lamae.studies import PreparedStudy
 
 QUALITY_SCHEMA = pa.schema(
-    [("leads", pa.list_(pa.string())), ("lead_flags", pa.list_(pa.string())), ("study_flags", pa.list_(pa.string()))]
+    [("views", pa.list_(pa.string())), ("view_flags", pa.list_(pa.string())), ("study_flags", pa.list_(pa.string()))]
 )
-"""Columns of ``studies.parquet`` that come from preprocessing; lead flags are written ``"V1:flat"``."""
+"""Columns of ``studies.parquet`` that come from preprocessing; view flags are written ``"V1:flat"``."""
 
 
 def write_pack(
@@ -43,7 +42,8 @@ def write_pack(
     cohort_version: str = "unknown",
     simulated: bool = False,
     preprocessing: Any = None,
-    view_names: Sequence[str] = LEADS,
+    modality: str = "ecg",
+    view_names: Sequence[str] | None = None,
     rejected: Sequence[Mapping[str, str]] = (),
     shard_size: int = 256,
     salt: str = "",
@@ -52,13 +52,14 @@ def write_pack(
 
     Args:
         path: Folder of the pack; made if it is not there.
-        studies: The studies, all of one rate.
+        studies: The studies.
         table: One row a study in the same order, with at least the column ``study_id``.
         cohort: Name of the cohort.
         cohort_version: Version of the cohort's data.
         simulated: Whether the studies come from a simulator.
         preprocessing: What was done to the studies: a dataclass or a mapping.
-        view_names: Vocabulary of view names.
+        modality: Name of the modality.
+        view_names: Vocabulary of view names; None: those of the modality's default preprocessing.
         rejected: Refused files, each with ``study_id``, ``path``, ``reason`` and ``message``.
         shard_size: Studies in one file.
         salt: The user's own part of the salt of patient hashes.
@@ -71,21 +72,22 @@ def write_pack(
     if (path / INFO_FILE).exists():
         raise DataError(f"{path}: holds a pack already; choose another folder", reason="pack-exists")
     path.mkdir(parents=True, exist_ok=True)
+    if view_names is None:
+        view_names = find_modality(modality).view_names(find_modality(modality).preprocessing())
     study_ids = table.column("study_id").to_pylist()
     shards: list[ShardInfo] = []
-    quality: list[pa.Table] = []
-    rates: set[float] = set()
-    first = 0
-    for number, chunk in enumerate(_chunks(studies, shard_size)):
-        ids = study_ids[first : first + len(chunk)]
-        if len(ids) < len(chunk):
-            raise DataError(f"{path}: more studies than the {table.num_rows} rows of the table", reason="wrong-table")
-        rates |= {study.rate_hz for study in chunk}
-        shards.append(write_shard(path, number, ids, chunk, view_names))
-        quality.append(quality_columns(chunk))
-        first += len(chunk)
-    if len(rates) > 1:
-        raise DataError(f"{path}: studies of one pack share one rate, found {sorted(rates)} Hz", reason="wrong-rate")
+    quality: list[dict[str, Any]] = []
+    rates: set[float | None] = set()
+    waiting = iter(studies)
+    for task in range(0, max(len(study_ids), 1), shard_size):
+        with ShardWriter(path, task // shard_size, view_names) as writer:
+            for study_id, study in zip(study_ids[task : task + shard_size], waiting, strict=False):
+                names = writer.add(study_id, study.recordings)
+                quality.append(quality_row(study, names))
+        shards += writer.shards
+        rates |= writer.rates_hz
+    if next(waiting, None) is not None:
+        raise DataError(f"{path}: more studies than the {table.num_rows} rows of the table", reason="wrong-table")
     described = (
         asdict(preprocessing) if preprocessing and not isinstance(preprocessing, Mapping) else preprocessing or {}
     )
@@ -93,14 +95,14 @@ def write_pack(
         cohort=cohort,
         cohort_version=cohort_version,
         simulated=simulated,
-        modality="ecg",
+        modality=modality,
         preprocessing=described,
-        rate_hz=float(rates.pop() if rates else described.get("rate_hz", 0.0)),
+        rate_hz=common_rate(rates) if rates else described.get("rate_hz"),
         view_names=tuple(view_names),
         salt=salt,
     )
-    columns = pa.concat_tables([QUALITY_SCHEMA.empty_table(), *quality])
-    finish_pack(path, info, shards, join_quality(table, columns), pa.Table.from_pylist(list(rejected), REJECTED_SCHEMA))
+    studies_table = join_quality(table, pa.Table.from_pylist(quality, QUALITY_SCHEMA))
+    finish_pack(path, info, shards, studies_table, pa.Table.from_pylist(list(rejected), REJECTED_SCHEMA))
     return Pack.open(path)
 
 
@@ -113,7 +115,7 @@ def finish_pack(
         DataError: The table of studies and the shards differ in their number of studies.
         OSError: Writing failed; the folder is then no pack yet.
     """
-    num_studies = sum(shard.rows for shard in shards)
+    num_studies = sum(shard.studies for shard in shards)
     if studies.num_rows != num_studies:
         raise DataError(
             f"{path}: the table of studies has {studies.num_rows} rows, the shards hold {num_studies} studies",
@@ -124,7 +126,7 @@ def finish_pack(
     info = replace(
         info,
         num_studies=num_studies,
-        num_views=sum(shard.views for shard in shards),
+        num_recordings=sum(shard.recordings for shard in shards),
         num_rejected=rejected.num_rows,
         rejected_by_reason=dict(sorted(reasons.items())),
         shards=tuple(shards),
@@ -135,15 +137,19 @@ def finish_pack(
     return info
 
 
-def quality_columns(studies: Sequence[PreparedStudy]) -> pa.Table:
-    """Return the columns of ``QUALITY_SCHEMA`` for these studies."""
-    flags = [[f"{name}:{flag}" for name, found in study.flags.items() for flag in found] for study in studies]
-    columns = {
-        "leads": [list(study.view_names) for study in studies],
-        "lead_flags": flags,
-        "study_flags": [list(study.study_flags) for study in studies],
+def quality_row(study: PreparedStudy, view_names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the columns of ``QUALITY_SCHEMA`` for a study whose recordings have these view names."""
+    return {
+        "views": list(view_names),
+        "view_flags": [f"{name}:{flag}" for name, found in study.flags.items() for flag in found],
+        "study_flags": list(study.study_flags),
     }
-    return pa.table(columns, schema=QUALITY_SCHEMA)
+
+
+def common_rate(rates_hz: Iterable[float | None]) -> float | None:
+    """Return the rate that all recordings share; None where they differ or one is unknown."""
+    found = set(rates_hz)
+    return found.pop() if len(found) == 1 else None
 
 
 def join_quality(table: pa.Table, quality: pa.Table) -> pa.Table:
@@ -169,9 +175,3 @@ def _write_table(path: Path, name: str, table: pa.Table) -> FileInfo:
     content = sink.getvalue()
     write_atomically(path / name, content)
     return FileInfo(file=name, bytes=content.size, sha256=sha256(path / name))
-
-
-def _chunks(studies: Iterable[PreparedStudy], size: int) -> Iterator[list[PreparedStudy]]:
-    iterator = iter(studies)
-    while chunk := list(islice(iterator, size)):
-        yield chunk

@@ -3,32 +3,38 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from lamae.cohorts import Cohort
 from lamae.config import to_dict
-from lamae.ecg.preprocess import EcgPreprocessing
-from lamae.pack import PackInfo, ShardInfo
+from lamae.modality import find_modality
+from lamae.pack import PackInfo
 from lamae.pack.layout import REJECTED_SCHEMA
-from lamae.pack.writer import QUALITY_SCHEMA, finish_pack, join_quality
+from lamae.pack.writer import QUALITY_SCHEMA, common_rate, finish_pack, join_quality
 from lamae.prepare.shard_note import KEPT_SCHEMA, PARTS_FOLDER, read_note, studies_by_shard
 from lamae.splits import assign_splits, check_disjoint
 
 _FROM_FILES = ("acquired_at", "age_years", "sex")
 
 
-def finish(
-    cohort: Cohort, table: pa.Table, pack: Path, config: EcgPreprocessing, *, shard_size: int, salt: str
-) -> PackInfo:
+def finish(cohort: Cohort, table: pa.Table, pack: Path, config: Any, *, shard_size: int, salt: str) -> PackInfo:
     """Write the tables and ``pack.json`` of a pack whose shards are all there, and remove the notes.
 
     Raises:
         DataError: A patient is in two splits.
         OSError: Writing failed; the same command goes on here.
     """
-    shards, kept, rejected = _read_notes(pack, studies_by_shard(table.num_rows, shard_size))
+    notes = [
+        read_note(pack, number, num_studies=num_studies)
+        for number, num_studies in enumerate(studies_by_shard(table.num_rows, shard_size))
+    ]
+    kept = pa.concat_tables([KEPT_SCHEMA.empty_table(), *(note.kept for note in notes)])
+    rejected = pa.concat_tables([REJECTED_SCHEMA.empty_table(), *(note.rejected for note in notes)])
+    rates_hz = {rate_hz for note in notes for rate_hz in note.rates_hz}
+    described = to_dict(config)
     studies = table.take(kept.column("row"))
     studies = _fill_from_files(studies, kept, cohort.name)
     studies = _with_splits(studies.drop_columns([name for name in ("path", "record") if name in table.column_names]))
@@ -36,28 +42,16 @@ def finish(
         cohort=cohort.name,
         cohort_version=cohort.version,
         simulated=cohort.simulated,
-        modality="ecg",
-        preprocessing=to_dict(config),
-        rate_hz=config.rate_hz,
-        view_names=config.leads,
+        modality=cohort.modality,
+        preprocessing=described,
+        rate_hz=common_rate(rates_hz) if rates_hz else described.get("rate_hz"),
+        view_names=find_modality(cohort.modality).view_names(config),
         salt=salt,
     )
+    shards = [shard for note in notes for shard in note.shards]
     info = finish_pack(pack, info, shards, join_quality(studies, kept.select(QUALITY_SCHEMA.names)), rejected)
     shutil.rmtree(pack / PARTS_FOLDER)
     return info
-
-
-def _read_notes(pack: Path, sizes: Sequence[int]) -> tuple[list[ShardInfo], pa.Table, pa.Table]:
-    shards: list[ShardInfo] = []
-    kept = [KEPT_SCHEMA.empty_table()]
-    rejected = [REJECTED_SCHEMA.empty_table()]
-    for number, num_studies in enumerate(sizes):
-        note = read_note(pack, number, num_studies=num_studies)
-        if note.shard is not None:
-            shards.append(note.shard)
-        kept.append(note.kept)
-        rejected.append(note.rejected)
-    return shards, pa.concat_tables(kept), pa.concat_tables(rejected)
 
 
 def _fill_from_files(studies: pa.Table, kept: pa.Table, source: str) -> pa.Table:

@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 
 from lamae.cohorts import Cohort
-from lamae.ecg.preprocess import EcgPreprocessing
 from lamae.errors import DataError
+from lamae.modality import find_modality
 from lamae.pack import Pack
 from lamae.pack.layout import INFO_FILE
 from lamae.prepare.finish import finish
@@ -33,7 +33,7 @@ def prepare(
     cohort: Cohort,
     pack_path: str | Path,
     *,
-    preprocessing: EcgPreprocessing | None = None,
+    preprocessing: Any | None = None,
     workers: int = 2,
     scheduler: str | None = None,
     shard_size: int = 256,
@@ -49,10 +49,10 @@ def prepare(
     Args:
         cohort: Where the studies come from; it is sent to the workers.
         pack_path: Folder of the pack. All workers must see it under this path.
-        preprocessing: Every parameter of the preprocessing; defaults if None.
+        preprocessing: Every parameter of the modality's preprocessing; defaults if None.
         workers: Processes on this machine; 0 works in this process.
         scheduler: Address of a running Dask scheduler (``"tcp://host:8786"``) to use instead of own processes.
-        shard_size: Studies in one file of views.
+        shard_size: Studies of one task; a task that writes much cuts its file in several.
         salt: The user's own part of the salt of patient hashes.
         progress: Whether to show how far it is.
 
@@ -69,7 +69,7 @@ def prepare(
     """
     started = time.monotonic()
     pack = Path(pack_path).absolute()
-    config = preprocessing or EcgPreprocessing()
+    config = preprocessing or find_modality(cohort.modality).preprocessing()
     table = cohort.table()
     _check_table(table, cohort.name)
     settings = describe(cohort, table, config, shard_size=shard_size, salt=salt)
@@ -128,7 +128,7 @@ def _task(table: pa.Table, number: int, shard_size: int) -> ShardTask:
 def _outcomes(
     cohort: Cohort,
     pack: Path,
-    config: EcgPreprocessing,
+    config: Any,
     tasks: Iterable[ShardTask],
     *,
     workers: int,
@@ -155,7 +155,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
 
 
 def _distribute(
-    client: Any, cohort: Cohort, pack: str, config: EcgPreprocessing, tasks: Iterable[ShardTask]
+    client: Any, cohort: Cohort, pack: str, config: Any, tasks: Iterable[ShardTask]
 ) -> Iterator[ShardOutcome]:
     """Hand out tasks as workers become free; Dask gives the task of a killed worker to another one."""
     from distributed import KilledWorker, as_completed

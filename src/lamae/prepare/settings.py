@@ -13,9 +13,8 @@ import pyarrow as pa
 from lamae._version import __version__
 from lamae.cohorts import Cohort
 from lamae.config import difference, to_dict
-from lamae.ecg.preprocess import EcgPreprocessing
 from lamae.errors import ConfigError
-from lamae.files import remove_half_written, write_atomically
+from lamae.files import read_json_object, remove_half_written, write_atomically
 from lamae.pack.layout import FORMAT_VERSION, SETTINGS_FILE, VIEWS_FOLDER
 from lamae.prepare.shard_note import PARTS_FOLDER
 
@@ -23,9 +22,7 @@ _LOCK_FILE = ".lock"
 _ROWS_AT_A_TIME = 65536
 
 
-def describe(
-    cohort: Cohort, table: pa.Table, config: EcgPreprocessing, *, shard_size: int, salt: str
-) -> dict[str, Any]:
+def describe(cohort: Cohort, table: pa.Table, config: Any, *, shard_size: int, salt: str) -> dict[str, Any]:
     """Return everything that decides what the pack holds, in plain JSON types."""
     settings = {
         "format_version": FORMAT_VERSION,
@@ -60,7 +57,7 @@ def check_same(pack: Path, settings: dict[str, Any]) -> None:
     if not file.exists():
         raise ConfigError(f"{pack}: is not empty and holds no pack begun by `prepare`; choose another folder")
     try:
-        begun = json.loads(file.read_text(encoding="utf-8"))
+        begun = read_json_object(file)
     except ValueError as error:
         raise ConfigError(f"{file}: not readable as JSON ({error}); choose another folder, or remove it") from error
     begun.pop("lamae_version", None)

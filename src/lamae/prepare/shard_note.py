@@ -1,6 +1,5 @@
 """The note of a finished shard, which stands in an unfinished pack until all shards are done."""
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from lamae.errors import FormatError
+from lamae.files import read_json_object
 from lamae.pack import ShardInfo
 from lamae.pack.layout import REJECTED_SCHEMA
 from lamae.pack.writer import QUALITY_SCHEMA
@@ -36,12 +36,14 @@ class ShardNote:
     """What came of the studies of a shard.
 
     Attributes:
-        shard: The file of views; None when every study was refused.
+        shards: The files of recordings; none when every study was refused.
+        rates_hz: The rates of all recordings; None among them where one is not known.
         kept: Table of ``KEPT_SCHEMA``, a row for each study in the shard.
         rejected: Table of the refused files with their reasons.
     """
 
-    shard: ShardInfo | None
+    shards: tuple[ShardInfo, ...]
+    rates_hz: frozenset[float | None]
     kept: pa.Table
     rejected: pa.Table
 
@@ -70,15 +72,16 @@ def read_note(pack: Path, number: int, *, num_studies: int) -> ShardNote:
     """
     file = part_file(pack, number)
     with _naming_damage(file):
-        content = json.loads(file.read_text(encoding="utf-8"))
-        shard = None if content["shard"] is None else ShardInfo(**content["shard"])
+        content = read_json_object(file)
+        shards = tuple(ShardInfo(**shard) for shard in content["shards"])
+        rates_hz = frozenset(content["rates_hz"])
         kept = pa.Table.from_pylist([_with_types(row) for row in content["kept"]], KEPT_SCHEMA)
         rejected = pa.Table.from_pylist([_whole(row, REJECTED_SCHEMA) for row in content["rejected"]], REJECTED_SCHEMA)
-        if kept.num_rows != (shard.rows if shard else 0):
-            raise ValueError(f"{kept.num_rows} studies kept, but a shard of {shard.rows if shard else 0}")
+        if kept.num_rows != (num_written := sum(shard.studies for shard in shards)):
+            raise ValueError(f"{kept.num_rows} studies kept, but a shard of {num_written}")
         if kept.num_rows + rejected.num_rows != num_studies:
             raise ValueError(f"{kept.num_rows} studies kept and {rejected.num_rows} refused of {num_studies}")
-    if shard is not None:
+    for shard in shards:
         found = (pack / shard.file).stat().st_size if (pack / shard.file).is_file() else None
         if found != shard.bytes:
             raise FormatError(
@@ -87,7 +90,7 @@ def read_note(pack: Path, number: int, *, num_studies: int) -> ShardNote:
                 "again",
                 reason="damaged-pack",
             )
-    return ShardNote(shard=shard, kept=kept, rejected=rejected)
+    return ShardNote(shards=shards, rates_hz=rates_hz, kept=kept, rejected=rejected)
 
 
 @contextmanager

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from lamae.cohorts import Cohort
-from lamae.ecg.preprocess import EcgPreprocessing, preprocess
 from lamae.errors import DataError
 from lamae.files import write_atomically
-from lamae.pack.shards import write_shard
+from lamae.modality import find_modality
+from lamae.pack import ShardWriter
+from lamae.pack.writer import quality_row
 from lamae.prepare.shard_note import part_file
-from lamae.studies import PreparedStudy, Study
+from lamae.studies import Study
 
 _FAULT_OF_THE_FILE = (ValueError, LookupError, ArithmeticError, EOFError, ImportError)
 _REASONS_OF_THE_SYSTEM: dict[type[OSError], str] = {
@@ -63,26 +64,26 @@ class ShardOutcome:
         return self.num_kept + sum(self.rejected_by_reason.values())
 
 
-def run_shard(cohort: Cohort, pack: str, config: EcgPreprocessing, task: ShardTask) -> ShardOutcome:
+def run_shard(cohort: Cohort, pack: str, config: Any, task: ShardTask) -> ShardOutcome:
     """Prepare the studies of one shard and write it; its note is written last and makes it count as finished.
+
+    Each recording is written when it is ready, so that memory does not grow with the size of a study.
 
     Raises:
         OSError: Writing failed, or the system could not read for a reason that lies not in one file.
     """
     kept: list[dict[str, Any]] = []
-    studies: list[PreparedStudy] = []
     rejected: list[dict[str, str]] = []
-    for offset, (study_id, path, record) in enumerate(zip(task.study_ids, task.paths, task.records, strict=True)):
-        found = _prepare_one(cohort, path, record, config)
-        if isinstance(found, _Refusal):
-            rejected.append({"study_id": study_id, "path": path, "reason": found.reason, "message": found.message})
-        else:
-            study, prepared = found
-            studies.append(prepared)
-            kept.append({"row": task.first_row + offset, "study_id": study_id} | _described(study, prepared))
-    ids = [row["study_id"] for row in kept]
-    shard = write_shard(Path(pack), task.number, ids, studies, config.leads) if kept else None
-    note = {"shard": asdict(shard) if shard else None, "kept": kept, "rejected": rejected}
+    view_names = find_modality(cohort.modality).view_names(config)
+    with ShardWriter(Path(pack), task.number, view_names) as writer:
+        for offset, (study_id, path, record) in enumerate(zip(task.study_ids, task.paths, task.records, strict=True)):
+            found = _prepare_one(cohort, study_id, path, record, config, writer)
+            if isinstance(found, _Refusal):
+                rejected.append({"study_id": study_id, "path": path, "reason": found.reason, "message": found.message})
+            else:
+                kept.append({"row": task.first_row + offset, "study_id": study_id} | found)
+    shards = [asdict(shard) for shard in writer.shards]
+    note = {"shards": shards, "rates_hz": list(writer.rates_hz), "kept": kept, "rejected": rejected}
     write_atomically(part_file(Path(pack), task.number), json.dumps(note, ensure_ascii=False).encode())
     reasons = Counter(row["reason"] for row in rejected)
     return ShardOutcome(number=task.number, num_kept=len(kept), rejected_by_reason=dict(reasons))
@@ -95,11 +96,14 @@ class _Refusal:
 
 
 def _prepare_one(
-    cohort: Cohort, path: str, record: str | None, config: EcgPreprocessing
-) -> tuple[Study, PreparedStudy] | _Refusal:
+    cohort: Cohort, study_id: str, path: str, record: str | None, config: Any, writer: ShardWriter
+) -> dict[str, Any] | _Refusal:
+    """Read, prepare and write one study; return what its note says of it."""
     try:
         study = cohort.read(path, record)
-        return study, preprocess(study, config)
+        prepared = find_modality(cohort.modality).preprocess(study, config)
+        view_names = writer.add(study_id, prepared.recordings)
+        return quality_row(prepared, view_names) | _told_by_file(study)
     except DataError as error:
         return _Refusal(error.reason, str(error))
     except tuple(_REASONS_OF_THE_SYSTEM) as error:
@@ -110,13 +114,10 @@ def _prepare_one(
         return _Refusal(reason, f"{type(error).__name__}: {error}")
 
 
-def _described(study: Study, prepared: PreparedStudy) -> dict[str, Any]:
-    """Return quality, and what the file itself tells about the patient, which fills gaps of the cohort's table."""
+def _told_by_file(study: Study) -> dict[str, Any]:
+    """Return what the file itself tells about the patient, which fills gaps of the cohort's table."""
     acquired_at = study.acquired_at.replace(tzinfo=None).isoformat() if study.acquired_at else None
     return {
-        "leads": prepared.view_names,
-        "lead_flags": [f"{name}:{flag}" for name, found in prepared.flags.items() for flag in found],
-        "study_flags": prepared.study_flags,
         "patient_id": study.patient_id,
         "acquired_at": acquired_at,
         "age_years": study.metadata.get("age_years"),

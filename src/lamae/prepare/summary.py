@@ -16,10 +16,10 @@ class PrepareSummary:
     Attributes:
         path: Folder of the pack.
         num_studies: Studies in the pack.
-        num_views: Their leads together.
+        num_recordings: Their recordings together.
         num_rejected: Refused files; each is listed in ``rejected.parquet``.
         rejected_by_reason: Refused files by reason.
-        lead_flags: Leads by flag.
+        view_flags: Recordings by flag.
         study_flags: Studies by flag.
         notes: What the cohort counted while it made its table, such as files that are absent.
         seconds: Duration of this run.
@@ -29,10 +29,10 @@ class PrepareSummary:
 
     path: Path
     num_studies: int
-    num_views: int
+    num_recordings: int
     num_rejected: int
     rejected_by_reason: Mapping[str, int]
-    lead_flags: Mapping[str, int]
+    view_flags: Mapping[str, int]
     study_flags: Mapping[str, int]
     notes: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
@@ -48,20 +48,20 @@ class PrepareSummary:
 
 def summarise(pack: Pack, *, seconds: float, num_resumed: int, already_finished: bool) -> PrepareSummary:
     """Count what is in a finished pack."""
-    lead_flags: Counter[str] = Counter()
+    view_flags: Counter[str] = Counter()
     study_flags: Counter[str] = Counter()
-    for row in pack.studies.select(["lead_flags", "study_flags"]).to_batches():
-        for entries in row.column("lead_flags").to_pylist():
-            lead_flags.update(entry.partition(":")[2] for entry in entries)
+    for row in pack.studies.select(["view_flags", "study_flags"]).to_batches():
+        for entries in row.column("view_flags").to_pylist():
+            view_flags.update(entry.partition(":")[2] for entry in entries)
         for entries in row.column("study_flags").to_pylist():
             study_flags.update(entries)
     return PrepareSummary(
         path=pack.path,
         num_studies=pack.info.num_studies,
-        num_views=pack.info.num_views,
+        num_recordings=pack.info.num_recordings,
         num_rejected=pack.info.num_rejected,
         rejected_by_reason=pack.info.rejected_by_reason,
-        lead_flags=dict(lead_flags.most_common()),
+        view_flags=dict(view_flags.most_common()),
         study_flags=dict(study_flags.most_common()),
         notes=notes(pack.studies),
         seconds=seconds,

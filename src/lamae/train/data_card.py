@@ -41,7 +41,7 @@ def data_card(pack: Pack) -> dict[str, Any]:
 def flag_counts(pack: Pack) -> dict[str, int]:
     """Return how many leads carry each lead flag, and how many studies each study flag."""
     counts: Counter[str] = Counter()
-    for column in ("lead_flags", "study_flags"):
+    for column in ("view_flags", "study_flags"):
         if column in pack.studies.column_names:
             listed = pa.chunked_array([chunk.flatten() for chunk in pack.studies[column].chunks], pa.string())
             counts.update(flag.rpartition(":")[2] for flag in listed.to_pylist())

@@ -46,7 +46,7 @@ def heart(
     signal = np.stack([gains[lead] * wave + (st_mv if lead == "V3" else 0) * st for lead in LEADS])
     signal = signal + rng.normal(scale=noise_mv, size=signal.shape)
     values = np.round(signal * 1000).astype(np.int16)
-    return PreparedStudy(
+    return PreparedStudy.of_waveforms(
         view_names=LEADS,
         values=values,
         scale=np.full(12, 0.001, np.float32),
@@ -133,7 +133,7 @@ def test_a_faulty_lead_does_not_hide_the_beats():
     values = study.values.copy()
     values[LEADS.index("V2")] = np.random.default_rng(1).integers(-5000, 5000, size=values.shape[1])
     values[LEADS.index("V6")] = 0
-    found = measure(PreparedStudy(**{**vars(study), "values": values}))
+    found = measure(study.with_waveforms(values, study.scale))
     assert found["heart_rate_bpm"] == pytest.approx(60 / 0.85, rel=0.01)
     assert found["num_leads_measured"] == 11
     assert np.isnan(found["V6_r_mv"])
@@ -143,7 +143,7 @@ def test_a_faulty_lead_does_not_hide_the_beats():
 def test_features_do_not_depend_on_lead_order_and_absent_leads_are_nan():
     study = heart()
     order = [7, 2, 0, 1, 11]
-    part = PreparedStudy(
+    part = PreparedStudy.of_waveforms(
         view_names=tuple(LEADS[row] for row in order),
         values=study.values[order],
         scale=study.scale[order],
@@ -158,7 +158,7 @@ def test_features_do_not_depend_on_lead_order_and_absent_leads_are_nan():
         assert all(np.isnan(found[f"{lead}_{feature}"]) for feature in LEAD_FEATURES)
     assert np.isnan(found["spatial_qrs_t_angle_deg"])
     sorted_order = sorted(order)
-    again = PreparedStudy(
+    again = PreparedStudy.of_waveforms(
         view_names=tuple(LEADS[row] for row in sorted_order),
         values=study.values[sorted_order],
         scale=study.scale[sorted_order],
@@ -174,7 +174,7 @@ def test_missing_samples_and_padding():
     values[:, 4000:] = MISSING_CODE
     values[3, 1000:1100] = MISSING_CODE
     values[5, 300:] = MISSING_CODE
-    found = measure(PreparedStudy(**{**vars(study), "values": values, "has_missing": True}))
+    found = measure(study.with_waveforms(values, study.scale))
     assert found["heart_rate_bpm"] == pytest.approx(60 / 0.85, rel=0.01)
     assert found["num_leads_measured"] == 11  # aVF was recorded for less than half of the time
     assert np.isfinite(found["aVR_r_mv"])
@@ -183,7 +183,7 @@ def test_missing_samples_and_padding():
 @pytest.mark.parametrize("value", [0, MISSING_CODE])
 def test_nothing_to_measure(value: int):
     values = np.full((12, 1000), value, np.int16)
-    study = PreparedStudy(
+    study = PreparedStudy.of_waveforms(
         view_names=LEADS, values=values, scale=np.full(12, 0.001, np.float32), rate_hz=100.0, has_missing=value != 0
     )
     found = measure(study)
@@ -195,7 +195,7 @@ def test_noise_and_short_records_do_not_fail():
     rng = np.random.default_rng(0)
     for length in (150, 151, 997):
         values = rng.integers(-300, 300, size=(12, length)).astype(np.int16)
-        study = PreparedStudy(
+        study = PreparedStudy.of_waveforms(
             view_names=LEADS, values=values, scale=np.full(12, 0.001, np.float32), rate_hz=100.0, has_missing=False
         )
         assert list(measure(study)) == list(FEATURES)

@@ -104,7 +104,7 @@ def test_the_same_seed_gives_the_same_noise_at_any_strength_and_with_any_leads()
     first = add_noise(clean, noise, UNFILTERED, key="s1").study
     again = add_noise(clean, noise, UNFILTERED, key="s1").study
     np.testing.assert_array_equal(first.values, again.values)
-    alone = PreparedStudy(
+    alone = PreparedStudy.of_waveforms(
         view_names=("II",), values=clean.values[1:2], scale=clean.scale[1:2], rate_hz=500.0, has_missing=False
     )
     np.testing.assert_array_equal(add_noise(alone, noise, UNFILTERED, key="s1").study.values, first.values[1:2])
@@ -126,7 +126,7 @@ def test_missing_samples_stay_missing_and_do_not_count():
     clean = preprocess(recording(), UNFILTERED)
     values = clean.values.copy()
     values[1, 2000:] = MISSING_CODE
-    gappy = replace(clean, values=values, has_missing=True)
+    gappy = clean.with_waveforms(values, clean.scale)
     noisy = add_noise(gappy, Noise(kind="motion", snr_db=5.0), UNFILTERED, key="s1").study
     np.testing.assert_array_equal(noisy.values == MISSING_CODE, values == MISSING_CODE)
     np.testing.assert_allclose(measured_snr(gappy, noisy), 5.0, atol=0.05)
@@ -146,7 +146,7 @@ def test_a_lead_without_a_signal_stays_as_it_is_and_is_counted():
     clean = preprocess(recording(), PACKED)
     values = clean.values.copy()
     values[0] = 41
-    noisy = add_noise(replace(clean, values=values), Noise(kind="muscle", snr_db=0.0), PACKED, key="s1")
+    noisy = add_noise(clean.with_waveforms(values, clean.scale), Noise(kind="muscle", snr_db=0.0), PACKED, key="s1")
     assert noisy.num_silent == 1
     assert np.isnan(noisy.snr_db[0])
     np.testing.assert_array_equal(noisy.study.values[0], 41)

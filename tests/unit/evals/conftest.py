@@ -39,7 +39,7 @@ def toy_studies(
         sign = np.where(np.arange(12) >= 6, -1.0 if inverted[study] else 1.0, 1.0)
         signal = size[study] * sign[:, None] * wave + rng.normal(scale=0.1, size=(12, 100))
         studies.append(
-            PreparedStudy(
+            PreparedStudy.of_waveforms(
                 view_names=LEADS,
                 values=np.round(signal * 1000).astype(np.int16),
                 scale=np.full(12, 0.001, np.float32),

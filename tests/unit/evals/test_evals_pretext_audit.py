@@ -62,7 +62,9 @@ def write_hearts(path: Path, *, exchanged: int = 0, gaps: bool = False, splits=(
             values, names = values[keep], tuple(LEADS[lead] for lead in keep)
         scale = np.full(len(values), 0.001, np.float32)
         missing = bool((values == MISSING_CODE).any())
-        studies.append(PreparedStudy(view_names=names, values=values, scale=scale, rate_hz=11.0, has_missing=missing))
+        studies.append(
+            PreparedStudy.of_waveforms(view_names=names, values=values, scale=scale, rate_hz=11.0, has_missing=missing)
+        )
     table = pa.table({"study_id": [f"s{n}" for n in range(34)], "split": [splits[n % 2] for n in range(34)]})
     return write_pack(path, studies, table, cohort="hearts", cohort_version="1", preprocessing={}, simulated=True)
 

@@ -73,7 +73,7 @@ def measure(study: PreparedStudy) -> dict[str, float]:
     features = dict.fromkeys(FEATURES, float("nan"))
     leads, signal = _recorded_leads(study)
     features["num_leads_measured"] = float(len(leads))
-    if not leads or signal.shape[1] < _MIN_DURATION_S * study.rate_hz:
+    if not leads or study.rate_hz is None or signal.shape[1] < _MIN_DURATION_S * study.rate_hz:
         return features
     signal, rate_hz = to_analysis_rate(signal, study.rate_hz)
     trust = lead_trust(signal)
@@ -97,14 +97,15 @@ def measure_many(studies: Iterable[PreparedStudy]) -> np.ndarray:
 def _recorded_leads(study: PreparedStudy) -> tuple[tuple[str, ...], np.ndarray]:
     """Return the usable standard leads and ``[leads, samples]`` in mV, cut to what was recorded, gaps bridged."""
     named = {name: row for row, name in enumerate(study.view_names) if name in LEADS}
-    recorded = study.values != MISSING_CODE
+    stored, scale = study.values, study.scale
+    recorded = stored != MISSING_CODE
     enough = [name for name in LEADS if name in named and recorded[named[name]].any()]
     if not enough:
         return (), np.zeros((0, 0), dtype=np.float32)
     rows = [named[name] for name in enough]
     some = np.flatnonzero(recorded[rows].any(axis=0))
     inside = slice(int(some[0]), int(some[-1]) + 1)
-    signal = study.values[rows, inside].astype(np.float32) * study.scale[rows, None]
+    signal = stored[rows, inside].astype(np.float32) * scale[rows, None]
     here = recorded[rows, inside]
     usable = []
     for lead, (values, known) in enumerate(zip(signal, here, strict=True)):

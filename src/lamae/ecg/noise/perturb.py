@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
@@ -95,25 +95,25 @@ def add_noise(study: PreparedStudy, noise: Noise, config: EcgPreprocessing, *, k
         DataError: The study's length or rate is not that of the configuration.
     """
     _check(study, config, key)
-    recorded = study.values != MISSING_CODE
-    clean = np.where(recorded, study.values, 0) * study.scale[:, None].astype(np.float64)
+    held, old_scale = study.values, study.scale
+    recorded = held != MISSING_CODE
+    clean = np.where(recorded, held, 0) * old_scale[:, None].astype(np.float64)
     power = _variance(clean, recorded)
     raw = _made(study, noise, config, key)
-    recorded_fast = recorded[:, _slow_index(raw.shape[1], study)]
+    recorded_fast = recorded[:, _slow_index(raw.shape[1], held.shape[1], config.rate_hz)]
     raw -= _mean(raw, recorded_fast)[:, None]
     raw_power = _variance(raw, recorded_fast)
     heard = (power > 0) & (raw_power > 0)
     raw *= _gain(power, raw_power, heard, noise.snr_db)[:, None]
-    arrived = resample_and_filter(raw, ARTEFACT_RATE_HZ, config)[:, : study.values.shape[1]]
-    values, scale = _quantised(clean + arrived, recorded, study.scale)
-    values[~heard] = study.values[~heard]
-    scale[~heard] = study.scale[~heard]
+    arrived = resample_and_filter(raw, ARTEFACT_RATE_HZ, config)[:, : held.shape[1]]
+    values, scale = _quantised(clean + arrived, recorded, old_scale)
+    values[~heard], scale[~heard] = held[~heard], old_scale[~heard]
     return NoisyStudy(
-        study=replace(study, values=values, scale=scale),
+        study=study.with_waveforms(values, scale),
         snr_db=_decibels(power, _variance(raw, recorded_fast), heard),
         arrived_snr_db=_decibels(power, _variance(arrived, recorded), heard),
         num_silent=int((~heard).sum()),
-        num_rescaled=int((scale > study.scale).sum()),
+        num_rescaled=int((scale > old_scale).sum()),
     )
 
 
@@ -121,7 +121,7 @@ def _check(study: PreparedStudy, config: EcgPreprocessing, key: str) -> None:
     found = study.values.shape[1], study.rate_hz
     if found != (config.num_samples, config.rate_hz):
         raise DataError(
-            f"study {key}: {found[0]} samples at {found[1]:g} Hz, but the preprocessing makes {config.num_samples} at "
+            f"study {key}: {found[0]} samples at {f'{found[1]:g}' if found[1] else 'unknown'} Hz, but the preprocessing makes {config.num_samples} at "
             f"{config.rate_hz:g} Hz: give the preprocessing of its pack",
             reason="wrong-length",
         )
@@ -155,10 +155,10 @@ _MAKERS: Mapping[NoiseKind, Callable[[np.random.Generator, int], np.ndarray]] = 
 }
 
 
-def _slow_index(num_fast: int, study: PreparedStudy) -> np.ndarray:
+def _slow_index(num_fast: int, num_slow: int, rate_hz: float) -> np.ndarray:
     """Return for each sample of the noise the sample of the pack at its time."""
-    index = (np.arange(num_fast) * (study.rate_hz / ARTEFACT_RATE_HZ)).astype(np.int64)
-    return np.minimum(index, study.values.shape[1] - 1)
+    index = (np.arange(num_fast) * (rate_hz / ARTEFACT_RATE_HZ)).astype(np.int64)
+    return np.minimum(index, num_slow - 1)
 
 
 def _mean(values: np.ndarray, recorded: np.ndarray) -> np.ndarray:

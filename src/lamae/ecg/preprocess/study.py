@@ -71,9 +71,10 @@ def _groups_of_one_form(study: Study, config: EcgPreprocessing) -> list[list[str
                 f"found {view.values.shape} {view.values.dtype}",
                 reason="not-an-ecg",
             )
-        if not _LOWEST_RATE_HZ <= view.rate_hz <= HIGHEST_RATE_HZ:
+        if view.rate_hz is None or not _LOWEST_RATE_HZ <= view.rate_hz <= HIGHEST_RATE_HZ:
+            found = "an unknown number of" if view.rate_hz is None else f"{view.rate_hz:g}"
             raise DataError(
-                f"study {study.study_id}, lead {name}: {view.rate_hz:g} samples a second are not an ECG "
+                f"study {study.study_id}, lead {name}: {found} samples a second are not an ECG "
                 f"(expected {_LOWEST_RATE_HZ:g} to {HIGHEST_RATE_HZ:g}); check the file's rate",
                 reason="wrong-rate",
             )
@@ -242,7 +243,7 @@ def _quantise(
     scale = np.maximum(config.resolution_mv, peak / _LARGEST_INTEGER).astype(np.float32)
     integers = np.rint(values / scale[:, None]).astype(np.int16)
     integers[leads.missing] = MISSING_CODE
-    return PreparedStudy(
+    return PreparedStudy.of_waveforms(
         view_names=leads.names,
         values=integers,
         scale=scale,

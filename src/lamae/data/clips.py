@@ -1,0 +1,96 @@
+"""Which frames of which recordings a batch of videos is made of."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from lamae.data.keyed_noise import keyed_uniform
+from lamae.data.view_dropout import rank_within
+from lamae.errors import ConfigError
+from lamae.pack import Selection
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """How clips are cut from recordings.
+
+    Attributes:
+        frames: Frames of each clip.
+        window: Frames that a clip spans, of which every ``window // frames``-th is taken; None: ``frames``.
+        instances: ``"clip"``: one instance a clip, with a time axis. ``"frame"``: one instance a frame, without.
+        max_recordings: Maximum number of recordings of each study, drawn anew in each step; None for all.
+
+    Raises:
+        ConfigError: A number is out of its range.
+    """
+
+    frames: int
+    window: int | None = None
+    instances: Literal["clip", "frame"] = "clip"
+    max_recordings: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or (self.window is not None and self.window < self.frames):
+            raise ConfigError(f"clip.frames must be above 0 and clip.window at least as many, found {self}")
+        if self.max_recordings is not None and self.max_recordings < 1:
+            raise ConfigError(f"clip.max_recordings must be above 0, found {self.max_recordings}")
+
+    @property
+    def stride(self) -> int:
+        """Frames from one that is taken to the next."""
+        return 1 if self.window is None else self.window // self.frames
+
+
+def fewer_recordings(found: Selection, limit: int, positions: np.ndarray, key: tuple[int, int]) -> np.ndarray:
+    """Return which recordings stay so that no study has more than ``limit``, ``[recordings]`` bool.
+
+    Args:
+        found: Recordings of a batch, whole.
+        limit: Maximum number a study.
+        positions: ``[studies]`` position of each study in the global batch.
+        key: Seed of the run and number of the step.
+    """
+    noise = keyed_uniform(*key, 1, positions[found.study_of], found.recording_of)
+    return rank_within(found.study_of, noise) < limit
+
+
+def cut_clips(
+    whole: Selection,
+    length: np.ndarray,
+    config: ClipConfig,
+    positions: np.ndarray,
+    key: tuple[int, int] | None,
+) -> Selection:
+    """Cut one clip out of each recording of a selection.
+
+    A recording that is shorter than the window gives the frames that it has.
+
+    Args:
+        whole: Recordings, whole.
+        length: ``[recordings]`` frames of each.
+        config: How clips are cut.
+        positions: ``[studies]`` position of each study in the global batch.
+        key: Seed of the run and number of the step, from which each clip's start is drawn; None takes the middle.
+    """
+    slack = np.maximum(length - ((config.frames - 1) * config.stride + 1), 0)
+    if key is None:
+        start = slack // 2
+    else:
+        noise = keyed_uniform(*key, 2, positions[whole.study_of], whole.recording_of)
+        start = (noise * (slack + 1)).astype(np.int64)
+    stride = np.full(len(start), config.stride)
+    if config.instances == "clip":
+        return replace(whole, start=start, stride=stride, length=config.frames)
+    frames = start[:, None] + config.stride * np.arange(config.frames)
+    recording, frame = np.nonzero(frames < length[:, None])
+    return replace(
+        whole,
+        recording=whole.recording[recording],
+        study_of=whole.study_of[recording],
+        recording_of=whole.recording_of[recording],
+        start=frames[recording, frame],
+        stride=np.ones(len(frame), np.int64),
+        length=1,
+        single_frames=True,
+    )

@@ -1,0 +1,96 @@
+"""What a modality must offer, and the modalities that there are: the only door from the spine to the wings."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from lamae.ecg.modality import Ecg
+from lamae.errors import ConfigError
+from lamae.studies import PreparedStudy, Study
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+class Modality(Protocol):
+    """One kind of examination: its files, its preprocessing and its picture."""
+
+    @property
+    def name(self) -> str:
+        """Name in packs, checkpoints and batches."""
+        ...
+
+    @property
+    def preprocessing(self) -> type[Any]:
+        """The dataclass of all parameters of the preprocessing; every field has a default."""
+        ...
+
+    def read(self, path: str | os.PathLike[str]) -> Study:
+        """Read a file of any format that the modality knows.
+
+        Raises:
+            DataError: The file cannot be used.
+        """
+        ...
+
+    def preprocess(self, study: Study, config: Any) -> PreparedStudy:
+        """Prepare a study as a pack stores it.
+
+        Raises:
+            DataError: The study must be refused.
+        """
+        ...
+
+    def view_names(self, config: Any) -> tuple[str, ...]:
+        """Return the vocabulary of view names of a pack that is prepared with this configuration."""
+        ...
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the hand-crafted features."""
+        ...
+
+    def measure(self, study: PreparedStudy) -> Mapping[str, float]:
+        """Return the hand-crafted features of a prepared study, NaN where one cannot be measured."""
+        ...
+
+    def draw(
+        self,
+        values: np.ndarray,
+        views: Sequence[str],
+        rate_hz: float,
+        *,
+        reconstructed: np.ndarray | None = None,
+        masked: np.ndarray | None = None,
+        caption: str = "",
+    ) -> Mapping[str, "Figure"]:
+        """Return drawings by layout, each as a reader of the modality expects it.
+
+        Args:
+            values: ``[recordings, *grid]`` in physical units.
+            views: Name of the view of each recording.
+            rate_hz: Samples or frames a second.
+            reconstructed: The same with what a model filled in.
+            masked: ``[recordings, *grid]`` bool, what the model did not see.
+            caption: Further words for the drawing.
+
+        Raises:
+            DataError: The shapes do not agree, or there is nothing to draw.
+        """
+        ...
+
+
+MODALITIES: Mapping[str, Modality] = {"ecg": Ecg()}
+
+
+def find_modality(name: str) -> Modality:
+    """Return a modality by its name.
+
+    Raises:
+        ConfigError: There is none of that name.
+    """
+    if name not in MODALITIES:
+        raise ConfigError(f"unknown modality {name!r}: this version of lamae knows {', '.join(MODALITIES)}")
+    return MODALITIES[name]

@@ -1,0 +1,308 @@
+"""Writing recordings as a stream: one row each, in files of a bounded size, with memory for one recording."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import numpy as np
+import pyarrow as pa
+
+from lamae.errors import DataError
+from lamae.files import TEMPORARY_MARK, naming_full_disk, sync_folder
+from lamae.pack.jpeg import encode_frame
+from lamae.pack.layout import SHARD_SCHEMA, ShardInfo, shard_file
+from lamae.studies import PreparedRecording
+
+SHARD_BYTES = 512 * 2**20
+"""A file that has reached this size takes no further study."""
+
+BUFFER_BYTES = 16 * 2**20
+"""Rows are held in memory up to this size, then written as one record batch."""
+
+
+class _Row(NamedTuple):
+    study: int
+    study_id: str
+    view: int
+    recording: PreparedRecording
+
+
+class ShardWriter:
+    """Writes the studies of one task of the preparation, one after another.
+
+    Each study is there whole or not at all: one whose recordings fail half-way leaves nothing. A study larger than
+    the buffer waits in a temporary file until its last recording has come.
+
+    Args:
+        pack: Folder of the pack.
+        task: Number of the task, which names its files.
+        view_names: Vocabulary of the pack's view names.
+        shard_bytes: Size from which on a new file is begun; a study is never cut.
+
+    Attributes:
+        shards: The files that are finished, in order; all of them once the block has ended.
+        rates_hz: The rates of all recordings; None among them where one is not known.
+    """
+
+    def __init__(self, pack: Path, task: int, view_names: Sequence[str], *, shard_bytes: int = SHARD_BYTES) -> None:
+        self.shards: list[ShardInfo] = []
+        self.rates_hz: set[float | None] = set()
+        self._pack, self._task, self._shard_bytes = pack, task, shard_bytes
+        self._index = {name: index for index, name in enumerate(view_names)}
+        self._file: _ShardFile | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None and kind is not None:
+            self._file.discard()
+        elif self._file is not None:
+            self._finish(self._file)
+
+    def add(self, study_id: str, recordings: Iterable[PreparedRecording]) -> tuple[str, ...]:
+        """Add a study.
+
+        Args:
+            study_id: Its identifier.
+            recordings: Its recordings, at least one; they are taken one at a time.
+
+        Returns:
+            The view names of its recordings.
+
+        Raises:
+            DataError: A recording has a view that the vocabulary does not know, a key of another, or wrong shapes or
+                types. The study is then not added.
+            OSError: Writing failed.
+        """
+        if self._file is not None and self._file.size >= self._shard_bytes:
+            self._finish(self._file)
+        if self._file is None:
+            self._file = _ShardFile(self._pack, shard_file(self._task, len(self.shards)))
+        names: list[str] = []
+        keys: set[str] = set()
+        rates: set[float | None] = set()
+        with _Spool() as study:
+            for recording in recordings:
+                _check(study_id, recording, self._index)
+                if recording.key in keys:
+                    raise DataError(
+                        f"study {study_id}: two recordings have the key {recording.key!r}; each needs its own",
+                        reason="duplicated-recording",
+                    )
+                keys.add(recording.key)
+                names.append(recording.name)
+                rates.add(recording.rate_hz)
+                study.add(_Row(self._file.num_studies, study_id, self._index[recording.name], recording))
+            if not names:
+                raise DataError(f"study {study_id}: a pack needs at least one view and one sample", reason="no-view")
+            self._file.add_study(study, num_recordings=len(names))
+        self.rates_hz |= rates
+        return tuple(names)
+
+    def _finish(self, file: "_ShardFile") -> None:
+        self._file = None
+        if file.num_studies:
+            self.shards.append(file.finish())
+        else:
+            file.discard()
+
+
+class _Spool(AbstractContextManager["_Spool"]):
+    """The rows of one study: in memory, and beyond the buffer in a temporary file."""
+
+    def __init__(self) -> None:
+        self.rows: list[_Row] = []
+        self._size = 0
+        self._file = self._writer = None
+
+    def add(self, row: _Row) -> None:
+        self.rows.append(row)
+        self._size += row.recording.values.nbytes
+        if self._size > BUFFER_BYTES:
+            if self._writer is None:
+                self._file = tempfile.TemporaryFile(prefix="lamae-study-")  # noqa: SIM115 (closed with the spool)
+                self._writer = pa.ipc.new_stream(self._file, SHARD_SCHEMA)
+            self._writer.write_batch(_to_batch(self.rows))
+            self.rows, self._size = [], 0
+
+    def spilled(self) -> Iterable[pa.RecordBatch]:
+        """Return the record batches that went to the temporary file."""
+        if self._writer is None or self._file is None:
+            return ()
+        self._writer.close()
+        self._file.seek(0)
+        return pa.ipc.open_stream(self._file)
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+class _ShardFile:
+    """One file that is being written beside its place; it is hashed on the way."""
+
+    def __init__(self, pack: Path, name: str) -> None:
+        self.num_studies = self.num_recordings = 0
+        self._name, self._path = name, pack / name
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._temporary = self._path.with_name(f"{self._path.name}{TEMPORARY_MARK}{os.getpid()}")
+        self._sink = _HashingFile(self._temporary)
+        self._writer = pa.ipc.new_file(pa.PythonFile(self._sink, mode="w"), SHARD_SCHEMA)
+        self._rows: list[_Row] = []
+        self._waiting = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes so far, waiting rows included."""
+        return self._sink.size + self._waiting
+
+    def add_study(self, study: _Spool, *, num_recordings: int) -> None:
+        """Add all rows of a study; those of a study that fits the buffer stand in one record batch."""
+        with naming_full_disk(self._path):
+            for number, batch in enumerate(study.spilled()):
+                if number == 0:
+                    self._flush()
+                self._writer.write_batch(batch)
+            self._rows += study.rows
+            self._waiting += sum(row.recording.values.nbytes for row in study.rows)
+            if self._waiting > BUFFER_BYTES:
+                self._flush()
+        self.num_studies += 1
+        self.num_recordings += num_recordings
+
+    def finish(self) -> ShardInfo:
+        """Write what waits, and give the file its name."""
+        try:
+            with naming_full_disk(self._path):
+                self._flush()
+                self._writer.close()
+                self._sink.sync_and_close()
+                os.replace(self._temporary, self._path)
+        except OSError:
+            self.discard()
+            raise
+        sync_folder(self._path.parent)
+        return ShardInfo(
+            file=self._name,
+            bytes=self._sink.size,
+            sha256=self._sink.digest.hexdigest(),
+            studies=self.num_studies,
+            recordings=self.num_recordings,
+        )
+
+    def discard(self) -> None:
+        """Leave nothing behind."""
+        self._sink.close()
+        self._temporary.unlink(missing_ok=True)
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._writer.write_batch(_to_batch(self._rows))
+        self._rows, self._waiting = [], 0
+
+
+class _HashingFile:
+    """A file that Arrow writes to, hashed while it is written."""
+
+    def __init__(self, path: Path) -> None:
+        self.digest, self.size = hashlib.sha256(), 0
+        self._file = path.open("wb")
+
+    @property
+    def closed(self) -> bool:
+        return self._file.closed
+
+    def write(self, content: bytes) -> int:
+        self.digest.update(content)
+        self.size += len(content)
+        return self._file.write(content)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+    def tell(self) -> int:
+        return self.size
+
+    def sync_and_close(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _to_batch(rows: Sequence[_Row]) -> pa.RecordBatch:
+    recordings = [row.recording for row in rows]
+    samples = [one.values for one in recordings if one.values.dtype == np.int16]
+    frames = [_frames(one) if one.values.dtype == np.uint8 else () for one in recordings]
+    frame_sizes = [len(frame) for frame in chain.from_iterable(frames)]
+    columns = [
+        pa.array([row.study for row in rows], pa.int32()),
+        pa.array([row.study_id for row in rows], pa.string()),
+        pa.array([one.key for one in recordings], pa.string()),
+        pa.array([row.view for row in rows], pa.uint8()),
+        pa.array([_encoding(one) for one in recordings], pa.string()),
+        pa.array([one.values.shape for one in recordings], pa.list_(pa.int32())),
+        pa.array([one.rate_hz for one in recordings], pa.float64()),
+        pa.array([one.scale for one in recordings], pa.float32()),
+        pa.array([one.has_missing for one in recordings], pa.bool_()),
+        pa.LargeListArray.from_arrays(
+            _starts(len(one.values) if one.values.dtype == np.int16 else 0 for one in recordings),
+            pa.array(np.concatenate(samples) if samples else np.zeros(0, np.int16)),
+        ),
+        pa.LargeListArray.from_arrays(
+            _starts(len(found) for found in frames),
+            pa.Array.from_buffers(
+                pa.large_binary(),
+                len(frame_sizes),
+                [None, _starts(frame_sizes).buffers()[1], pa.py_buffer(b"".join(chain.from_iterable(frames)))],
+            ),
+        ),
+    ]
+    return pa.record_batch(columns, schema=SHARD_SCHEMA)
+
+
+def _frames(recording: PreparedRecording) -> Sequence[bytes | memoryview]:
+    if recording.jpeg_quality is None:
+        return [memoryview(np.ascontiguousarray(frame)).cast("B") for frame in recording.values]
+    return [encode_frame(frame, quality=recording.jpeg_quality) for frame in recording.values]
+
+
+def _encoding(recording: PreparedRecording) -> str:
+    if recording.values.dtype == np.int16:
+        return "int16"
+    return "uint8" if recording.jpeg_quality is None else "jpeg"
+
+
+def _starts(sizes: Iterable[int]) -> pa.Int64Array:
+    return pa.array(np.cumsum([0, *sizes], dtype=np.int64))
+
+
+def _check(study_id: str, recording: PreparedRecording, index: dict[str, int]) -> None:
+    values, where = recording.values, f"study {study_id}, recording {recording.key}"
+    if recording.name not in index:
+        raise DataError(f"study {study_id}: the pack's view names do not hold {recording.name}", reason="unknown-view")
+    if (values.dtype, values.ndim) not in ((np.int16, 1), (np.uint8, 3)):
+        raise DataError(
+            f"{where}: a pack holds [samples] int16 or [frames, height, width] uint8, "
+            f"found {values.dtype} of shape {values.shape}",
+            reason="wrong-dtype",
+        )
+    if not values.size:
+        raise DataError(f"study {study_id}: a pack needs at least one view and one sample", reason="wrong-shape")
+    if not 0 < recording.scale < np.inf:
+        raise DataError(f"{where}: the scale must be finite and above 0, found {recording.scale}", reason="wrong-scale")
+    if recording.rate_hz is not None and not 0 < recording.rate_hz < np.inf:
+        raise DataError(
+            f"{where}: the rate must be above 0 Hz or unknown, found {recording.rate_hz}", reason="wrong-rate"
+        )

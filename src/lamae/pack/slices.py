@@ -1,0 +1,119 @@
+"""Copying slices of recordings out of opened shards."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from lamae.errors import DataError
+from lamae.pack.index import RecordingIndex
+from lamae.pack.jpeg import decode_frame
+from lamae.pack.layout import ENCODINGS
+from lamae.pack.selection import Selection
+from lamae.pack.shards import Shard
+from lamae.studies import MISSING_CODE
+
+
+def read_samples(
+    shards: Sequence[Shard | None], shard_of: np.ndarray, index: RecordingIndex, selection: Selection
+) -> tuple[np.ndarray, bool]:
+    """Return ``[instances, samples]`` int16, and whether shorter recordings were filled up with ``MISSING_CODE``.
+
+    Recordings that are asked for whole and lie one after another in the file are copied together.
+
+    Args:
+        shards: The shards of the pack; those of the selection are open.
+        shard_of: ``[instances]`` shard of each instance.
+        index: Where recordings lie.
+        selection: What to copy.
+    """
+    offset, length = index.offset[selection.recording], index.length[selection.recording]
+    longest = int(length.max(initial=0)) if selection.length is None else selection.length
+    if selection.start is None and bool((length == longest).all()) and len(offset):
+        same_run = (offset[1:] - offset[:-1] == 2 * longest) & (shard_of[1:] == shard_of[:-1])
+        starts = [0, *((~same_run).nonzero()[0] + 1).tolist()]
+        places = zip(
+            starts, [*starts[1:], len(offset)], shard_of[starts].tolist(), offset[starts].tolist(), strict=True
+        )
+        runs = [
+            _opened(shards[shard]).samples[first // 2 : first // 2 + (end - start) * longest]
+            for start, end, shard, first in places
+        ]
+        return np.concatenate(runs).reshape(-1, longest), False
+    values, padded = np.full((len(offset), longest), MISSING_CODE, dtype=np.int16), False
+    for row, (number, first, start, stride, available) in enumerate(_slices(shard_of, offset // 2, length, selection)):
+        found = _opened(shards[number]).samples[first + start : first + available : stride][:longest]
+        values[row, : len(found)] = found
+        padded |= len(found) < longest
+    return values, padded
+
+
+def read_frames(
+    shards: Sequence[Shard | None], shard_of: np.ndarray, place: np.ndarray, selection: Selection
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return uint8 frames, and which of them are no padding (None: all); only the frames asked for are decoded.
+
+    Args:
+        shards: The shards of the pack; those of the selection are open.
+        shard_of: ``[instances]`` shard of each instance.
+        place: ``[instances]`` row of each instance's recording within its shard.
+        selection: What to copy.
+
+    Returns:
+        ``[instances, height, width]`` for single frames, else ``[instances, frames, height, width]`` and
+        ``[instances, frames]``.
+
+    Raises:
+        DataError: Frames differ in size, or a stored frame is damaged.
+    """
+    sizes = {
+        (int(_opened(shards[s]).height[p]), int(_opened(shards[s]).width[p]))
+        for s, p in set(zip(shard_of.tolist(), place.tolist(), strict=True))
+    }
+    if len(sizes) > 1:
+        raise DataError(
+            f"recordings of one batch have frames of {', '.join(f'{h} x {w}' for h, w in sorted(sizes))} pixels: "
+            "prepare them with one size",
+            reason="wrong-shape",
+        )
+    ((height, width),) = sizes
+    length = np.array([_opened(shards[s]).length[p] for s, p in zip(shard_of, place, strict=True)])
+    longest = int(length.max()) if selection.length is None else selection.length
+    values = np.zeros((len(place), longest, height, width), np.uint8)
+    recorded = np.zeros((len(place), longest), bool)
+    for row, (number, recording, start, stride, available) in enumerate(_slices(shard_of, place, length, selection)):
+        frames = np.arange(start, available, stride)[:longest]
+        copy_frames(_opened(shards[number]), recording, frames, out=values[row])
+        recorded[row, : len(frames)] = True
+    if selection.single_frames:
+        return values[:, 0], None
+    return values, None if recorded.all() else recorded
+
+
+def copy_frames(shard: Shard, recording: int, frames: np.ndarray, *, out: np.ndarray) -> None:
+    """Copy frames of one recording into the first places of ``out`` ``[frames, height, width]``.
+
+    Raises:
+        DataError: A stored frame is damaged.
+    """
+    height, width = int(shard.height[recording]), int(shard.width[recording])
+    if ENCODINGS[shard.encoding[recording]] == "uint8":
+        first, size = int(shard.offset[recording]), height * width
+        everything = shard.content[first : first + int(shard.length[recording]) * size]
+        out[: len(frames)] = everything.reshape(-1, height, width)[frames]
+        return
+    ends = shard.frame_ends[shard.first_frame[recording] :]
+    for place, frame in enumerate(frames.tolist()):
+        begin = int(ends[frame - 1]) if frame else int(shard.offset[recording])
+        out[place] = decode_frame(shard.content[begin : int(ends[frame])].tobytes(), shape=(height, width))
+
+
+def _slices(shard_of: np.ndarray, place: np.ndarray, length: np.ndarray, selection: Selection):
+    """Return for each instance its shard, its place there, where it starts, its stride, and the recording's length."""
+    start = np.zeros(len(place), np.int64) if selection.start is None else selection.start
+    stride = np.ones(len(place), np.int64) if selection.stride is None else selection.stride
+    return zip(shard_of.tolist(), place.tolist(), start.tolist(), stride.tolist(), length.tolist(), strict=True)
+
+
+def _opened(shard: Shard | None) -> Shard:
+    assert shard is not None
+    return shard
