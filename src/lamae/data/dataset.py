@@ -149,7 +149,7 @@ class PackDataset:
         parts, starts, first = [], [], 0
         for number, selection in choice.parts:
             gathered = self.packs[number].read(selection, verify=self._verify)
-            parts.append(replace(gathered, view_of=self._wanted[number][gathered.view_of]))
+            parts.append(_named_as_the_model_does(gathered, self._wanted[number]))
             starts.append(first)
             first += len(selection.studies)
         return StudyBatch(
@@ -282,6 +282,18 @@ def _only(selection: Selection, keep: np.ndarray) -> Selection:
         study_of=selection.study_of[keep],
         recording_of=selection.recording_of[keep],
     )
+
+
+def _named_as_the_model_does(gathered: Gathered, wanted: np.ndarray) -> Gathered:
+    """Let ``view_of`` point into the model's names, and leave out recordings of names that it does not know."""
+    view_of = wanted[gathered.view_of]
+    keep = view_of >= 0
+    if keep.all():
+        return replace(gathered, view_of=view_of)
+    names = ("values", "scale", "study_of", "recording_of", "time_s")
+    kept = {name: getattr(gathered, name)[keep] for name in names}
+    recorded = None if gathered.recorded is None else gathered.recorded[keep]
+    return replace(gathered, **kept, view_of=view_of[keep], recorded=recorded)
 
 
 def _joined(parts: Sequence[Gathered], starts: Sequence[int]) -> Gathered:

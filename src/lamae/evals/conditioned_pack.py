@@ -11,8 +11,10 @@ from lamae.config import from_dict
 from lamae.ecg.preprocess.settings import EcgPreprocessing
 from lamae.errors import ConfigError, DataError
 from lamae.evals.conditions import Condition, apply
-from lamae.pack import Gathered, Pack
-from lamae.studies import MISSING_CODE, PreparedStudy
+from lamae.pack import Gathered, Pack, Selection, gather_studies
+from lamae.studies import PreparedStudy
+
+_NONE = np.zeros(0, dtype=np.int64)
 
 
 class ConditionedPack(Pack):
@@ -47,11 +49,11 @@ class ConditionedPack(Pack):
     def studies(self) -> pa.Table:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The table of the chosen studies, their leads as the condition leaves them."""
         table = self._pack.studies.take(pa.array(self._rows))
-        if self._condition.leads is None or "leads" not in table.column_names:
+        if self._condition.leads is None or "views" not in table.column_names:
             return table
         kept = [[name for name in names or () if name in self._condition.leads] for names in _lead_lists(table)]
-        place = table.column_names.index("leads")
-        return table.set_column(place, "leads", pa.array(kept, pa.list_(pa.string())))
+        place = table.column_names.index("views")
+        return table.set_column(place, "views", pa.array(kept, pa.list_(pa.string())))
 
     def study(self, index: int) -> PreparedStudy:
         """Return one study under the condition.
@@ -73,23 +75,16 @@ class ConditionedPack(Pack):
         """Return the identifier of a study."""
         return self._pack.study_id(int(self._rows[index]))
 
-    def gather(self, indices: np.ndarray, *, verify: bool = False) -> Gathered:
-        """Put the views of several studies into one array, as `Pack.gather`."""
+    def whole(self, indices: np.ndarray, *, verify: bool = False) -> Selection:
+        """Return the selection of all recordings of some studies, as `Pack.whole`."""
         del verify  # hashes are checked where the pack itself is read
-        studies = [self.study(index) for index in np.asarray(indices).tolist()]
-        longest = max((study.values.shape[1] for study in studies), default=0)
-        position = {name: number for number, name in enumerate(self.info.view_names)}
-        counts = [len(study.view_names) for study in studies]
-        values = np.full((sum(counts), longest), MISSING_CODE, dtype=np.int16)
-        for study, end in zip(studies, np.cumsum(counts), strict=True):
-            values[end - len(study.view_names) : end, : study.values.shape[1]] = study.values
-        return Gathered(
-            values=values,
-            scale=np.concatenate([np.zeros(0, np.float32), *(study.scale for study in studies)]),
-            study_of=np.repeat(np.arange(len(studies)), counts),
-            view_of=np.array([position[name] for study in studies for name in study.view_names], dtype=np.int64),
-            has_missing=bool((values == MISSING_CODE).any()),
-        )
+        indices = np.asarray(indices, dtype=np.int64)
+        return Selection(studies=indices, recording=_NONE, study_of=_NONE, recording_of=_NONE)
+
+    def read(self, selection: Selection, *, verify: bool = False) -> Gathered:
+        """Put all recordings of the selected studies into one array, as `Pack.read`; slices are not known here."""
+        del verify
+        return gather_studies([self.study(row) for row in selection.studies.tolist()], self.info.view_names)
 
     def tally(self) -> dict[str, Any]:
         """Return what happened to the studies that were read so far, for ``result.json``."""
@@ -128,4 +123,4 @@ def _check_leads(pack: Pack, rows: np.ndarray, condition: Condition) -> int:
 
 
 def _lead_lists(table: pa.Table) -> list[list[str] | None]:
-    return table.column("leads").to_pylist()
+    return table.column("views").to_pylist()

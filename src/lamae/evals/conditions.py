@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -150,12 +150,7 @@ def apply(condition: Condition, study: PreparedStudy, config: EcgPreprocessing |
 
 
 def _chosen(study: PreparedStudy, rows: list[int]) -> PreparedStudy:
-    return replace(
-        study,
-        view_names=tuple(study.view_names[row] for row in rows),
-        values=study.values[rows],
-        scale=study.scale[rows],
-    )
+    return study.keep(rows)
 
 
 def _subset(text: str, rest: str) -> tuple[str, ...]:

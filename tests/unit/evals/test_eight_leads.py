@@ -24,7 +24,7 @@ from lamae.train import pretrain
 def only_eight(pack: Pack, path: Path, leads: tuple[str, ...] = EIGHT_LEADS) -> Pack:
     """The same studies as files of eight leads would give them."""
     studies = [only_known_views(pack.study(row), leads) for row in range(len(pack))]
-    table = pack.studies.drop_columns(["leads", "lead_flags", "study_flags"])
+    table = pack.studies.drop_columns(["views", "view_flags", "study_flags"])
     return write_pack(
         path, studies, table, cohort="fake", cohort_version="1", preprocessing=dict(pack.info.preprocessing)
     )

@@ -1,7 +1,6 @@
 """Conditions on studies: what their texts mean, and that a pack under a condition is what such a pack would hold."""
 
 import pickle
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +36,10 @@ ROWS = np.array([2, 3, 5, 7, 11, 13])
 def test_texts_have_one_name(text: str, name: str):
     assert parse_condition(text).name == name
     assert parse_condition(name) == parse_condition(text)
+
+
+def read(pack, rows):
+    return pack.read(pack.whole(rows))
 
 
 def test_groups_stand_for_their_conditions():
@@ -80,7 +83,7 @@ def test_a_subset_is_what_a_pack_of_only_these_leads_gives(
 ):
     studies, table = toy_studies()
     rows = [LEADS.index(name) for name in leads]
-    fewer = [replace(study, view_names=leads, values=study.values[rows], scale=study.scale[rows]) for study in studies]
+    fewer = [study.keep(rows) for study in studies]
     only = write_pack(
         tmp_path / "pack", fewer, table, cohort="toy", cohort_version="1", preprocessing=PREPROCESSING, view_names=LEADS
     )
@@ -90,7 +93,7 @@ def test_a_subset_is_what_a_pack_of_only_these_leads_gives(
 
 
 def test_all_leads_are_the_pack_itself(toy_pack: Pack):
-    whole, ours = toy_pack.gather(ROWS), under(toy_pack, "leads:12").gather(np.arange(len(ROWS)))
+    whole, ours = read(toy_pack, ROWS), read(under(toy_pack, "leads:12"), np.arange(len(ROWS)))
     for name in ("values", "scale", "study_of", "view_of", "has_missing"):
         np.testing.assert_array_equal(getattr(ours, name), getattr(whole, name))
 
@@ -111,12 +114,12 @@ def test_another_order_of_leads_changes_nothing(toy_pack: Pack, tmp_path: Path, 
 def test_noise_is_the_same_each_time_and_in_any_company(tmp_path: Path):
     pack = write_toy(tmp_path / "pack", preprocessing=UNFILTERED)
     text = "noise:muscle@0dB"
-    whole = under(pack, text).gather(np.arange(6))
-    again = under(pack, text, ROWS[[4, 1]]).gather(np.array([1, 0, 1]))
-    assert not np.array_equal(whole.values, pack.gather(ROWS).values)
+    whole = read(under(pack, text), np.arange(6))
+    again = read(under(pack, text, ROWS[[4, 1]]), np.array([1, 0, 1]))
+    assert not np.array_equal(whole.values, read(pack, ROWS).values)
     for ours, theirs in enumerate([1, 4, 1]):
         np.testing.assert_array_equal(again.values[again.study_of == ours], whole.values[whole.study_of == theirs])
-    other = ConditionedPack(pack, ROWS, parse_condition(text, seed=1)).gather(np.arange(6))
+    other = read(ConditionedPack(pack, ROWS, parse_condition(text, seed=1)), np.arange(6))
     assert not np.array_equal(other.values, whole.values)
 
 
@@ -125,12 +128,12 @@ def test_what_the_noise_did_is_counted(tmp_path: Path):
     silent = studies[2].values.copy()
     silent[4] = 0
     silent[5, 50:] = MISSING_CODE
-    studies[2] = replace(studies[2], values=silent, has_missing=True)
+    studies[2] = studies[2].with_waveforms(silent, studies[2].scale)
     pack = write_pack(tmp_path / "pack", studies, table, cohort="toy", cohort_version="1", preprocessing=UNFILTERED)
     noisy = under(pack, "noise:wander@7dB")
-    gathered = noisy.gather(np.arange(6))
+    gathered = read(noisy, np.arange(6))
     assert gathered.has_missing
-    np.testing.assert_array_equal(gathered.values == MISSING_CODE, pack.gather(ROWS).values == MISSING_CODE)
+    np.testing.assert_array_equal(gathered.values == MISSING_CODE, read(pack, ROWS).values == MISSING_CODE)
     tally = noisy.tally()
     assert (tally["leads_without_signal"], tally["leads_rescaled"]) == (1, 0)
     assert tally["arrived_snr_db"] > 6.5
@@ -140,9 +143,7 @@ def test_what_the_noise_did_is_counted(tmp_path: Path):
 def test_studies_without_any_of_the_leads_are_refused_and_without_some_are_counted(tmp_path: Path):
     studies, table = toy_studies()
     for row in (2, 7):
-        studies[row] = replace(
-            studies[row], view_names=LEADS[1:], values=studies[row].values[1:], scale=studies[row].scale[1:]
-        )
+        studies[row] = studies[row].keep(range(1, len(LEADS)))
     pack = write_pack(tmp_path / "pack", studies, table, cohort="toy", cohort_version="1", preprocessing=PREPROCESSING)
     with pytest.raises(DataError, match=r"leads:I: 2 of 6 studies of .* have none of these leads"):
         under(pack, "leads:I")

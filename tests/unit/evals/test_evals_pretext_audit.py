@@ -232,7 +232,7 @@ def test_a_lead_that_is_none_is_left_unexplained_and_named(tmp_path):
         study = pack.study(row)
         values = study.values.copy()
         values[2] = values[7]
-        studies.append(replace(study, values=values))
+        studies.append(study.with_waveforms(values, study.scale))
     broken = write_pack(
         tmp_path / "broken",
         studies,

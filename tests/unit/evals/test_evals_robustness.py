@@ -152,7 +152,7 @@ def test_learned_alike_it_is_a_probe_on_a_pack_of_these_leads(toy_run: Path, toy
     leads = ("I", "V4")
     studies, table = toy_studies()
     rows = [LEADS.index(name) for name in leads]
-    fewer = [replace(study, view_names=leads, values=study.values[rows], scale=study.scale[rows]) for study in studies]
+    fewer = [study.keep(rows) for study in studies]
     only = write_pack(
         tmp_path / "pack", fewer, table, cohort="toy", cohort_version="1", preprocessing=PREPROCESSING, view_names=LEADS
     )

@@ -1,7 +1,6 @@
 """Learning from one pack and testing on another."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -182,7 +181,7 @@ def test_a_probe_learned_here_holds_there(toy_run: Path, toy_pack: Pack, other_p
 def test_the_tested_features_are_the_other_pack_s(toy_run: Path, toy_pack: Pack, tmp_path: Path):
     """Waveforms of opposite sign make the scores of the same labels turn round."""
     studies, _ = toy_studies()
-    upside_down = [replace(one, values=np.concatenate([one.values[:6], -one.values[6:]])) for one in studies]
+    upside_down = [one.with_waveforms(np.concatenate([one.values[:6], -one.values[6:]]), one.scale) for one in studies]
     info = {"cohort": "other", "cohort_version": "1", "preprocessing": PREPROCESSING}
     other = write_pack(tmp_path / "pack", upside_down, other_table(), **info)
     found = probe(toy_run, toy_pack, "inverted", settings=QUICK, test_pack=other)

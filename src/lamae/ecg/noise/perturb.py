@@ -121,8 +121,8 @@ def _check(study: PreparedStudy, config: EcgPreprocessing, key: str) -> None:
     found = study.values.shape[1], study.rate_hz
     if found != (config.num_samples, config.rate_hz):
         raise DataError(
-            f"study {key}: {found[0]} samples at {f'{found[1]:g}' if found[1] else 'unknown'} Hz, but the preprocessing makes {config.num_samples} at "
-            f"{config.rate_hz:g} Hz: give the preprocessing of its pack",
+            f"study {key}: {found[0]} samples at {found[1] or 0:g} Hz, but the preprocessing makes "
+            f"{config.num_samples} at {config.rate_hz:g} Hz: give the preprocessing of its pack",
             reason="wrong-length",
         )
 
