@@ -148,7 +148,7 @@ def test_studies_without_any_of_the_leads_are_refused_and_without_some_are_count
     with pytest.raises(DataError, match=r"leads:I: 2 of 6 studies of .* have none of these leads"):
         under(pack, "leads:I")
     assert under(pack, "leads:2").tally() == {"studies_without_some_of_the_leads": 2}
-    assert under(pack, "leads:2").studies["leads"].to_pylist()[0] == ["II"]
+    assert under(pack, "leads:2").studies["views"].to_pylist()[0] == ["II"]
 
 
 def test_leads_that_the_pack_does_not_know_are_refused(toy_pack: Pack):
