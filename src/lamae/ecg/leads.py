@@ -8,23 +8,8 @@ LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V
 """The standard 12 leads in the order in which they are printed."""
 
 OTHER_LEADS = (
-    "-aVR",
-    "V7",
-    "V8",
-    "V9",
-    "V3R",
-    "V4R",
-    "V5R",
-    "V6R",
-    "V7R",
-    "X",
-    "Y",
-    "Z",
-    "A",
-    "ES",
-    "AI",
-    "MV1",
-    "MCL1",
+    *("-aVR", "V7", "V8", "V9", "V3R", "V4R", "V5R", "V6R", "V7R"),
+    *("X", "Y", "Z", "A", "ES", "AI", "MV1", "MCL1"),
 )
 """Further leads that archives hold: posterior, right-sided, Frank, Nehb and EASI, modified chest leads."""
 

@@ -12,37 +12,14 @@ from lamae.ecg.leads import LEADS
 from lamae.ecg.measure.median_beat import MedianBeat, find_beats, lead_trust, median_beat, smooth, to_analysis_rate
 from lamae.studies import MISSING_CODE, PreparedStudy
 
-RHYTHM_FEATURES = (
-    "heart_rate_bpm",
-    "rr_sdnn_ms",
-    "rr_rmssd_ms",
-    "rr_irregularity",
-    "rr_shortest_ratio",
-    "rr_longest_ratio",
-    "dominant_beat_fraction",
-    "p_consistency",
-    "p_present",
-    "atrial_residual_mv",
-)
-INTERVAL_FEATURES = ("pr_ms", "qrs_ms", "qt_ms", "qtc_bazett_ms", "qtc_fridericia_ms", "t_peak_to_end_ms")
-VECTOR_FEATURES = (
-    "qrs_axis_deg",
-    "qrs_axis_sin",
-    "qrs_axis_cos",
-    "t_axis_deg",
-    "frontal_qrs_t_angle_deg",
-    "spatial_qrs_t_angle_deg",
-    "qrs_magnitude_mv",
-    "t_magnitude_mv",
-    "sokolow_lyon_mv",
-    "cornell_mv",
-    "num_leads_measured",
-)
 LEAD_FEATURES = ("p_mv", "q_mv", "r_mv", "s_mv", "st_j60_mv", "t_mv", "qrs_area_mv_ms", "qrs_terminal_mv", "noise_mv")
 FEATURES = (
-    *RHYTHM_FEATURES,
-    *INTERVAL_FEATURES,
-    *VECTOR_FEATURES,
+    *("heart_rate_bpm", "rr_sdnn_ms", "rr_rmssd_ms", "rr_irregularity", "rr_shortest_ratio", "rr_longest_ratio"),
+    *("dominant_beat_fraction", "p_consistency", "p_present", "atrial_residual_mv"),
+    *("pr_ms", "qrs_ms", "qt_ms", "qtc_bazett_ms", "qtc_fridericia_ms", "t_peak_to_end_ms"),
+    *("qrs_axis_deg", "qrs_axis_sin", "qrs_axis_cos", "t_axis_deg"),
+    *("frontal_qrs_t_angle_deg", "spatial_qrs_t_angle_deg", "qrs_magnitude_mv", "t_magnitude_mv"),
+    *("sokolow_lyon_mv", "cornell_mv", "num_leads_measured"),
     *(f"{lead}_{feature}" for lead in LEADS for feature in LEAD_FEATURES),
 )
 """Names of all features, in the order in which `measure` returns them."""
@@ -172,9 +149,10 @@ def _intervals(beat: MedianBeat, heart_rate_bpm: float) -> dict[str, float]:
 
 def _vectors(beat: MedianBeat, leads: tuple[str, ...]) -> dict[str, float]:
     qrs = beat.values[:, _qrs_samples(beat)]
+    net_qrs = qrs.sum(axis=-1)
     features = {"qrs_magnitude_mv": float(np.sqrt((qrs**2).mean(axis=0)).max())}
     if np.isnan(beat.t_peak):
-        return features | _axes(dict(zip(leads, qrs.sum(axis=-1), strict=True)), {})
+        return features | _axes(dict(zip(leads, net_qrs, strict=True)), {})
     reach = round(0.06 * beat.rate_hz)
     peak = int(beat.t_peak)
     t_wave = beat.values[:, max(peak - reach, 0) : peak + reach + 1]
@@ -182,7 +160,7 @@ def _vectors(beat: MedianBeat, leads: tuple[str, ...]) -> dict[str, float]:
     if all(lead in leads for lead in _KORS_LEADS):
         rows = [leads.index(lead) for lead in _KORS_LEADS]
         features["spatial_qrs_t_angle_deg"] = _angle(KORS @ qrs[rows].sum(axis=-1), KORS @ t_wave[rows].sum(axis=-1))
-    net_qrs, net_t = qrs.sum(axis=-1), t_wave.sum(axis=-1)
+    net_t = t_wave.sum(axis=-1)
     return features | _axes(dict(zip(leads, net_qrs, strict=True)), dict(zip(leads, net_t, strict=True)))
 
 

@@ -108,24 +108,19 @@ def check_leads(leads: Study | Mapping[str, np.ndarray], *, rate_hz: float | Non
         return LeadIdentity(residuals={})
     residuals = {name: _residual(leads, name, name) for name in EXPECTED if name in leads}
     broken = {name for name, residual in residuals.items() if residual > LARGEST_RESIDUAL}
-    if broken == {"aVL", "aVF"} and _exchanged(leads):
-        return _found(residuals, SWAPPED_AVF_AVL)
     if broken:
-        return LeadIdentity(residuals=residuals, study_flags=(BROKEN,))
-    if silent := _exchanged_with_neutral(leads):
-        return LeadIdentity(residuals=residuals, study_flags=(silent,))
-    reversed_leads = _reversed_electrodes(leads, rate_hz) if rate_hz else None
-    return _found(residuals, reversed_leads) if reversed_leads else LeadIdentity(residuals=residuals)
+        flag = SWAPPED_AVF_AVL if broken == {"aVL", "aVF"} and _exchanged(leads) else BROKEN
+    else:
+        flag = _exchanged_with_neutral(leads) or (_reversed_electrodes(leads, rate_hz) if rate_hz else None)
+    if flag is None:
+        return LeadIdentity(residuals=residuals)
+    return LeadIdentity(residuals=residuals, study_flags=(flag,), correction=CORRECTIONS.get(flag, {}))
 
 
 def repair(leads: Mapping[str, np.ndarray], identity: LeadIdentity) -> dict[str, np.ndarray]:
     """Return the leads under their true names and with their true signs; leads whose record is absent are absent."""
     places = {name: identity.correction.get(name, (name, 1)) for name in (*leads, *identity.correction)}
     return {name: sign * leads[label] for name, (label, sign) in places.items() if label in leads}
-
-
-def _found(residuals: Mapping[str, float], flag: str) -> LeadIdentity:
-    return LeadIdentity(residuals=residuals, study_flags=(flag,), correction=CORRECTIONS[flag])
 
 
 def _of_study(study: Study) -> tuple[dict[str, np.ndarray], float | None]:

@@ -69,11 +69,11 @@ class EcgPreprocessing:
     resolution_mv: float = 0.001
 
     def __post_init__(self) -> None:
-        for name in ("rate_hz", "duration_s", "min_duration_s", "saturated_fraction", "out_of_range_mv"):
+        positive = ("rate_hz", "duration_s", "min_duration_s", "saturated_fraction", "out_of_range_mv", "resolution_mv")
+        for name in positive:
             _check(getattr(self, name) > 0, f"{name} must be above 0, found {getattr(self, name)}")
         _check(self.rate_hz <= HIGHEST_RATE_HZ, f"rate_hz must be at most {HIGHEST_RATE_HZ:g}, found {self.rate_hz:g}")
         _check(self.duration_s <= LONGEST_S, f"duration_s must be at most {LONGEST_S:g}, found {self.duration_s:g}")
-        _check(self.resolution_mv > 0, f"resolution_mv must be above 0, found {self.resolution_mv}")
         _check(self.num_samples > 0, f"{self.duration_s} s at {self.rate_hz} Hz are no samples")
         _check(self.min_duration_s <= self.duration_s, "min_duration_s must not exceed duration_s")
         _check(self.max_gap_s >= 0 and self.flat_mv >= 0, "max_gap_s and flat_mv must not be negative")

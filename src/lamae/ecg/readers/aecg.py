@@ -17,7 +17,7 @@ from lamae.ecg.readers.leads import (
     naming,
     study_id_of,
 )
-from lamae.ecg.readers.segments import Segment, merge_segments
+from lamae.ecg.readers.segments import BEAT_WORDS, Segment, merge_segments
 from lamae.errors import DataError, FormatError
 from lamae.studies import Study
 
@@ -28,7 +28,6 @@ _MAX_DEPTH = 128
 _MAX_ELEMENTS = 1_000_000
 _SECONDS_IN = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6, "usec": 1e-6, "μs": 1e-6}
 _TIME_SEQUENCES = ("TIME_ABSOLUTE", "TIME_RELATIVE")
-_BEAT_WORDS = ("BEAT", "MEDIAN", "TEMPLATE", "AVERAGE")
 _AGE_CODE = "21612-7"
 _DAYS_IN_YEAR = 365.2425
 
@@ -70,15 +69,19 @@ def read_aecg(
                 f"this XML is no HL7 annotated ECG: its root is <{_name(root)}>, expected <AnnotatedECG>",
                 reason="not-an-aecg",
             )
-        candidates = [_read_series(series, lead_names, extra_channels) for series in _rhythm_series(root)]
+        candidates = [
+            merge_segments([_read_set(found, lead_names, extra_channels) for found in _sequence_sets(series)])
+            for series in _rhythm_series(root)
+        ]
+        subject = next((it for it in _descendants(root, "trialSubject") if _children(it, "id")), None)
         leads, values, rate_hz = max(candidates, key=lambda found: (len(found[0]), found[1].shape[1] / found[2]))
         return make_ecg_study(
-            study_id=_document_id(root) or study_id_of(path),
+            study_id=_identifier(root) or study_id_of(path),
             leads=leads,
             values=values,
             rate_hz=rate_hz,
             source_format="hl7-aecg",
-            patient_id=_patient_id(root),
+            patient_id=_identifier(subject),
             acquired_at=_acquired_at(root),
             metadata=_describe_patient(root),
         )
@@ -146,7 +149,7 @@ def _rhythm_series(root: Element) -> list[Element]:
 
 def _is_beat(element: Element) -> bool:
     code = _code(element).upper()
-    return "RHYTHM" not in code and any(word in code for word in _BEAT_WORDS)
+    return "RHYTHM" not in code and any(word in code for word in BEAT_WORDS)
 
 
 def _sequence_sets(series: Element) -> Iterator[Element]:
@@ -154,14 +157,6 @@ def _sequence_sets(series: Element) -> Iterator[Element]:
         for sequence_set in _children(component, "sequenceSet"):
             if not _is_beat(sequence_set):
                 yield sequence_set
-
-
-def _read_series(
-    series: Element, lead_names: Mapping[str, str] | None, extra_channels: ExtraChannels
-) -> tuple[tuple[str, ...], np.ndarray, float]:
-    """Read the sequence sets of one series onto one time axis."""
-    sets = [_read_set(sequence_set, lead_names, extra_channels) for sequence_set in _sequence_sets(series)]
-    return merge_segments(sets)
 
 
 def _read_set(sequence_set: Element, lead_names: Mapping[str, str] | None, extra_channels: ExtraChannels) -> Segment:
@@ -243,17 +238,9 @@ def _number(element: Element, what: str) -> float:
     return number
 
 
-def _document_id(root: Element) -> str | None:
-    identifier = _child(root, "id")
+def _identifier(element: Element | None) -> str | None:
+    identifier = _child(element, "id")
     return None if identifier is None else identifier.get("extension") or identifier.get("root") or None
-
-
-def _patient_id(root: Element) -> str | None:
-    for subject in _descendants(root, "trialSubject"):
-        identifier = _child(subject, "id")
-        if identifier is not None:
-            return identifier.get("extension") or identifier.get("root") or None
-    return None
 
 
 def _acquired_at(root: Element) -> datetime | None:

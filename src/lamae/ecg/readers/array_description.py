@@ -1,20 +1,21 @@
 """What an array file does not say itself: leads, rate, unit, layout. From arguments, a sidecar, or the container."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
-from typing import Any, Literal, cast
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
 from lamae.errors import DataError, FormatError
+from lamae.files import read_json_object
 
 Layout = Literal["leads-first", "samples-first"]
 """Whether an array is ``[leads, samples]`` or ``[samples, leads]``."""
 
-_LAYOUTS = ("leads-first", "samples-first")
+_LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,13 +98,11 @@ def read_sidecar(path: str) -> ArrayDescription:
     sidecar = f"{path}.json"
     if not os.path.exists(sidecar):
         return ArrayDescription()
-    with open(sidecar, encoding="utf-8") as file:
-        try:
-            content = json.load(file)
-        except ValueError as error:
-            raise FormatError(f"the sidecar {sidecar} is no JSON: {error}", reason="malformed-sidecar") from error
-    if not isinstance(content, dict):
-        raise FormatError(f"the sidecar {sidecar} must hold a JSON object", reason="malformed-sidecar")
+    try:
+        content = read_json_object(Path(sidecar))
+    except ValueError as error:
+        message = f"the sidecar {sidecar} must hold a JSON object: {error}"
+        raise FormatError(message, reason="malformed-sidecar") from error
     return describe_array(content, origin=os.path.basename(sidecar))
 
 

@@ -171,10 +171,8 @@ def _load_hdf5(path: str, asked: ArrayDescription) -> Loaded:
     try:
         with h5py.File(path, "r") as file:
             datasets: dict[str, Any] = {}
-            file.visititems(lambda name, item: _remember(datasets, name, item, h5py))
-            name = asked.key if asked.key is not None else _only_array(datasets)
-            if name not in datasets:
-                raise _no_such_array(name, datasets)
+            file.visititems(lambda name, item: datasets.update({name: item} if isinstance(item, h5py.Dataset) else {}))
+            name = _name_of_signal(datasets, asked.key)
             told = {
                 key: value
                 for attributes in (file.attrs, datasets[name].attrs)
@@ -208,16 +206,9 @@ def import_h5py() -> Any:
     return h5py
 
 
-def _remember(datasets: dict[str, Any], name: str, item: Any, h5py: Any) -> None:
-    if isinstance(item, h5py.Dataset):
-        datasets[name] = item
-
-
 def _pick(members: Mapping[str, np.ndarray], key: str | None) -> Loaded:
     """Choose the signal among the arrays of a container and take what the others say about it."""
-    name = key if key is not None else _only_array(members)
-    if name not in members:
-        raise _no_such_array(name, members)
+    name = _name_of_signal(members, key)
     told = {key: members[key] for key in ("leads", "rate_hz", "units", "layout") if key in members and key != name}
     return members[name], _describe_members(told)
 
@@ -229,8 +220,12 @@ def _describe_members(told: Mapping[str, Any]) -> ArrayDescription:
     return describe_array(plain, origin="the file")
 
 
-def _only_array(members: Mapping[str, Any]) -> str:
-    """Return the name of the only array of numbers with a shape of signals."""
+def _name_of_signal(members: Mapping[str, Any], key: str | None) -> str:
+    """Return the name asked for, or that of the only numeric array that is shaped like signals."""
+    if key is not None and key not in members:
+        raise DataError(f"the file has no array {key!r}; it has {list_of(list(members))}", reason="missing-array")
+    if key is not None:
+        return key
     signals = [
         name
         for name, array in members.items()
@@ -242,10 +237,6 @@ def _only_array(members: Mapping[str, Any]) -> str:
             reason="ambiguous-array" if signals else "missing-array",
         )
     return signals[0]
-
-
-def _no_such_array(name: str, members: Mapping[str, Any]) -> DataError:
-    return DataError(f"the file has no array {name!r}; it has {list_of(list(members))}", reason="missing-array")
 
 
 def _load_csv(path: str, asked: ArrayDescription) -> Loaded:

@@ -34,10 +34,9 @@ def load_csv(path: str, leads: Sequence[str] | None) -> tuple[np.ndarray, tuple[
         if leads is not None and len(leads) != len(names):
             raise DataError(f"{len(leads)} leads are given for {len(names)} columns", reason="wrong-shape")
         return np.stack(columns, axis=1), None
-    chosen = list(range(len(names))) if leads is None else [_position(names, lead) for lead in leads]
-    return np.stack([columns[position] for position in chosen], axis=1), (
-        tuple(names) if leads is None else tuple(leads)
-    )
+    if leads is None:
+        return np.stack(columns, axis=1), tuple(names)
+    return np.stack([columns[_position(names, lead)] for lead in leads], axis=1), tuple(leads)
 
 
 def find_delimiter(line: str) -> str:
@@ -74,14 +73,13 @@ def _columns(path: str, delimiter: str, num_columns: int, has_names: bool) -> li
 
 
 def _position(names: Sequence[str], lead: str) -> int:
-    folded = [name.casefold() for name in names]
-    if folded.count(lead.strip().casefold()) != 1:
+    found = [position for position, name in enumerate(names) if name.casefold() == lead.strip().casefold()]
+    if len(found) != 1:
         raise DataError(
-            f"the CSV file has {folded.count(lead.strip().casefold())} columns {lead!r}: expected one; its columns are "
-            f"{list_of(names)}",
+            f"the CSV file has {len(found)} columns {lead!r}: expected one; its columns are {list_of(names)}",
             reason="missing-column",
         )
-    return folded.index(lead.strip().casefold())
+    return found[0]
 
 
 def _is_number(text: str) -> bool:

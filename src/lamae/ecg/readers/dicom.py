@@ -19,7 +19,7 @@ from lamae.ecg.readers.leads import (
     raise_fault_of_the_system,
     study_id_of,
 )
-from lamae.ecg.readers.segments import Segment, merge_segments
+from lamae.ecg.readers.segments import BEAT_WORDS, Segment, merge_segments
 from lamae.errors import DataError, FormatError
 from lamae.studies import Study
 
@@ -46,7 +46,6 @@ _LEAD_NUMBERS = {
 }
 """Lead numbers that MDC (``2:1``, or 131073 = 2 * 65536 + 1) and SCP-ECG (``5.6.3-9-1``) share: CID 3001, PS3.16."""
 
-_BEAT_WORDS = ("MEDIAN", "BEAT", "TEMPLATE", "AVERAGE")
 _AGE_UNITS_IN_YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _PARSING_ERRORS = (
     ValueError,
@@ -155,7 +154,7 @@ def _rhythm_groups(groups: "list[Dataset]") -> "list[Dataset]":
 
 def _is_beat(group: "Dataset") -> bool:
     label = str(group.get("MultiplexGroupLabel") or "").upper()
-    if any(word in label for word in _BEAT_WORDS):
+    if any(word in label for word in BEAT_WORDS):
         return True
     return "RHYTHM" not in label and str(group.get("WaveformOriginality") or "").upper() == "DERIVED"
 
@@ -223,7 +222,8 @@ def _to_mv(samples: np.ndarray, channel: "Dataset", padding: int | None, rate_hz
     units = channel.get("ChannelSensitivityUnitsSequence")
     if channel.get("ChannelSensitivity") is None or not units:
         raise DataError(f"lead {lead} has no sensitivity or no unit: its samples have no scale", reason="missing-units")
-    sensitivity = float(channel.ChannelSensitivity) * _correction(channel)
+    correction = channel.get("ChannelSensitivityCorrectionFactor")
+    sensitivity = float(channel.ChannelSensitivity) * float(1 if correction is None else correction)
     if sensitivity == 0:
         raise DataError(f"lead {lead} has a sensitivity of 0: its samples have no scale", reason="zero-gain")
     values = samples * sensitivity + float(channel.get("ChannelBaseline") or 0)
@@ -233,20 +233,14 @@ def _to_mv(samples: np.ndarray, channel: "Dataset", padding: int | None, rate_hz
     return as_float32(values)
 
 
-def _correction(channel: "Dataset") -> float:
-    factor = channel.get("ChannelSensitivityCorrectionFactor")
-    return 1.0 if factor is None else float(factor)
-
-
 def _lead_name(channel: "Dataset", lead_names: Mapping[str, str] | None) -> str:
     """Name a channel by its source code (CID 3001), else by the code's meaning, else by its label (C.10.9.1.4.1)."""
-    source = (channel.get("ChannelSourceSequence") or [None])[0]
-    code = str(source.get("CodeValue") or "").strip() if source is not None else ""
-    meaning = str(source.get("CodeMeaning") or "").strip() if source is not None else ""
-    if lead_names and code.casefold() in {name.strip().casefold() for name in lead_names}:
-        return code
-    if lead_names and meaning.casefold() in {name.strip().casefold() for name in lead_names}:
-        return meaning
+    source = (channel.get("ChannelSourceSequence") or [{}])[0]
+    code, meaning = (str(source.get(name) or "").strip() for name in ("CodeValue", "CodeMeaning"))
+    told = {name.strip().casefold() for name in lead_names or ()}
+    for name in (code, meaning):
+        if name.casefold() in told:
+            return name
     number = _lead_number(code)
     if number in _LEAD_NUMBERS:
         return _LEAD_NUMBERS[number]

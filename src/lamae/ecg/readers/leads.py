@@ -24,19 +24,10 @@ _FAULTS_OF_THE_SYSTEM = frozenset(
 """Too little memory, too many open files, a network drive that is gone: the next file would fail alike."""
 
 _MV_IN_UNIT = {
-    "nv": 1e-6,
-    "nanovolt": 1e-6,
-    "nanovolts": 1e-6,
-    "uv": 1e-3,
-    "μv": 1e-3,
-    "microvolt": 1e-3,
-    "microvolts": 1e-3,
-    "mv": 1.0,
-    "millivolt": 1.0,
-    "millivolts": 1.0,
-    "v": 1e3,
-    "volt": 1e3,
-    "volts": 1e3,
+    **dict.fromkeys(("nv", "nanovolt", "nanovolts"), 1e-6),
+    **dict.fromkeys(("uv", "μv", "microvolt", "microvolts"), 1e-3),
+    **dict.fromkeys(("mv", "millivolt", "millivolts"), 1.0),
+    **dict.fromkeys(("v", "volt", "volts"), 1e3),
 }
 
 
@@ -155,14 +146,9 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        raise named(error, path) from error
+        raise type(error)(f"{os.fspath(path)}: {error}", reason=error.reason) from error
     except OSError as error:
         raise refused(error, path) from error
-
-
-def named(error: DataError, path: str | os.PathLike[str]) -> DataError:
-    """Return the same error with the file's path in front of its message."""
-    return type(error)(f"{os.fspath(path)}: {error}", reason=error.reason)
 
 
 def refused(error: OSError, path: str | os.PathLike[str]) -> DataError:

@@ -7,6 +7,9 @@ import numpy as np
 
 from lamae.errors import DataError
 
+BEAT_WORDS = ("BEAT", "MEDIAN", "TEMPLATE", "AVERAGE")
+"""Words by which files call a derived beat, which is no recording."""
+
 _MOST_EMPTY = 4
 """How many times longer than what was recorded the common time axis may be."""
 

@@ -10,7 +10,7 @@ from itertools import groupby
 
 import numpy as np
 
-from lamae.ecg.readers.leads import ExtraChannels, as_float32, choose_leads, make_ecg_study, named, refused, study_id_of
+from lamae.ecg.readers.leads import ExtraChannels, as_float32, choose_leads, make_ecg_study, naming, study_id_of
 from lamae.ecg.readers.wfdb_header import Header, parse_comments, parse_header
 from lamae.errors import DataError, FormatError
 from lamae.studies import Study
@@ -50,7 +50,7 @@ def read_wfdb(
         MissingExtraError: The record needs the ``wfdb`` package, and it is not installed.
     """
     header_path = find_header(os.fspath(path))
-    try:
+    with naming(header_path):
         with open(header_path, "rb", 0) as file:
             header = parse_header(file.read().decode("latin-1"))
         if not _is_plain(header):
@@ -70,10 +70,6 @@ def read_wfdb(
             acquired_at=header.acquired_at,
             metadata=metadata,
         )
-    except DataError as error:
-        raise named(error, header_path) from error
-    except OSError as error:
-        raise refused(error, header_path) from error
 
 
 def find_header(path: str) -> str:

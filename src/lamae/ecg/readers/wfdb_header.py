@@ -165,7 +165,7 @@ def _parse_spec(format_field: str, gain_field: str, adc_zero: str = "0") -> Sign
             reason="zero-gain",
         )
     steps_per_mv = float(gain) / millivolts_in(unit or "mV")
-    zero = int(baseline or (adc_zero if _is_integer(adc_zero) else 0))
+    zero = int(baseline or (adc_zero if adc_zero.removeprefix("-").isdecimal() else 0))
     return SignalSpec(
         format=int(code),
         samples_per_frame=int(samples_per_frame or 1),
@@ -191,18 +191,11 @@ def _parse_start(first: str, second: str) -> datetime | None:
     day, month, year, hour, minute, second_, fraction = match.groups()
     if not month.isdecimal():
         month = _MONTHS.find(month.casefold()) // 3 + 1
+    microsecond = int((fraction or "0").ljust(6, "0")[:6])
     try:
-        return datetime(int(year), int(month), int(day), int(hour), int(minute), int(second_), _microseconds(fraction))
+        return datetime(int(year), int(month), int(day), int(hour), int(minute), int(second_), microsecond)
     except ValueError:  # a 31st of February: the record is usable without its date
         return None
-
-
-def _microseconds(fraction: str | None) -> int:
-    return int((fraction or "0").ljust(6, "0")[:6])
-
-
-def _is_integer(field: str) -> bool:
-    return field.removeprefix("-").isdecimal()
 
 
 def parse_comments(comments: Iterable[str]) -> tuple[str | None, dict[str, Any]]:

@@ -17,7 +17,7 @@ def beat(heart: Heart, rhythm: Rhythm, rng: np.random.Generator, *, num_samples:
     """Return the dipole ``[3, samples + margins]`` of a heart that beats in a rhythm."""
     dipole = np.zeros((3, num_samples + 2 * int(MARGIN_S * RATE_HZ)))
     add_waves(dipole, _atrial_waves(heart, rhythm), rhythm.p_s, gain=_p_gain(rhythm))
-    ectopic = np.isin(rhythm.kind, (VENTRICULAR,))
+    ectopic = rhythm.kind == VENTRICULAR
     sway = (
         1.0
         + heart.alternans * np.where(np.arange(len(rhythm.qrs_s)) % 2, 1.0, -1.0)

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ import numpy as np
 
 from lamae.ecg.simulate import cart
 from lamae.ecg.simulate.ecg import record
-from lamae.ecg.simulate.mimic_layout import DATA_SET_FOLDER, MIMIC_LEADS, record_path, write_record, write_tables
+from lamae.ecg.simulate.mimic_layout import DATA_SET_FOLDER, MIMIC_LEADS, write_record, write_tables
 from lamae.ecg.simulate.patients import MAX_ECGS, Patient, PlannedEcg, draw_num_ecgs, draw_patient
 from lamae.errors import ConfigError
 from lamae.files import naming_full_disk
@@ -107,11 +106,14 @@ def simulate_ecg_cohort(
 
 def _write_cohort(root: Path, seed: int, counts: np.ndarray, workers: int, progress: bool) -> None:
     """Write records, tables, truth, and what the folder says of itself."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
     for part in _in_parallel(root, seed, counts, workers, progress):
         for name in _TABLES:
             rows[name] += part[name]
-    _write_truth(root / "truth.parquet", rows["truth"])
+    pq.write_table(pa.Table.from_pylist(rows["truth"]), root / "truth.parquet")
     write_tables(root, rows)
     about = {
         "simulator_version": SIMULATOR_VERSION,
@@ -177,20 +179,11 @@ def _simulate_patients(job: tuple[str, int, int, Sequence[tuple[int, int]]]) -> 
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
     with threadpool_limits(1):  # the processes are the parallelism
         for index, (num_ecgs, kept) in enumerate(counts, start=first):
-            _simulate_patient(Path(root), seed, index, num_ecgs, kept, rows)
+            patient = draw_patient(np.random.default_rng([seed, _PATIENTS, index]), num_ecgs=num_ecgs)
+            for number in range(kept):
+                for name, row in _simulate_ecg(Path(root), seed, index, number, patient).items():
+                    rows[name].append(row)
     return rows
-
-
-def _simulate_patient(
-    root: Path, seed: int, index: int, num_ecgs: int, kept: int, rows: dict[str, list[dict[str, Any]]]
-) -> None:
-    patient = draw_patient(np.random.default_rng([seed, _PATIENTS, index]), num_ecgs=num_ecgs)
-    folds = _folds(seed, index)
-    for number, planned in enumerate(patient.ecgs[:kept]):
-        # a generator of its own: an ECG stays the same when the cohort's end cuts its patient short
-        rng = np.random.default_rng([seed, _PATIENTS, index, number])
-        for name, row in _simulate_ecg(root, seed, index, number, patient, planned, folds, rng).items():
-            rows[name].append(row)
 
 
 def _folds(seed: int, patient: int) -> tuple[int, int]:
@@ -205,22 +198,16 @@ def _identifier(start: int, seed: int, number: int) -> int:
     return start + ((number + start // 1000) * _ID_STEP + seed * 7919) % _ID_PRIME
 
 
-def _simulate_ecg(
-    root: Path,
-    seed: int,
-    index: int,
-    number: int,
-    patient: Patient,
-    planned: PlannedEcg,
-    folds: tuple[int, int],
-    rng: np.random.Generator,
-) -> dict[str, dict[str, Any]]:
+def _simulate_ecg(root: Path, seed: int, index: int, number: int, patient: Patient) -> dict[str, dict[str, Any]]:
     """Record and write one ECG; return its row in each table."""
+    planned = patient.ecgs[number]
+    # a generator of its own: an ECG stays the same when the cohort's end cuts its patient short
+    rng = np.random.default_rng([seed, _PATIENTS, index, number])
     subject_id = _identifier(10_000_000, seed, index)
     study_id = _identifier(40_000_000, seed, index * (MAX_ECGS + 2) + number)
     recording = record(patient.body, planned.conditions, rng, leads=MIMIC_LEADS)
     path = write_record(root, subject_id, study_id, recording.leads_mv, planned.taken_at)
-    ids = {"subject_id": subject_id, "study_id": study_id, "ecg_time": f"{planned.taken_at:%Y-%m-%d %H:%M:%S}"}
+    ids, taken = {"subject_id": subject_id, "study_id": study_id}, {"ecg_time": f"{planned.taken_at:%Y-%m-%d %H:%M:%S}"}
     lines = cart.statement(recording.truth, rng)
     measured = {
         "cart_id": 6_800_000 + int(rng.integers(0, 500)),
@@ -230,18 +217,18 @@ def _simulate_ecg(
         **cart.measurements(recording.truth, rng),
     }
     return {
-        "record_list": ids | {"file_name": study_id, "path": path},
-        "machine_measurements": ids | measured,
-        "records_w_diag_icd10": ids | _diagnosis_row(seed, index, patient, planned, path, folds),
-        "truth": {"study_id": str(study_id), "subject_id": str(subject_id), "path": record_path(subject_id, study_id)}
+        "record_list": ids | {"file_name": study_id} | taken | {"path": path},
+        "machine_measurements": ids | taken | measured,
+        "records_w_diag_icd10": {"file_name": f"{DATA_SET_FOLDER}/{path}", "study_id": study_id}
+        | {"subject_id": subject_id, **taken}
+        | _diagnoses(seed, index, patient, planned),
+        "truth": {"study_id": str(study_id), "subject_id": str(subject_id), "path": path}
         | recording.truth
         | {"has_conditions": " ".join(patient.visits[planned.visit].conditions)},
     }
 
 
-def _diagnosis_row(
-    seed: int, index: int, patient: Patient, planned: PlannedEcg, path: str, folds: tuple[int, int]
-) -> dict[str, Any]:
+def _diagnoses(seed: int, index: int, patient: Patient, planned: PlannedEcg) -> dict[str, Any]:
     visit = patient.visits[planned.visit]
     in_ed, in_hospital = planned.in_ed, visit.hospital and not planned.in_ed
     admission = float(_identifier(20_000_000, seed, index * (MAX_ECGS + 2) + planned.visit))
@@ -250,7 +237,6 @@ def _diagnosis_row(
     years = planned.taken_at.year - patient.first_seen.year
     anchor_age = 91 if patient.age_years > 89 else int(patient.age_years)
     return {
-        "file_name": f"{DATA_SET_FOLDER}/{path}",
         "ed_stay_id": admission + 10_000_000 if in_ed else "",
         "ed_hadm_id": admission if in_ed and visit.hospital else "",
         "hosp_hadm_id": admission if in_hospital else "",
@@ -263,22 +249,10 @@ def _diagnosis_row(
         "age": float(anchor_age + years),
         "anchor_year": patient.first_seen.year,
         "anchor_age": anchor_age,
-        "dod": _date(patient.died_at),
+        "dod": f"{patient.died_at:%Y-%m-%d}" if patient.died_at else "",
         "ecg_no_within_stay": planned.number_within_stay,
         "ecg_taken_in_ed": in_ed,
         "ecg_taken_in_hosp": in_hospital,
         "ecg_taken_in_ed_or_hosp": in_ed or in_hospital,
-        "fold": folds[0],
-        "strat_fold": folds[1],
+        **dict(zip(("fold", "strat_fold"), _folds(seed, index), strict=True)),
     }
-
-
-def _date(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment:%Y-%m-%d}"
-
-
-def _write_truth(path: Path, rows: list[dict[str, Any]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    pq.write_table(pa.Table.from_pylist(rows), path)

@@ -64,11 +64,6 @@ def electrode_noise(levels: NoiseLevels, rng: np.random.Generator, *, num_sample
     noise += contact * levels.muscle_mv * artefacts.muscle(rng, _NUM_ELECTRODES, num_samples)
     noise += contact * levels.mains_mv * artefacts.mains(rng, _NUM_ELECTRODES, num_samples, hz=levels.mains_hz)
     for _ in range(levels.motion_events):
-        _add_motion(noise, rng)
+        electrode, start = int(rng.integers(_NUM_ELECTRODES)), int(rng.integers(num_samples))
+        noise[electrode, start:] += artefacts.jump(rng, num_samples - start)
     return noise
-
-
-def _add_motion(noise: np.ndarray, rng: np.random.Generator) -> None:
-    """One electrode jumps and comes back within a second or so."""
-    electrode, start = int(rng.integers(_NUM_ELECTRODES)), int(rng.integers(noise.shape[1]))
-    noise[electrode, start:] += artefacts.jump(rng, noise.shape[1] - start)
