@@ -4,8 +4,6 @@ A foundation model should tell more about a heart than what a reader measures wi
 study has the same features in the same order; what cannot be measured (no P wave, an absent lead) is NaN.
 """
 
-from collections.abc import Iterable
-
 import numpy as np
 
 from lamae.ecg.leads import LEADS
@@ -63,12 +61,6 @@ def measure(study: PreparedStudy) -> dict[str, float]:
     features |= _vectors(beat, leads)
     features |= _amplitudes(beat, leads)
     return features | _hypertrophy(features)
-
-
-def measure_many(studies: Iterable[PreparedStudy]) -> np.ndarray:
-    """Return ``[studies, features]`` float32, columns as in ``FEATURES``."""
-    rows = [list(measure(study).values()) for study in studies]
-    return np.array(rows, dtype=np.float32).reshape(len(rows), len(FEATURES))
 
 
 def _recorded_leads(study: PreparedStudy) -> tuple[tuple[str, ...], np.ndarray]:

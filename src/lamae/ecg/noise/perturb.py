@@ -10,6 +10,7 @@ import numpy as np
 
 from lamae.ecg.noise import artefacts
 from lamae.ecg.noise.artefacts import ARTEFACT_RATE_HZ
+from lamae.ecg.preprocess.normalise import quantise
 from lamae.ecg.preprocess.settings import EcgPreprocessing
 from lamae.ecg.preprocess.study import resample_and_filter
 from lamae.errors import ConfigError, DataError
@@ -20,7 +21,6 @@ NoiseKind = Literal["muscle", "mains-50", "mains-60", "wander", "motion"]
 LARGEST_SNR_DB = 120.0
 """Beyond it the noise of a QRS complex of 30 mV is far below a step of the stored integers."""
 
-_LARGEST_INTEGER = 32767
 _MOVES_A_SECOND = 0.5
 _LAST_MOVE_S = 1.0
 """No electrode moves in the last second, where most of the jump would be cut off."""
@@ -105,7 +105,7 @@ def add_noise(study: PreparedStudy, noise: Noise, config: EcgPreprocessing, *, k
     heard = (power > 0) & (raw_power > 0)
     raw *= _gain(power, raw_power, heard, noise.snr_db)[:, None]
     arrived = resample_and_filter(raw, ARTEFACT_RATE_HZ, config)[:, : study.values.shape[1]]
-    values, scale = _quantised(clean + arrived, recorded, study.scale)
+    values, scale = quantise(clean + arrived, ~recorded, study.scale)
     values[~heard] = study.values[~heard]
     scale[~heard] = study.scale[~heard]
     return NoisyStudy(
@@ -179,11 +179,3 @@ def _decibels(power: np.ndarray, noise_power: np.ndarray, heard: np.ndarray) -> 
     ratio = np.full(len(power), np.inf)
     np.divide(power, noise_power, out=ratio, where=noise_power > 0)
     return np.where(heard, 10 * np.log10(np.where(heard, ratio, 1.0)), np.nan)
-
-
-def _quantised(values: np.ndarray, recorded: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    values = np.where(recorded, values, 0.0)
-    coarse = np.maximum(scale, np.abs(values).max(axis=1, initial=0.0) / _LARGEST_INTEGER).astype(np.float32)
-    integers = np.rint(values / coarse[:, None]).astype(np.int16)
-    integers[~recorded] = MISSING_CODE
-    return integers, coarse

@@ -8,8 +8,29 @@ import numpy as np
 
 from lamae.studies import MISSING_CODE
 
+_LARGEST_INTEGER = 32767
+
 EPSILON_MV = 1e-6
 """Added to the standard deviation, so that a study without a signal becomes zeros."""
+
+
+def quantise(values: np.ndarray, missing: np.ndarray, step_mv: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Round leads to int16 steps; a lead that does not fit takes a coarser step, so that nothing is clipped.
+
+    Args:
+        values: ``[leads, samples]`` in mV, finite where not ``missing``.
+        missing: ``[leads, samples]`` bool; these samples become ``MISSING_CODE``.
+        step_mv: Smallest integer step, for all leads or ``[leads]``.
+
+    Returns:
+        ``[leads, samples]`` int16 and ``[leads]`` float32, mV per integer step.
+    """
+    values = np.where(missing, 0.0, values)
+    peak = np.abs(values).max(axis=1, initial=0.0)
+    scale = np.maximum(step_mv, peak / _LARGEST_INTEGER).astype(np.float32)
+    integers = np.rint(values / scale[:, None]).astype(np.int16)
+    integers[missing] = MISSING_CODE
+    return integers, scale
 
 
 def normalise(

@@ -93,16 +93,6 @@ def trim_padding(tracing: np.ndarray) -> np.ndarray:
     return tracing[padding : len(tracing) - padding]
 
 
-def exam_ids(path: str | os.PathLike[str]) -> list[int]:
-    """Return the exams of a part in the order of its rows, without the extra row of zeros.
-
-    Raises:
-        As ``read_code15_row``.
-    """
-    with naming(path), _lock:
-        return [exam_id for exam_id in _open_part(os.path.abspath(path)).row_of if exam_id != _NO_EXAM]
-
-
 def close_parts() -> None:
     """Close the parts that this process holds open."""
     with _lock:
