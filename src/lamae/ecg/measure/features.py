@@ -1,7 +1,7 @@
-"""Hand-made features of a 12-lead ECG: rhythm, intervals, axes, amplitudes. The control that knows cardiology.
+"""Hand-crafted features of a 12-lead ECG (rhythm, intervals, axes, amplitudes), as a control with domain knowledge.
 
-A foundation model should tell more about a heart than what a reader measures with a ruler; this is the ruler. Every
-study has the same features in the same order; what cannot be measured (no P wave, an absent lead) is NaN.
+A foundation model should tell more about a heart than these measurements. Every study has the same features in the
+same order; what cannot be measured (no P wave, an absent lead) is NaN.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ FEATURES = (
     *("sokolow_lyon_mv", "cornell_mv", "num_leads_measured"),
     *(f"{lead}_{feature}" for lead in LEADS for feature in LEAD_FEATURES),
 )
-"""Names of all features, in the order in which `measure` returns them."""
+"""Names of all features, in the order returned by `measure`."""
 
 KORS = np.array(
     [
@@ -39,11 +39,11 @@ _MIN_P_CONSISTENCY, _MIN_P_MV, _MIN_R_MV = 0.35, 0.02, 0.05
 
 
 def measure(study: PreparedStudy) -> dict[str, float]:
-    """Return every feature of ``FEATURES`` of one study, NaN where it cannot be measured.
+    """Return all ``FEATURES`` of a study, NaN where a feature cannot be measured.
 
     Args:
-        study: A prepared ECG at any rate of 50 Hz or more, with any of the 12 leads in any order. Leads of which less
-            than half was recorded, and flat ones, count as absent.
+        study: A prepared ECG at any rate of at least 50 Hz, with any of the 12 leads in any order. Leads with less than
+            half of their samples recorded, and flat leads, count as absent.
     """
     features = dict.fromkeys(FEATURES, float("nan"))
     leads, signal = _recorded_leads(study)
@@ -64,7 +64,7 @@ def measure(study: PreparedStudy) -> dict[str, float]:
 
 
 def _recorded_leads(study: PreparedStudy) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the usable standard leads and ``[leads, samples]`` in mV, cut to what was recorded, gaps bridged."""
+    """Return usable standard leads and ``[leads, samples]`` in mV, trimmed to the recorded part, gaps interpolated."""
     named = {name: row for row, name in enumerate(study.view_names) if name in LEADS}
     recorded = study.values != MISSING_CODE
     enough = [name for name in LEADS if name in named and recorded[named[name]].any()]
@@ -118,7 +118,7 @@ def _has_p(beat: MedianBeat) -> bool:
 
 
 def _atrial_residual(beat: MedianBeat) -> float:
-    """Return the size of what differs from beat to beat just before the QRS, such as fibrillatory waves, in mV."""
+    """Return the largest RMS in mV over leads of beat-to-beat differences before QRS, such as fibrillatory waves."""
     before = slice(max(0, int(beat.qrs_onset - 0.2 * beat.rate_hz)), max(1, int(beat.qrs_onset)))
     residual = smooth((beat.beats - beat.values)[..., before], 0.03, beat.rate_hz)
     residual = residual - residual.mean(axis=-1, keepdims=True)
@@ -170,7 +170,7 @@ def _axes(net_qrs: dict[str, float], net_t: dict[str, float]) -> dict[str, float
 
 
 def _frontal(net: dict[str, float]) -> np.ndarray | None:
-    """Return the net vector in the frontal plane (left, foot), from leads I and II: aVF = II - I / 2, on its scale."""
+    """Return the net vector in the frontal plane (left, foot) from leads I and II: aVF = II - I / 2, rescaled."""
     if "I" not in net or "II" not in net:
         return None
     return np.array([net["I"], (net["II"] - net["I"] / 2) * 2 / np.sqrt(3)])
@@ -209,7 +209,7 @@ def _qrs_samples(beat: MedianBeat) -> slice:
 
 
 def _extremes(values: np.ndarray, at: float, reach: float) -> np.ndarray:
-    """Return ``[leads]``: the value of largest size within ``reach`` samples of ``at``, with its sign."""
+    """Return ``[leads]``, the signed value of largest magnitude within ``reach`` samples of ``at``."""
     if np.isnan(at):
         return np.full(len(values), np.nan)
     window = values[:, max(int(at - reach), 0) : int(at + reach) + 1]

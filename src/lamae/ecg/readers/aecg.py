@@ -1,4 +1,4 @@
-"""HL7 annotated ECG (aECG): XML after the HL7 v3 schema PORT_MT020001 and its implementation guide (21 March 2005)."""
+"""Reader of HL7 annotated ECG (aECG): schema PORT_MT020001 of HL7 v3, implementation guide of 21 March 2005."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ from lamae.errors import DataError, FormatError
 from lamae.studies import Study
 
 MAX_BYTES = 256 * 1024 * 1024
-"""Files above this size are refused unless the caller allows more; a 12-lead day at 500 Hz is about ten times it."""
+"""Default size limit; a day of 12 leads at 500 Hz is about ten times as large."""
 
 _MAX_DEPTH = 128
 _MAX_ELEMENTS = 1_000_000
@@ -41,22 +41,22 @@ def read_aecg(
 ) -> Study:
     """Read the rhythm of an HL7 annotated ECG into mV.
 
-    Makers differ: namespaces may have prefixes or be absent, a derived beat may stand in a series beside the rhythm
-    or inside its series, and leads may lie in several sequence sets recorded one after the other. Of several rhythm
-    series, that with most leads is read, of equal ones the longest, then the first.
+    Vendors differ: namespaces may have prefixes or be absent, a derived beat may be in a series of its own or inside
+    the rhythm's series, and leads may be spread over sequence sets recorded one after the other. Of several rhythm
+    series, the one with most leads is read; ties go to the longest, then the first.
 
     Args:
         path: The XML file. Entities are not expanded and nothing is fetched.
-        lead_names: From a sequence's code to the lead that it means.
-        extra_channels: Whether a sequence that is no ECG lead is an error or left out.
-        max_bytes: Refuse a larger file.
+        lead_names: Maps sequence codes to leads.
+        extra_channels: ``"error"`` rejects a sequence that is not an ECG lead; ``"ignore"`` skips it.
+        max_bytes: Maximum file size.
 
     Returns:
-        A study named by the document's id.
+        A study; ``study_id`` is the document's id.
 
     Raises:
-        FormatError: Not XML (``malformed-xml``), no aECG (``not-an-aecg``), entities are declared (``xml-entities``),
-            the file is too large or nested too deep (``xml-too-large``), or a value is malformed (``malformed-aecg``).
+        FormatError: Not XML (``malformed-xml``), not an aECG (``not-an-aecg``), entities declared (``xml-entities``),
+            file too large or nested too deeply (``xml-too-large``), or a malformed value (``malformed-aecg``).
         DataError: With the reasons ``no-rhythm``, ``missing-rate``, ``wrong-rate``, ``missing-units``,
             ``unknown-unit``, ``zero-gain``, ``length-mismatch``, ``no-samples``, ``unknown-lead``, ``duplicated-lead``,
             ``no-leads``, ``infinite-values``, ``mixed-rates``, ``not-simultaneous``,
@@ -88,7 +88,7 @@ def read_aecg(
 
 
 def _parse(path: str | os.PathLike[str], max_bytes: int) -> Element:
-    """Parse untrusted XML: bounded in bytes, depth and elements, without entities."""
+    """Parse untrusted XML: limited in bytes, depth and elements, without entities."""
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import iterparse
 
@@ -131,7 +131,7 @@ def _build_tree(events: Iterator[tuple[str, Element]]) -> Element:
 
 
 def _rhythm_series(root: Element) -> list[Element]:
-    """Return the series that hold a rhythm: none that is derived, none whose code speaks of a beat."""
+    """Return the series with a rhythm: not derived, and without a code that names a beat."""
     found: list[Element] = []
     pending = [root]
     while pending:
@@ -160,7 +160,7 @@ def _sequence_sets(series: Element) -> Iterator[Element]:
 
 
 def _read_set(sequence_set: Element, lead_names: Mapping[str, str] | None, extra_channels: ExtraChannels) -> Segment:
-    """Read sequences that were recorded together: one of times, the others of voltages."""
+    """Read a set of simultaneous sequences: one of times, the others of voltages."""
     times: Element | None = None
     codes: list[str] = []
     sequences: list[Element] = []
@@ -184,7 +184,7 @@ def _read_set(sequence_set: Element, lead_names: Mapping[str, str] | None, extra
 
 
 def _read_times(sequence: Element) -> tuple[float, float]:
-    """Read start and rate of a ``GLIST_TS`` (a clock) or ``GLIST_PQ`` (seconds since some start)."""
+    """Read start (s) and rate (Hz) of a ``GLIST_TS`` (clock time) or ``GLIST_PQ`` (relative time)."""
     value = _child(sequence, "value")
     increment = _child(value, "increment")
     if increment is None:
@@ -244,7 +244,7 @@ def _identifier(element: Element | None) -> str | None:
 
 
 def _acquired_at(root: Element) -> datetime | None:
-    """Return the document's effective time: its centre, else the start of its interval."""
+    """Return the document's effective time: its centre, otherwise the start of its interval."""
     effective = _child(root, "effectiveTime")
     for moment in (_child(effective, "center"), _child(effective, "low"), effective):
         if moment is not None and moment.get("value"):
@@ -269,7 +269,7 @@ def _describe_patient(root: Element) -> dict[str, Any]:
 
 
 def _moment(text: str | None) -> datetime | None:
-    """Parse an HL7 time such as ``20021122091000.000``, given to the day or finer; its time zone is left out."""
+    """Parse an HL7 time such as ``20021122091000.000``, given to the day or finer, ignoring the time zone."""
     whole, _, fraction = (text or "").partition("+")[0].partition("-")[0].partition(".")
     layout = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}.get(len(whole))
     if layout is None or not whole.isdecimal() or (fraction and not fraction.isdecimal()):
@@ -281,7 +281,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _name(element: Element) -> str:
-    """Return an element's name without its namespace."""
+    """Return the name of an element without its namespace."""
     return str(element.tag).rpartition("}")[2]
 
 

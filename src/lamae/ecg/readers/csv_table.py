@@ -1,4 +1,4 @@
-"""CSV files: a column a lead, with or without a line of names above."""
+"""Reader of CSV files with one column per lead, with or without a header line."""
 
 from collections.abc import Sequence
 
@@ -14,16 +14,16 @@ def load_csv(path: str, leads: Sequence[str] | None) -> tuple[np.ndarray, tuple[
     """Read the columns of a CSV file.
 
     Args:
-        path: The file, in UTF-8; fields are separated by commas, semicolons, tabs or blanks; an empty field is NaN.
-        leads: Which columns to read, where the first line names them; ``None`` for all.
+        path: UTF-8 file with fields separated by commas, semicolons, tabs or blanks; an empty field is NaN.
+        leads: Columns to read, if the first line names them; ``None`` for all.
 
     Returns:
-        ``[samples, columns]`` float64, and the columns' names (``None`` where no line names them).
+        ``[samples, columns]`` float64, and the column names (``None`` without a header line).
 
     Raises:
-        DataError: A column is missing (``missing-column``), or a file without names has another number of columns
-            than leads are given (``wrong-shape``).
-        FormatError: Lines differ in length, or a field is no number (``malformed-file``).
+        DataError: A column is missing (``missing-column``), or the number of leads differs from the number of columns
+            of a file without header (``wrong-shape``).
+        FormatError: Lines differ in length, or a field is not a number (``malformed-file``).
     """
     first = _first_line(path)
     delimiter = find_delimiter(first)
@@ -40,7 +40,7 @@ def load_csv(path: str, leads: Sequence[str] | None) -> tuple[np.ndarray, tuple[
 
 
 def find_delimiter(line: str) -> str:
-    """Return the commonest delimiter of a line; a blank where there is none."""
+    """Return the most frequent delimiter of a line, or a blank if there is none."""
     best = max(_DELIMITERS, key=line.count)
     return best if best in line else " "
 

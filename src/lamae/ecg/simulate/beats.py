@@ -1,4 +1,4 @@
-"""A heart that beats in a rhythm: the dipole over the whole recording."""
+"""The cardiac dipole over a whole recording: a heart beating in a rhythm."""
 
 from dataclasses import replace
 
@@ -8,7 +8,7 @@ from lamae.ecg.simulate.heart import MARGIN_S, RATE_HZ, Heart, Waves, add_waves,
 from lamae.ecg.simulate.rhythm import PREMATURE_ATRIAL, VENTRICULAR, Rhythm
 
 SPIKE = waves((0, 0.8, 0.8, 0.9, 1.0, -0.5))
-"""A pacing spike of 2 ms."""
+"""Pacing spike of 2 ms."""
 
 _ECTOPIC_P = np.array([-0.5, -0.7, 1.0])
 
@@ -38,7 +38,7 @@ def beat(heart: Heart, rhythm: Rhythm, rng: np.random.Generator, *, num_samples:
 
 
 def ectopic_heart(heart: Heart) -> Heart:
-    """The heart as a ventricular ectopic beat shows it: broad, and T against QRS."""
+    """Return the heart during a ventricular ectopic beat: broad QRS, discordant T."""
     against = -0.35 * heart.ectopic_qrs.moment.sum(axis=0)
     t = waves((0, 55, 45, *against))
     return replace(heart, qrs=heart.ectopic_qrs, qrs_s=0.150, st=waves((50, 30, 70, *(0.2 * against))), t=t)
@@ -64,7 +64,7 @@ def _add_ventricular(dipole: np.ndarray, heart: Heart, at_s: np.ndarray, qt: np.
 
 
 def _fibrillatory_waves(num_samples: int, size: float, rng: np.random.Generator) -> np.ndarray:
-    """A sum of a few sines between 4 and 9 Hz, strongest towards V1 (Stridh and Sörnmo 2001)."""
+    """Return a sum of five sines between 4 and 9 Hz, strongest towards V1 (Stridh and Sörnmo 2001)."""
     time_s = np.arange(num_samples) / RATE_HZ
     centre_hz = rng.uniform(5.0, 7.5)
     hz = centre_hz + rng.normal(0.0, 0.5, 5)
@@ -74,7 +74,7 @@ def _fibrillatory_waves(num_samples: int, size: float, rng: np.random.Generator)
 
 
 def _flutter_waves(num_samples: int, flutter_hz: float, rng: np.random.Generator) -> np.ndarray:
-    """A saw-tooth of four harmonics, downwards-negative in the inferior leads, upright in V1."""
+    """Return a saw-tooth of four harmonics, negative in the inferior leads, upright in V1."""
     phase = 2 * np.pi * flutter_hz * np.arange(num_samples) / RATE_HZ + rng.uniform(0, 2 * np.pi)
     order = np.arange(1, 5)[:, None]
     tooth = (np.sin(order * phase) / order).sum(axis=0)

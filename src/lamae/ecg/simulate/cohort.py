@@ -1,4 +1,4 @@
-"""Simulate a whole cohort of ECGs into a folder, in parallel, the same bytes for the same seed."""
+"""Simulate a cohort of ECGs into a folder, in parallel; the same seed gives the same bytes."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from lamae.errors import ConfigError
 from lamae.files import naming_full_disk
 
 SIMULATOR_VERSION = "1.0"
-"""Version of the simulated data: any change of the bytes that a seed gives needs a new one."""
+"""Version of the simulated data: any change to the bytes that a seed produces needs a new version."""
 
 NUM_FOLDS = 20
 _COUNTS, _PATIENTS, _FOLDS = range(3)
@@ -35,7 +35,7 @@ _TABLES = ("record_list", "machine_measurements", "records_w_diag_icd10", "truth
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationSummary:
-    """What was simulated.
+    """Summary of a simulated cohort.
 
     Attributes:
         path: Folder of the cohort.
@@ -43,7 +43,7 @@ class SimulationSummary:
         num_patients: Number of patients.
         seed: Seed.
         simulator_version: Version of the simulated data.
-        seconds: Wall-clock time it took.
+        seconds: Wall-clock time taken.
     """
 
     path: Path
@@ -59,11 +59,11 @@ def simulate_ecg_cohort(
 ) -> SimulationSummary:
     """Write a simulated cohort in the layout of MIMIC-IV-ECG 1.0 with the labels of Ext-ICD 1.0.1.
 
-    A smaller cohort of the same seed is the beginning of a larger one. The folder appears under its name only when
-    it is whole.
+    A smaller cohort is a prefix of a larger one with the same seed. The folder appears under its name only once it is
+    complete.
 
     Args:
-        out: Folder to write, which must not exist or be empty.
+        out: Folder to write; it must be empty or not exist.
         num_studies: Number of ECGs.
         seed: Seed, at least 0.
         workers: Number of processes; it does not change the data.
@@ -71,7 +71,7 @@ def simulate_ecg_cohort(
 
     Raises:
         ConfigError: A number is out of range, or the folder is not empty.
-        OSError: Writing failed; nothing half-written is left behind.
+        OSError: Writing failed; no partial files are left behind.
     """
     out = Path(out)
     if num_studies < 1 or seed < 0 or workers < 1:
@@ -105,7 +105,7 @@ def simulate_ecg_cohort(
 
 
 def _write_cohort(root: Path, seed: int, counts: np.ndarray, workers: int, progress: bool) -> None:
-    """Write records, tables, truth, and what the folder says of itself."""
+    """Write records, tables, the truth table and the folder's own description."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -127,7 +127,7 @@ def _write_cohort(root: Path, seed: int, counts: np.ndarray, workers: int, progr
 
 
 def _ecgs_by_patient(num_studies: int, seed: int) -> np.ndarray:
-    """Return ``[patients, 2]``: how many ECGs each has, and how many are kept, so that these sum to ``num_studies``."""
+    """Return ``[patients, 2]``: number of ECGs drawn, and number kept so that the total is ``num_studies``."""
     counts = draw_num_ecgs(np.random.default_rng([seed, _COUNTS]), num_studies)
     totals = np.cumsum(counts)
     last = int(np.searchsorted(totals, num_studies))
@@ -162,7 +162,7 @@ def _in_parallel(
 
 
 def _end_with_parent() -> None:
-    """Make a worker end when its parent is killed, in place of waiting for work for ever."""
+    """Make a worker exit when its parent is killed, instead of waiting for work forever."""
     threading.Thread(target=_exit_after, args=(parent_process(),), daemon=True).start()
 
 
@@ -172,7 +172,7 @@ def _exit_after(process: Any) -> None:
 
 
 def _simulate_patients(job: tuple[str, int, int, Sequence[tuple[int, int]]]) -> dict[str, list[dict[str, Any]]]:
-    """Write the records of some neighbouring patients; return their rows by table."""
+    """Write the records of a range of patients; return their rows by table."""
     from threadpoolctl import threadpool_limits
 
     root, seed, first, counts = job
@@ -187,21 +187,21 @@ def _simulate_patients(job: tuple[str, int, int, Sequence[tuple[int, int]]]) -> 
 
 
 def _folds(seed: int, patient: int) -> tuple[int, int]:
-    """The patient's ``fold`` and ``strat_fold``: every twenty neighbours fill all folds."""
+    """Return the patient's ``fold`` and ``strat_fold``; each block of twenty patients fills all folds."""
     rng = np.random.default_rng([seed, _FOLDS, patient // NUM_FOLDS])
     first, second = rng.permutation(NUM_FOLDS), rng.permutation(NUM_FOLDS)
     return int(first[patient % NUM_FOLDS]), int(second[patient % NUM_FOLDS])
 
 
 def _identifier(start: int, seed: int, number: int) -> int:
-    """A number that looks drawn and never comes twice (multiplication modulo a prime)."""
+    """Return a random-looking number without collisions (multiplication modulo a prime)."""
     return start + ((number + start // 1000) * _ID_STEP + seed * 7919) % _ID_PRIME
 
 
 def _simulate_ecg(root: Path, seed: int, index: int, number: int, patient: Patient) -> dict[str, dict[str, Any]]:
     """Record and write one ECG; return its row in each table."""
     planned = patient.ecgs[number]
-    # a generator of its own: an ECG stays the same when the cohort's end cuts its patient short
+    # its own generator: an ECG does not change when the end of the cohort truncates its patient
     rng = np.random.default_rng([seed, _PATIENTS, index, number])
     subject_id = _identifier(10_000_000, seed, index)
     study_id = _identifier(40_000_000, seed, index * (MAX_ECGS + 2) + number)

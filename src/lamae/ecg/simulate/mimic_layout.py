@@ -1,4 +1,4 @@
-"""Files and tables exactly as MIMIC-IV-ECG 1.0 and its label table Ext-ICD 1.0.1 have them."""
+"""Files and tables in the exact layout of MIMIC-IV-ECG 1.0 and its label table Ext-ICD 1.0.1."""
 
 import csv
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,13 @@ from lamae.ecg.simulate.heart import RATE_HZ
 from lamae.studies import MISSING_CODE
 
 MIMIC_LEADS = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
-"""The order of the signals in MIMIC's records: aVF stands before aVL."""
+"""Order of the signals in MIMIC's records: aVF before aVL."""
 
 STEPS_PER_MV = 200
-"""Gain of the records."""
+"""Gain of the records, in integer steps per mV."""
 
 DATA_SET_FOLDER = "mimic-iv-ecg-diagnostic-electrocardiogram-matched-subset-1.0"
-"""Name of MIMIC's archive; Ext-ICD puts it before every file name."""
+"""Name of MIMIC's archive; Ext-ICD prefixes every file name with it."""
 
 _REPORT_LINES = f"report_0 - report_{NUM_REPORT_LINES - 1}"
 _DICTIONARY = (
@@ -40,7 +40,7 @@ _DICTIONARY = (
     ("qrs_axis", "Axis of QRS, degrees"),
     ("t_axis", "Axis of T, degrees"),
 )
-"""Columns of the machine measurements in order, and what the archive's own dictionary says of them."""
+"""Columns of the machine measurements in order, with the descriptions of the data dictionary."""
 
 
 def record_path(subject_id: int, study_id: int) -> str:
@@ -49,7 +49,7 @@ def record_path(subject_id: int, study_id: int) -> str:
 
 
 def to_steps(leads_mv: np.ndarray) -> np.ndarray:
-    """Return ``[leads, samples]`` mV as int16 steps, NaN as the code of a missing sample, the rest within the rails."""
+    """Convert ``[leads, samples]`` in mV to int16 steps: NaN to the missing-sample code, other values clipped."""
     steps = np.clip(np.rint(leads_mv * STEPS_PER_MV), -32767, 32767)
     return np.where(np.isnan(steps), MISSING_CODE, steps).astype("<i2")
 
