@@ -21,13 +21,13 @@ from lamae.objectives import masked_reconstruction
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Both models, and one batch for both.
+    """Both models, and one batch for both of them.
 
     Attributes:
         ours: Our model.
         theirs: transformers' model, with the same weights.
         batch: The pixels as studies of one view.
-        plan: The masks that the noise gives.
+        plan: The masks derived from the noise.
         pixels: The pixels.
         noise: What transformers sorts to draw its masks.
     """
@@ -208,9 +208,9 @@ def copy_weights(theirs: ViTMAEForPreTraining, ours: MaskedAutoencoder) -> None:
 
 @torch.no_grad()
 def copy_positions(ours: MaskedAutoencoder, theirs: Any) -> None:
-    """Copy our fixed positions into transformers' model, which leaves them at 0 when it is built from a configuration.
+    """Copy our fixed positions into transformers' model, whose positions are 0 when built from a configuration.
 
-    The first row is the CLS token's and stays 0.
+    The first row belongs to the CLS token and stays 0.
     """
     theirs.vit.embeddings.position_embeddings[0, 1:] = ours.encoders["image"].positions
     theirs.decoder.decoder_pos_embed[0, 1:] = ours.decoder("image").positions
