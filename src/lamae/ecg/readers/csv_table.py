@@ -26,7 +26,8 @@ def load_csv(path: str, leads: Sequence[str] | None) -> tuple[np.ndarray, tuple[
         FormatError: Lines differ in length, or a field is not a number (``malformed-file``).
     """
     first = _first_line(path)
-    delimiter = find_delimiter(first)
+    commonest = max(_DELIMITERS, key=first.count)
+    delimiter = commonest if commonest in first else " "
     names = [name.strip().strip('"').strip() for name in first.split(delimiter)]
     has_names = not all(_is_number(name) for name in names if name)
     columns = _columns(path, delimiter, len(names), has_names)
@@ -37,12 +38,6 @@ def load_csv(path: str, leads: Sequence[str] | None) -> tuple[np.ndarray, tuple[
     if leads is None:
         return np.stack(columns, axis=1), tuple(names)
     return np.stack([columns[_position(names, lead)] for lead in leads], axis=1), tuple(leads)
-
-
-def find_delimiter(line: str) -> str:
-    """Return the most frequent delimiter of a line, or a blank if there is none."""
-    best = max(_DELIMITERS, key=line.count)
-    return best if best in line else " "
 
 
 def _first_line(path: str) -> str:

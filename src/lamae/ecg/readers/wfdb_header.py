@@ -166,6 +166,7 @@ def _parse_spec(format_field: str, gain_field: str, adc_zero: str = "0") -> Sign
             reason="zero-gain",
         )
     steps_per_mv = float(gain) / millivolts_in(unit or "mV")
+    is_exact = 1e-9 < abs(steps_per_mv) < 1e12 and float(np.float32(steps_per_mv)) == steps_per_mv
     zero = int(baseline or (adc_zero if adc_zero.removeprefix("-").isdecimal() else 0))
     return SignalSpec(
         format=int(code),
@@ -174,13 +175,9 @@ def _parse_spec(format_field: str, gain_field: str, adc_zero: str = "0") -> Sign
         byte_offset=int(byte_offset or 0),
         steps_per_mv=steps_per_mv,
         baseline=zero,
-        exact_in_float32=_is_exact(steps_per_mv) and abs(zero) < 2**23,
+        exact_in_float32=is_exact and abs(zero) < 2**23,
         is_plain=samples_per_frame in (None, "1") and int(skew or 0) == 0,
     )
-
-
-def _is_exact(steps_per_mv: float) -> bool:
-    return 1e-9 < abs(steps_per_mv) < 1e12 and float(np.float32(steps_per_mv)) == steps_per_mv
 
 
 def _parse_start(first: str, second: str) -> datetime | None:

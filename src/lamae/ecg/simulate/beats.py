@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from lamae.ecg.simulate.heart import MARGIN_S, RATE_HZ, Heart, Waves, add_waves, qt_s, waves
+from lamae.ecg.simulate.heart import MARGIN_S, RATE_HZ, Heart, add_waves, qt_s, waves
 from lamae.ecg.simulate.rhythm import PREMATURE_ATRIAL, VENTRICULAR, Rhythm
 
 SPIKE = waves((0, 0.8, 0.8, 0.9, 1.0, -0.5))
@@ -16,7 +16,8 @@ _ECTOPIC_P = np.array([-0.5, -0.7, 1.0])
 def beat(heart: Heart, rhythm: Rhythm, rng: np.random.Generator, *, num_samples: int) -> np.ndarray:
     """Return the dipole ``[3, samples + margins]`` of a heart that beats in a rhythm."""
     dipole = np.zeros((3, num_samples + 2 * int(MARGIN_S * RATE_HZ)))
-    add_waves(dipole, _atrial_waves(heart, rhythm), rhythm.p_s, gain=_p_gain(rhythm))
+    p = replace(heart.p, moment=heart.p.moment * _ECTOPIC_P) if rhythm.retrograde_p else heart.p
+    add_waves(dipole, p, rhythm.p_s, gain=_p_gain(rhythm))
     ectopic = rhythm.kind == VENTRICULAR
     sway = (
         1.0
@@ -42,10 +43,6 @@ def ectopic_heart(heart: Heart) -> Heart:
     against = -0.35 * heart.ectopic_qrs.moment.sum(axis=0)
     t = waves((0, 55, 45, *against))
     return replace(heart, qrs=heart.ectopic_qrs, qrs_s=0.150, st=waves((50, 30, 70, *(0.2 * against))), t=t)
-
-
-def _atrial_waves(heart: Heart, rhythm: Rhythm) -> Waves:
-    return replace(heart.p, moment=heart.p.moment * _ECTOPIC_P) if rhythm.retrograde_p else heart.p
 
 
 def _p_gain(rhythm: Rhythm) -> np.ndarray:
