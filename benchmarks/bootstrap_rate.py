@@ -1,4 +1,4 @@
-"""1,000 draws of patients for 228 labels of 50,000 ECGs: AUROC, average precision, F1 and Brier score with intervals.
+"""Patient bootstrap with 1,000 draws, 228 labels, 50,000 ECGs: AUROC, average precision, F1, Brier score.
 
 Run with ``python benchmarks/bootstrap_rate.py [draws]``. One process of one thread, wall clock, peak memory of the
 whole process. The bar is for two cores, 10 minutes and 4 GiB, with 1,000 draws; the process uses one of the two.

@@ -1,7 +1,7 @@
-"""The table of a large cohort: 200,000 records of MIMIC-IV-ECG with Ext-ICD codes and machine measurements.
+"""Building the table of a large cohort: 200,000 records of MIMIC-IV-ECG with Ext-ICD codes and measurements.
 
 Run with ``python benchmarks/cohort_tables.py``. One thread, CPU time, variants in turn. Bar: parsing the lists of codes
-at least 3x as fast as ``ast.literal_eval`` on each row. The time of the whole table is printed beside it.
+at least 3x as fast as ``ast.literal_eval`` on each row. The time of the whole table is printed as well.
 """
 
 import sys

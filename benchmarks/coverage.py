@@ -1,4 +1,4 @@
-"""How often 95 % intervals hold the truth when patients have many ECGs: drawn by patient, and by record.
+"""Coverage of 95 % bootstrap intervals when patients have many ECGs: resampled by patient, and by record.
 
 The simulation: each patient has 1 + NegativeBinomial ECGs (mean 6, a few patients have dozens), a random effect on how
 likely a label is, and random effects on the scores, one that two systems share and one of each system. The truth comes
@@ -39,7 +39,7 @@ METRICS = {"auroc": auroc, "auprc": average_precision, "f1": f1, "brier": brier}
 
 @dataclass(frozen=True)
 class Sample:
-    """ECGs of some patients: targets ``[rows]``, probabilities of two systems, and whose they are."""
+    """ECGs of several patients: targets ``[rows]``, probabilities of two systems, and patient of each row."""
 
     targets: np.ndarray
     a: np.ndarray
@@ -64,7 +64,7 @@ def simulate(num_patients: int, seed: int) -> Sample:
 
 
 def truths(num_patients: int = 500_000) -> dict[str, float]:
-    """Return every metric of a, and its difference to b, among so many patients that chance is gone."""
+    """Return all metrics of a, and their differences to b, for so many patients that sampling error is negligible."""
     everyone = simulate(num_patients, seed=987_654_321)
     found = {}
     for name, metric in METRICS.items():
@@ -109,7 +109,7 @@ def rare_coverage(replicates: int, *, num_patients: int, draws: int = 300) -> di
 
 
 def intervals(sample: Sample, draws: int, seed: int) -> Iterator[tuple[str, str, Interval]]:
-    """Yield what it is about, the unit, and the interval, for every way of making one."""
+    """Yield quantity, resampling unit and interval for every method."""
     for unit, groups in (("patient", sample.patients), ("record", np.arange(len(sample.patients)))):
         alone = patient_bootstrap(sample.targets, sample.a, groups, kind="probabilities", draws=draws, seed=seed)
         paired = paired_patient_bootstrap(
@@ -127,7 +127,7 @@ def intervals(sample: Sample, draws: int, seed: int) -> Iterator[tuple[str, str,
 def coverage(
     replicates: int, *, num_patients: int = NUM_PATIENTS, draws: int = DRAWS, truth: dict[str, float] | None = None
 ) -> dict[tuple[str, str], float]:
-    """Return by what and unit the share of intervals that hold the truth."""
+    """Return the fraction of intervals that contain the truth, by quantity and resampling unit."""
     truth = truth or truths()
     hits: dict[tuple[str, str], int] = {}
     for replicate in range(replicates):

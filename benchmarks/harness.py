@@ -1,4 +1,4 @@
-"""What every benchmark shares: variants timed in turn, and a ratio of medians stated with its spread.
+"""Functions shared by all benchmarks: interleaved timing of variants, and the ratio of medians with its spread.
 
 A benchmark times all of its variants in the same process, one call of each in every round, in an order shuffled anew
 each round, so that whatever else the machine does falls on all of them alike. The default clock is the process's CPU
@@ -32,7 +32,7 @@ _THREAD_SETTINGS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 @dataclass(frozen=True)
 class Timing:
-    """The times of one variant, in seconds, one for each round.
+    """Times of one variant in seconds, one per round.
 
     Attributes:
         name: Name of the variant.
@@ -49,12 +49,12 @@ class Timing:
 
     @property
     def spread(self) -> float:
-        """Slowest round divided by the fastest: 1 is perfectly steady."""
+        """Ratio of the slowest to the fastest round; 1 is perfectly steady."""
         return max(self.seconds) / min(self.seconds)
 
 
 def use_one_thread() -> None:
-    """Hold the numerical libraries to one thread; call it before they are imported."""
+    """Limit the numerical libraries to one thread; call this before importing them."""
     for name in _THREAD_SETTINGS:
         os.environ[name] = "1"
 
@@ -67,11 +67,11 @@ def interleave(
     warmup: int = 1,
     seed: int = 0,
 ) -> dict[str, Timing]:
-    """Time every variant once in each round, in an order shuffled anew in each round.
+    """Time every variant once per round, in a new random order each round.
 
     Args:
-        variants: What to call, by name. Each call should take at least some ten clock ticks.
-        rounds: How many times each variant is timed.
+        variants: Functions to time, by name. Each call should take at least about ten clock ticks.
+        rounds: Number of times each variant is timed.
         clock: Returns seconds; ``time.process_time`` (CPU time) or ``time.perf_counter`` (wall clock).
         warmup: Untimed rounds before the first.
         seed: Seed of the shuffled order.
@@ -92,7 +92,7 @@ def interleave(
 
 
 def _time_once(call: Callable[[], object], clock: Callable[[], float]) -> float:
-    """Time one call with the garbage of earlier calls collected before and the collector off meanwhile."""
+    """Time one call, after collecting garbage of earlier calls and with the collector disabled."""
     gc.collect()
     gc.disable()
     try:
@@ -104,14 +104,14 @@ def _time_once(call: Callable[[], object], clock: Callable[[], float]) -> float:
 
 
 def report_ratio(timings: dict[str, Timing], *, ours: str, reference: str, per: int = 1, what: str = "call") -> float:
-    """Print both timings and return how many times as fast as the reference we are.
+    """Print both timings and return our speed relative to the reference.
 
     Args:
-        timings: What ``interleave`` returned.
+        timings: Timings from ``interleave``.
         ours: Name of our variant.
-        reference: Name of the variant that it is measured against.
-        per: How many items (records, steps) one call handles; times are printed for one of them.
-        what: The word for one item.
+        reference: Name of the reference variant.
+        per: Number of items (records, steps) per call; times are printed per item.
+        what: Word for one item.
 
     Returns:
         Median of the reference divided by the median of ours.
@@ -142,15 +142,15 @@ def check_ratio(
     what: str = "call",
     max_spread: float = 1.5,
 ) -> int:
-    """Report the ratio and judge it: a benchmark's exit code.
+    """Report the ratio and return the exit code of the benchmark.
 
     Args:
-        timings: What ``interleave`` returned.
+        timings: Timings from ``interleave``.
         ours: Name of our variant.
-        reference: Name of the variant that it is measured against.
-        at_least: The bar: how many times as fast as the reference we must be.
-        per: How many items one call handles.
-        what: The word for one item.
+        reference: Name of the reference variant.
+        at_least: The bar: minimum speed relative to the reference.
+        per: Number of items per call.
+        what: Word for one item.
         max_spread: Above this ratio of slowest to fastest round, on either side, nothing is judged.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Reading a pack of 12 x 5000 int16 in random batches of 32: against a numpy memory map, and to normalised float32.
+"""Reading a pack of 12 x 5000 int16 in random batches of 32: against a numpy memory map, and normalised to float32.
 
 Run with ``python benchmarks/pack_read.py``. One thread, CPU time, variants in turn. Bars: the raw batch at least 0.7x
 as fast as gathering the same rows from one ``.npy`` memory map; at least 20,000 normalised records a second.

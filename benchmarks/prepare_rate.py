@@ -1,4 +1,4 @@
-"""How many simulated studies `prepare` does a second on two workers, and whether its memory grows with their number.
+"""Throughput of `prepare` on simulated studies with two workers, and growth of its memory with their number.
 
 Run with ``python benchmarks/prepare_rate.py``. Wall-clock time after the workers have started, default preprocessing
 (500 Hz to 100 Hz, band-pass). The memory is the peak of each process's own pages, for N and 4 N studies. Bar: at
@@ -36,14 +36,14 @@ def worker_peak_mib() -> float:
 
 
 def import_everything() -> None:
-    """Do what a worker does once, whatever the number of studies."""
+    """Do the one-off work of a worker, which does not depend on the number of studies."""
     import scipy.signal  # noqa: F401
 
     import lamae.prepare  # noqa: F401
 
 
 def measure(cohort_root: Path, pack: Path, results) -> None:
-    """Prepare in a process of its own, so that peaks of one size do not show in the other."""
+    """Prepare in a separate process, so that the peak memory of one size does not affect the other."""
     found = {}
     original = prepare_run._distribute
 

@@ -1,4 +1,4 @@
-"""Run every benchmark one after another and end with a line each.
+"""Run all benchmarks one after another and summarise each in one line.
 
 Run with ``python benchmarks/run_all.py``. Exit code: 0 all bars met, 1 some missed, 3 none missed but some timings were
 too unsteady to judge by.

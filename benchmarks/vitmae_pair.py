@@ -1,6 +1,6 @@
 """Our masked autoencoder and transformers' ViTMAE with the same weights, pixels and masks.
 
-The parity test and the benchmark share it. Latent attention of depth 0, a CLS token for each instance and no view
+Shared by the parity test and the benchmark. Latent attention of depth 0, a CLS token for each instance and no view
 identity make our model the ViTMAE of He et al. 2022; one image is a study with one view.
 """
 
@@ -21,13 +21,13 @@ from lamae.objectives import masked_reconstruction
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """Both models, and one batch for both.
+    """Both models, and one batch for both of them.
 
     Attributes:
         ours: Our model.
         theirs: transformers' model, with the same weights.
         batch: The pixels as studies of one view.
-        plan: The masks that the noise gives.
+        plan: The masks derived from the noise.
         pixels: The pixels.
         noise: What transformers sorts to draw its masks.
     """
@@ -40,11 +40,11 @@ class Pair:
     noise: Tensor
 
     def our_loss(self) -> Tensor:
-        """Loss of our model."""
+        """Return the loss of our model."""
         return masked_reconstruction(self.ours(self.batch, self.plan), global_size=len(self.pixels))
 
     def their_loss(self) -> Tensor:
-        """Loss of transformers' model."""
+        """Return the loss of transformers' model."""
         return self.theirs(self.pixels, noise=self.noise).loss
 
 
@@ -110,7 +110,7 @@ def make_pair(
 
 
 def _as_studies(pixels: Tensor, noise: Tensor, *, num_visible: int) -> tuple[StudyBatch, MaskPlan]:
-    """Each image is a study of one view; the patches with the least noise are visible, as in transformers."""
+    """Return each image as a study of one view; the patches with the least noise are visible, as in transformers."""
     size = len(pixels)
     instances = Instances(
         values=pixels,
@@ -137,7 +137,7 @@ def _as_studies(pixels: Tensor, noise: Tensor, *, num_visible: int) -> tuple[Stu
 def matched_parameters(
     theirs: ViTMAEForPreTraining, ours: MaskedAutoencoder
 ) -> list[tuple[nn.Parameter, list[nn.Parameter], Any]]:
-    """Pair each of our parameters with those of transformers' that it is made of, and say how (a function of them)."""
+    """Map each of our parameters to the parameters of transformers it is computed from, and the function."""
     encoder, decoder = ours.encoders["image"], ours.decoder("image")
     embed: Any = theirs.vit.embeddings
     kernel = embed.patch_embeddings.projection
@@ -194,7 +194,7 @@ def _block_pairs(block: Any, layer: Any, same: Any) -> list[tuple[nn.Parameter, 
 
 @torch.no_grad()
 def copy_weights(theirs: ViTMAEForPreTraining, ours: MaskedAutoencoder) -> None:
-    """Copy all weights of transformers' model into ours; raises if a parameter of either is left over."""
+    """Copy all weights of transformers' model into ours; raise if a parameter of either model is left over."""
     pairs = matched_parameters(theirs, ours)
     mine = {id(parameter) for parameter, _, _ in pairs}
     other = {id(parameter) for _, parameters, _ in pairs for parameter in parameters}
@@ -208,9 +208,9 @@ def copy_weights(theirs: ViTMAEForPreTraining, ours: MaskedAutoencoder) -> None:
 
 @torch.no_grad()
 def copy_positions(ours: MaskedAutoencoder, theirs: Any) -> None:
-    """Copy our fixed positions into transformers' model, which leaves them at 0 when it is built from a configuration.
+    """Copy our fixed positions into transformers' model, whose positions are 0 when built from a configuration.
 
-    The first row is the CLS token's and stays 0.
+    The first row belongs to the CLS token and stays 0.
     """
     theirs.vit.embeddings.position_embeddings[0, 1:] = ours.encoders["image"].positions
     theirs.decoder.decoder_pos_embed[0, 1:] = ours.decoder("image").positions

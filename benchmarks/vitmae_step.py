@@ -76,7 +76,7 @@ def check_loss(pair: Pair) -> int:
 
 
 def saved_bytes(pair: Pair, which: str, precision: str) -> int:
-    """Bytes of the distinct storages that autograd keeps for the backward pass, without those of parameters."""
+    """Return the bytes of all distinct storages that autograd saves for the backward pass, except parameters."""
     model = pair.ours if which == "ours" else pair.theirs
     own = {tensor.untyped_storage().data_ptr() for tensor in (*model.parameters(), *model.buffers())}
     sizes: dict[int, int] = {}

@@ -1,4 +1,4 @@
-"""Does latent attention help? The experiment of docs/experiments/latent-attention.md, whole. Each step is resumable.
+"""Complete experiment of docs/experiments/latent-attention.md: does latent attention help? All steps are resumable.
 
     python benchmarks/experiments/latent_attention.py OUT --ptb-xl DATA --challenge-2011 DATA [--stage ...]
 
@@ -39,7 +39,7 @@ RECIPES = {
     "joint": "ecg-joint-tiny",
 }
 SUPERVISED = {"scratch": LAMAE, "independent-scratch": INDEPENDENT, "independent-latent": INDEPENDENT}
-"""Systems that labels teach, and the run that says what they are."""
+"""Supervised systems, and the run that defines their architecture."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def configuration(job: Job) -> Any:
 
 
 def settings(job: Job, fraction: float = 1.0, draw: int = 0) -> Any:
-    """Return how a task is made: the splits of the simulated cohort, or PTB-XL's folds 1 to 9."""
+    """Return the task settings: the splits of the simulated cohort, or PTB-XL's folds 1 to 9."""
     from lamae.evals import EvalSettings
 
     if job.data == SIMULATED:
@@ -96,7 +96,7 @@ def settings(job: Job, fraction: float = 1.0, draw: int = 0) -> Any:
 
 
 def do(job: Job) -> str:
-    """Pretrain and judge one system, whatever of it is not done yet."""
+    """Pretrain and evaluate one system, skipping finished parts."""
     import torch
 
     torch.set_num_threads(1)
@@ -123,7 +123,7 @@ def pretrain(job: Job) -> None:
 
 
 def judge(job: Job) -> None:
-    """Probe the frozen encoder with each read-out and share of the labels."""
+    """Probe the frozen encoder with each read-out and fraction of labels."""
     from lamae.evals import probe
 
     how: dict[str, Any] = {"system": VARIANTS.get(job.system)}
@@ -151,7 +151,7 @@ def measure(job: Job) -> None:
 
 
 def learn_from_labels(job: Job) -> None:
-    """Scratch, Ind_S, and independent leads with latent attention added downstream; all labels, views side by side."""
+    """Train Scratch, Ind_S, and Ind with latent attention added, on all labels and concatenated per-view features."""
     from lamae.evals import FinetuneConfig, finetune
 
     run = replace(job, system=SUPERVISED[job.system]).run
@@ -165,7 +165,7 @@ def learn_from_labels(job: Job) -> None:
 
 
 def shares(job: Job) -> Iterator[tuple[float, int]]:
-    """Shares of the labels with their draws; variants and fresh seeds are judged with all labels only."""
+    """Return fractions of labels with their draws; variants and fresh seeds are evaluated with all labels only."""
     yield ALL_LABELS
     if job.seed in SEEDS and job.system not in VARIANTS:
         yield from ((fraction, draw) for fraction in FRACTIONS for draw in DRAWS)
@@ -209,7 +209,7 @@ def prepare_data(out: Path, real: dict[str, Path]) -> None:
 
 
 def tables(out: Path) -> None:
-    """Write a comparison for each question, from the results that are there."""
+    """Write a comparison for each question from the available results."""
     from lamae.compare import Settings, compare
 
     primary = [LAMAE, INDEPENDENT, RANDOM, HANDMADE]

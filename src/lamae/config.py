@@ -1,4 +1,4 @@
-"""Configurations: frozen dataclasses to plain mappings and back, with every key and type checked."""
+"""Conversion of configurations between frozen dataclasses and plain mappings, with all keys and types checked."""
 
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -15,42 +15,42 @@ T = TypeVar("T")
 
 
 def to_dict(config: object) -> dict[str, Any]:
-    """Return a dataclass as a mapping of plain JSON types, nested dataclasses and dictionaries included.
+    """Return a dataclass, including nested dataclasses and dictionaries, as a mapping of plain JSON types.
 
     Raises:
-        ConfigError: A field holds something that JSON and YAML cannot hold.
+        ConfigError: The value of a field cannot be represented in JSON and YAML.
     """
     return {field.name: _plain(getattr(config, field.name), field.name) for field in fields(cast(Any, config))}
 
 
 def from_dict(cls: type[T], mapping: Mapping[str, Any], *, source: str) -> T:
-    """Build a dataclass from a mapping. Absent keys take the defaults of the dataclass.
+    """Build a dataclass from a mapping; missing keys take the defaults of the dataclass.
 
     Args:
         cls: A dataclass; its fields may be dataclasses, ``dict[str, dataclass]``, tuples, literals and optional values.
-        mapping: What a YAML or JSON file holds. Numbers may be written as text (YAML reads ``1e-3`` as text).
-        source: Where the mapping comes from, for error messages.
+        mapping: Content of a YAML or JSON file. Numbers may be given as text (YAML reads ``1e-3`` as text).
+        source: Origin of the mapping, for error messages.
 
     Raises:
-        ConfigError: A key is unknown (the message names the nearest right one) or missing, or a value has another type.
+        ConfigError: A key is unknown (the message suggests the nearest one) or missing, or a value has the wrong type.
     """
     return _build(cls, mapping, _Place(source, cls, ""))
 
 
 def from_mapping_over(config: T, mapping: Mapping[str, Any], *, source: str) -> T:
-    """Return a configuration with the settings of a nested mapping laid over it; what it does not name stays.
+    """Return a configuration updated with the settings of a nested mapping.
 
     Raises:
-        ConfigError: As ``from_dict``.
+        ConfigError: As in ``from_dict``.
     """
     return from_dict(cast(type[T], type(config)), _laid_over(to_dict(config), mapping), source=source)
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file that holds a mapping.
+    """Read a YAML file that contains a mapping.
 
     Raises:
-        ConfigError: The file is absent, is no YAML, or holds something else.
+        ConfigError: The file is missing, is not valid YAML, or does not contain a mapping.
     """
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
@@ -64,13 +64,13 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def write_yaml(path: str | Path, config: object) -> None:
-    """Write a dataclass, or a mapping of plain types, as YAML in the order of its fields."""
+    """Write a dataclass, or a mapping of plain types, as YAML in field order."""
     content = config if isinstance(config, Mapping) else to_dict(config)
     Path(path).write_text(yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True), encoding="utf-8")
 
 
 def difference(a: object, b: object) -> list[str]:
-    """List where two configurations differ, one ``"dotted.key: value in a != value in b"`` each."""
+    """Return the differences between two configurations as ``"dotted.key: value in a != value in b"``."""
     left, right = _flat(a), _flat(b)
     keys = list(left) + [key for key in right if key not in left]
     return [
@@ -85,11 +85,11 @@ def apply_overrides(config: T, overrides: Mapping[str, Any], *, source: str = "c
 
     Args:
         config: A dataclass.
-        overrides: Values by dotted key (``"optim.lr"``); text is read as YAML where the setting is not itself text.
-        source: Where the overrides come from, for error messages.
+        overrides: Values by dotted key (``"optim.lr"``); text is parsed as YAML unless the setting itself is text.
+        source: Origin of the overrides, for error messages.
 
     Raises:
-        ConfigError: A key is unknown, or a value has another type.
+        ConfigError: A key is unknown, or a value has the wrong type.
     """
     content = to_dict(config)
     for key, value in overrides.items():
@@ -114,7 +114,7 @@ def _laid_over(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 
 class _Place:
-    """Where in which configuration we are, for messages."""
+    """Position within a configuration, for error messages."""
 
     def __init__(self, source: str, root: type, path: str) -> None:
         self.source, self.root, self.path = source, root, path
@@ -152,7 +152,7 @@ def _build(cls: type[T], mapping: object, place: _Place) -> T:
 
 
 def _value(kind: Any, value: object, place: _Place) -> Any:
-    """Convert one value: containers of dataclasses here, everything else by jsonargparse."""
+    """Convert a value: containers of dataclasses here, everything else with jsonargparse."""
     if value is None:
         if kind is not Any and NoneType not in get_args(kind):
             raise place.wrong_type(kind, value)
@@ -185,7 +185,7 @@ def _leaf(kind: Any, value: object, place: _Place) -> Any:
 
 
 def _without_none(kind: Any) -> Any:
-    """``X | None`` -> ``X``; a union of several types stays as it is."""
+    """Return ``X`` for ``X | None``; a union of several other types is returned unchanged."""
     if get_origin(kind) not in (Union, UnionType):
         return kind
     others = [one for one in get_args(kind) if one is not NoneType]
@@ -218,7 +218,7 @@ def _flat(config: object, prefix: str = "") -> dict[str, Any]:
 
 
 def _known_keys(kind: Any, prefix: str = "") -> list[str]:
-    """Every dotted key of a dataclass, with ``<name>`` where a dictionary's key goes."""
+    """Return all dotted keys of a dataclass, with ``<name>`` in place of dictionary keys."""
     if is_dataclass(kind):
         hints = get_type_hints(kind)
         return [

@@ -1,13 +1,13 @@
-"""The errors that users meet. Each message names the object, what was expected, what was found and what to do."""
+"""Errors raised to users; each message names the object, what was expected, what was found and what to do."""
 
 
 class DataError(ValueError):
-    """A file, record or table cannot be used as it is.
+    """Raised when a file, record or table cannot be used as it is.
 
     Args:
-        message: Which file or record, what was expected, what was found, what to do.
-        reason: A short fixed slug such as ``"truncated-file"``, without any name or path in it: rejected files are
-            counted by it, and it may stand in logs and reports where the message may not.
+        message: File or record, what was expected, what was found, what to do.
+        reason: Short fixed slug such as ``"truncated-file"``, without names or paths: rejected files are counted by it,
+            and it may appear in logs and reports where the message may not.
     """
 
     def __init__(self, message: str, *, reason: str = "unusable-data") -> None:
@@ -19,19 +19,19 @@ class DataError(ValueError):
 
 
 class FormatError(DataError):
-    """A file breaks the rules of its own format, or its format is not known."""
+    """Raised when a file violates its own format, or its format is unknown."""
 
 
 class ConfigError(ValueError):
-    """A setting is unknown, of the wrong type, contradicts another one, or differs from the run it should resume."""
+    """Raised when a setting is unknown, of the wrong type, contradicts another one, or differs from the resumed run."""
 
 
 class CheckpointError(ValueError):
-    """A checkpoint is missing, damaged, of an unknown version, or belongs to another model."""
+    """Raised when a checkpoint is missing, damaged, of an unknown version, or belongs to another model."""
 
 
 class MissingExtraError(ImportError):
-    """An optional dependency is not installed; the message names the extra that brings it."""
+    """Raised when an optional dependency is not installed; the message names the extra that installs it."""
 
     def __init__(self, package: str, *, extra: str, purpose: str) -> None:
         super().__init__(f"{purpose} needs the package {package!r}: install it with  pip install 'lamae[{extra}]'")

@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and their hashes."""
+"""Atomic writing of files, file hashes, and reading of JSON objects."""
 
 import errno
 import hashlib
@@ -16,10 +16,10 @@ TEMPORARY_MARK = ".writing-"
 
 
 def write_atomically(path: Path, content: "bytes | memoryview | pa.Buffer") -> None:
-    """Write a file such that after a crash it is there whole or not at all.
+    """Write a file atomically: after a crash it is either complete or absent.
 
     Raises:
-        OSError: Writing failed; nothing is left behind. A full disk says so and what to do.
+        OSError: Writing failed; no partial file is left behind. For a full disk, the message says what to do.
     """
     temporary = path.with_name(f"{path.name}{TEMPORARY_MARK}{os.getpid()}")
     with naming_full_disk(path):
@@ -37,7 +37,7 @@ def write_atomically(path: Path, content: "bytes | memoryview | pa.Buffer") -> N
 
 @contextmanager
 def naming_full_disk(path: Path) -> Iterator[None]:
-    """Say of a full disk what was being written and what to do; the block leaves nothing half-written behind."""
+    """Add to the error of a full disk what was being written and what to do; the block must leave no partial files."""
     try:
         yield
     except OSError as error:
@@ -60,24 +60,24 @@ def sync_folder(folder: Path) -> None:
 
 
 def remove_half_written(folder: Path) -> None:
-    """Remove what a killed process left half-written in a folder."""
+    """Remove partial files that a killed process left in a folder."""
     for file in folder.glob(f"*{TEMPORARY_MARK}*"):
         file.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:
-    """Return the hash of a file's content, hexadecimal."""
+    """Return the hexadecimal SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_json_object(file: Path) -> dict[str, Any]:
-    """Read a JSON file that holds one object.
+    """Read a JSON file that contains an object.
 
     Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is not UTF-8, not JSON, nested too deeply, or holds something else than an object. The message
-            does not name the file: the caller says what the file should have been.
+        FileNotFoundError: The file does not exist.
+        ValueError: The content is not UTF-8, not JSON, nested too deeply, or not an object. The message does not name
+            the file: the caller says what the file should have been.
     """
     try:
         content = json.loads(file.read_text(encoding="utf-8"))

@@ -1,6 +1,6 @@
 # pyright: reportAttributeAccessIssue=false
-# (pyarrow.compute makes its functions when it is imported.)
-"""Splits by patient, made once and stored with the data, and the guards against patients on both sides."""
+# (pyarrow.compute creates its functions at import.)
+"""Splits by patient, made once and stored with the data, and checks for patients in both training and test data."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ from lamae.errors import DataError
 SPLITS = ("train", "validation", "test")
 
 PROJECT_SALT = "lamae-patient-hash-1"
-"""Part of every salt, the same in every pack and run, so that their hashes can be compared with each other."""
+"""Part of every salt, equal in all packs and runs, so that their hashes can be compared."""
 
 Keys = Sequence[str] | np.ndarray | pa.Array | pa.ChunkedArray
 
@@ -23,21 +23,21 @@ Keys = Sequence[str] | np.ndarray | pa.Array | pa.ChunkedArray
 def assign_splits(
     patient_keys: Keys, *, fractions: tuple[float, float, float] = (0.7, 0.1, 0.2), seed: int = 0
 ) -> np.ndarray:
-    """Draw a split for each patient, and give it to all of the patient's studies.
+    """Draw a split for each patient and assign it to all studies of the patient.
 
-    A patient's split depends on the key and the seed alone (a hash of both is laid on the unit interval), so it stays
-    the same when patients are added, left out or reordered. The fractions are therefore met on average, not exactly.
+    The split depends only on the patient's key and the seed (a hash of both is mapped to the unit interval), so it does
+    not change if patients are added, removed or reordered. The fractions therefore hold on average, not exactly.
 
     Args:
         patient_keys: ``[studies]`` keys such as ``"ptb-xl:15709"``.
-        fractions: Shares of patients in training, validation and test; they add up to 1.
-        seed: Another seed draws another split.
+        fractions: Fractions of patients in training, validation and test; they sum to 1.
+        seed: Random seed.
 
     Returns:
         ``[studies]`` array of ``"train"``, ``"validation"`` or ``"test"``.
 
     Raises:
-        ValueError: The fractions are negative or do not add up to 1.
+        ValueError: The fractions are negative or do not sum to 1.
         DataError: A key is missing.
     """
     if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
@@ -52,11 +52,11 @@ def check_disjoint(table: pa.Table, *, where: object = "the table of studies") -
     """Check that no patient of a table of studies is in two splits.
 
     Args:
-        table: With the columns ``patient_key`` and ``split``; studies without a split are left aside.
-        where: The file or folder it comes from, for the message.
+        table: Has the columns ``patient_key`` and ``split``; studies without a split are ignored.
+        where: File or folder of the table, for the message.
 
     Raises:
-        DataError: Some patients are in several splits; the message says how many, not who.
+        DataError: Some patients are in several splits; the message gives their number, not their keys.
     """
     assigned = table.select(["patient_key", "split"]).filter(pc.field("split").is_valid())
     counts = assigned.group_by("patient_key").aggregate([("split", "count_distinct")])
@@ -70,14 +70,14 @@ def check_disjoint(table: pa.Table, *, where: object = "the table of studies") -
 
 
 def patient_hashes(patient_keys: Keys, salt: str = "") -> np.ndarray:
-    """Hash patient keys (or record keys), so that runs and results can be compared without knowing who is in them.
+    """Hash patient keys (or record keys), so that runs and results can be compared without identifying patients.
 
     Args:
         patient_keys: ``[studies]`` keys.
-        salt: The user's own part of the salt. Hashes can be compared only with hashes of the same salt.
+        salt: User-defined part of the salt; only hashes with the same salt can be compared.
 
     Returns:
-        ``[studies]`` array of 16 hexadecimal digits of a salted SHA-256.
+        ``[studies]`` array with 16 hexadecimal digits of a salted SHA-256 each.
 
     Raises:
         DataError: A key is missing.
@@ -89,20 +89,20 @@ def patient_hashes(patient_keys: Keys, salt: str = "") -> np.ndarray:
 
 
 def salt_fingerprint(salt: str = "") -> str:
-    """Return what tells two salts apart without giving them away: hashes of different salts never match."""
+    """Return a hash that identifies a salt without revealing it, since hashes of different salts never match."""
     return str(patient_hashes(["the salt itself"], salt)[0])
 
 
 def check_leak(train_hashes: Iterable[str], test_hashes: Iterable[str], *, what: str = "patients") -> None:
-    """Check that nobody who was trained on is tested on.
+    """Check that training and test data share no patients (or records).
 
     Args:
-        train_hashes: Hashes of the patients (or records) of the training data, as ``patient_hashes`` gives them.
-        test_hashes: Hashes of those to be tested on, with the same salt.
+        train_hashes: Hashes of the patients (or records) in the training data, from ``patient_hashes``.
+        test_hashes: Hashes of those in the test data, with the same salt.
         what: ``"patients"`` or ``"records"``, for the message.
 
     Raises:
-        DataError: The two overlap; the message says how many.
+        DataError: The two overlap; the message gives the number.
     """
     test = set(test_hashes)
     shared = len(test.intersection(train_hashes))
@@ -115,7 +115,7 @@ def check_leak(train_hashes: Iterable[str], test_hashes: Iterable[str], *, what:
 
 
 def _unique(keys: Keys) -> tuple[list[str], np.ndarray]:
-    """Return the distinct keys and, for each key, its place among them."""
+    """Return the distinct keys, and the index of each key among them."""
     array: Any = keys if isinstance(keys, pa.Array | pa.ChunkedArray) else pa.array(list(keys), pa.string())
     if array.null_count:
         raise DataError(

@@ -1,1 +1,1 @@
-"""The ECG wing: files, leads, signals, measurements, simulation and drawing of ECGs; without torch."""
+"""The ECG wing: readers, lead names, preprocessing, measurements, noise, simulation and plotting; without torch."""

@@ -1,32 +1,17 @@
-"""Names of ECG leads: the standard twelve, further ones, and how archives spell them."""
+"""Names of ECG leads: the standard twelve, additional ones, and spellings used by archives."""
 
 from difflib import get_close_matches
 
 from lamae.errors import DataError
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-"""The standard 12 leads in the order in which they are printed."""
+"""The standard 12 leads in printing order."""
 
 OTHER_LEADS = (
-    "-aVR",
-    "V7",
-    "V8",
-    "V9",
-    "V3R",
-    "V4R",
-    "V5R",
-    "V6R",
-    "V7R",
-    "X",
-    "Y",
-    "Z",
-    "A",
-    "ES",
-    "AI",
-    "MV1",
-    "MCL1",
+    *("-aVR", "V7", "V8", "V9", "V3R", "V4R", "V5R", "V6R", "V7R"),
+    *("X", "Y", "Z", "A", "ES", "AI", "MV1", "MCL1"),
 )
-"""Further leads that archives hold: posterior, right-sided, Frank, Nehb and EASI, modified chest leads."""
+"""Additional leads found in archives: posterior, right-sided, Frank, Nehb and EASI, modified chest leads."""
 
 _BY_FOLDED_NAME = {name.casefold(): name for name in LEADS + OTHER_LEADS} | {"vx": "X", "vy": "Y", "vz": "Z"}
 
@@ -35,7 +20,7 @@ def canonical_lead(name: str) -> str:
     """Return the standard spelling of an ECG lead name (``"AVR"``, ``"lead ii"``, ``"MDC_ECG_LEAD_V1"``).
 
     Raises:
-        DataError: The name is none of the leads in ``LEADS`` or ``OTHER_LEADS``.
+        DataError: The name is neither in ``LEADS`` nor in ``OTHER_LEADS`` (``unknown-lead``).
     """
     folded = name.strip().casefold()
     for prefix in ("mdc_ecg_lead_", "ecg lead ", "lead_", "lead "):

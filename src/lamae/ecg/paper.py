@@ -1,4 +1,4 @@
-"""An ECG as it is printed: 25 mm/s, 10 mm/mV, on paper with a 1 mm and a 5 mm grid that is square."""
+"""Plot of an ECG on standard ECG paper: 25 mm/s, 10 mm/mV, square grid of 1 mm and 5 mm."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from lamae.errors import DataError
 MM_PER_S = 25.0
 MM_PER_MV = 10.0
 MAX_DURATION_S = 10.0
-"""A sheet shows at most this much of a recording, as printers of 12-lead ECGs do."""
+"""Longest duration shown on a sheet, as on printers of 12-lead ECGs."""
 
 Layout = Literal["3x4", "rows"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
@@ -28,7 +28,7 @@ _MM_PER_INCH = 25.4
 
 @dataclass(frozen=True, kw_only=True)
 class _Segment:
-    """One lead during one stretch of time at one place of the sheet, in mm from the lower left corner."""
+    """Time segment of a lead and its position on the sheet, in mm from the lower left corner."""
 
     lead: str
     start_s: float
@@ -64,14 +64,14 @@ def plot_ecg(
 ) -> Figure:
     """Draw an ECG on ECG paper, true to scale (one figure inch is one inch of paper).
 
-    Each lead is moved so that its median lies on its base line; nothing else is done to the samples.
+    Each lead is shifted so that its median lies on its baseline; samples are otherwise unchanged.
 
     Args:
-        values_mv: ``[leads, samples]`` in mV; NaN leaves a gap. At most the first 10 s are drawn.
+        values_mv: ``[leads, samples]`` in mV; NaN gives a gap. At most the first 10 s are drawn.
         leads: Names of the rows of ``values_mv``.
-        rate_hz: Samples a second.
+        rate_hz: Sampling rate.
         reconstructed_mv: ``[leads, samples]`` in mV, drawn in colour where ``masked`` is true.
-        masked: ``[leads, samples]`` bool, the parts that a model did not see; they are shaded.
+        masked: ``[leads, samples]`` bool, the samples hidden from the model; they are shaded.
         layout: ``"3x4"`` prints the 12 standard leads in four columns of equal time with a rhythm strip below;
             ``"rows"`` prints every lead over the whole time.
         rhythm_lead: The lead of the rhythm strip in ``"3x4"``, None for none.
@@ -125,7 +125,7 @@ def _checked(
 
 
 def _rows(recording: _Recording, layout: Layout, rhythm_lead: str | None) -> list[tuple[str, ...]]:
-    """Return the leads of each printed row; a row of four leads shares the time between them."""
+    """Return the leads of each printed row; the leads of a row divide its time equally."""
     if layout == "rows":
         return [(lead,) for lead in recording.leads]
     if not set(recording.leads) & set(LEADS):
@@ -141,7 +141,7 @@ def _rows(recording: _Recording, layout: Layout, rhythm_lead: str | None) -> lis
 
 
 def _row_height_mm(recording: _Recording) -> float:
-    """Return the distance of two rows: room for nearly all samples, within what fits a sheet."""
+    """Return the row height that fits nearly all samples, between 20 and 35 mm."""
     finite = recording.values_mv[np.isfinite(recording.values_mv).any(axis=1)]
     if len(finite) == 0:
         return 20.0
@@ -150,7 +150,7 @@ def _row_height_mm(recording: _Recording) -> float:
 
 
 def _placed(recording: _Recording, rows: list[tuple[str, ...]], row_mm: float) -> tuple[list[_Segment], list[_Segment]]:
-    """Return the segments that can be drawn, and those whose lead was not recorded."""
+    """Return the segments to draw, and those whose lead was not recorded."""
     drawn, absent = [], []
     for row, names in enumerate(rows):
         share_s = recording.duration_s / len(names)
@@ -179,7 +179,7 @@ def _sheet(width_mm: float, height_mm: float) -> tuple[Figure, Axes]:
 
 
 def _ruled(at: np.ndarray, start: float, stop: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return parallel lines as one polyline with gaps."""
+    """Return parallel lines as one polyline with NaN gaps."""
     along = np.tile([start, stop, np.nan], len(at))
     return np.repeat(at, 3), along
 

@@ -1,9 +1,9 @@
-"""What one lead says about another at the same instant: the limb leads' equations, and the best linear guess.
+"""Prediction of leads from other leads at the same instant: limb-lead equations, and the best linear prediction.
 
-Three electrodes give six limb leads, so two of them that are visible give the four others exactly (Einthoven 1912,
-Goldberger 1942; the equations stand in `lamae.ecg.preprocess.lead_identity`). Beyond that, leads resemble each other
-because they see one heart: the best linear guess from the visible leads is the conditional mean of a Gaussian with the
-leads' covariance. A *pattern* says which leads are visible at an instant; everything is computed once for each pattern.
+Three electrodes give six limb leads, so any two visible ones determine the other four exactly (Einthoven 1912,
+Goldberger 1942; equations in `lamae.ecg.preprocess.lead_identity`). Beyond that, leads are correlated because they see
+one heart: the best linear prediction from the visible leads is the conditional mean of a Gaussian with the covariance
+of the leads. A *pattern* is the set of leads visible at an instant; everything is computed once per pattern.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,17 +14,17 @@ from lamae.ecg.preprocess.lead_identity import EXPECTED, LARGEST_RESIDUAL, SWAPP
 from lamae.errors import ConfigError
 
 LIMB_ROWS: Mapping[str, tuple[float, float]] = {"I": (1.0, 0.0), "II": (0.0, 1.0), **EXPECTED, "-aVR": (0.5, 0.5)}
-"""Each limb lead as factors of I and II."""
+"""Each limb lead as coefficients of I and II."""
 
 EIGHT_LEADS = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
-"""The leads of the standard twelve of which none is a linear copy of others."""
+"""The linearly independent leads of the standard twelve."""
 
 _MOST_LEADS = 62
 _SMALLEST_DIFFERENCE = 1e-9
 
 
 def distinct_patterns(visible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the distinct patterns among many instants, and which one each instant has.
+    """Return the distinct patterns among many instants, and the index of each instant's pattern.
 
     Args:
         visible: ``[instants, leads]`` bool.
@@ -33,7 +33,7 @@ def distinct_patterns(visible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         ``[patterns, leads]`` bool and ``[instants]`` int64.
 
     Raises:
-        ConfigError: There are more leads than the bits of an integer.
+        ConfigError: There are more leads than bits in an integer.
     """
     num_leads = visible.shape[1]
     if num_leads > _MOST_LEADS:
@@ -44,18 +44,18 @@ def distinct_patterns(visible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def einthoven_weights(names: Sequence[str], patterns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return which hidden leads follow exactly from visible ones, and how.
+    """Return weights for the hidden leads that follow exactly from visible ones.
 
-    A hidden limb lead follows if its row of ``LIMB_ROWS`` lies in the span of the visible limb leads' rows; with more
-    than two visible, the least-squares solution is taken, which also averages rounding.
+    A hidden limb lead follows if its row of ``LIMB_ROWS`` lies in the span of the visible limb leads' rows; if more
+    than two are visible, the least-squares solution is used, which also averages rounding.
 
     Args:
-        names: Canonical names of the leads; others than limb leads follow from nothing.
+        names: Canonical names of the leads; only limb leads can follow from others.
         patterns: ``[patterns, leads]`` bool.
 
     Returns:
         ``[patterns, leads]`` bool, False for visible leads; ``[patterns, leads, leads]`` float64 such that
-        ``weights @ values`` are the hidden leads that follow, 0 for all others.
+        ``weights @ values`` gives the hidden leads that follow, and 0 for all others.
     """
     limb = [place for place, name in enumerate(names) if name in LIMB_ROWS]
     solvable = np.zeros(patterns.shape, dtype=bool)
@@ -76,16 +76,16 @@ def einthoven_weights(names: Sequence[str], patterns: np.ndarray) -> tuple[np.nd
 def linear_weights(
     covariance: np.ndarray, patterns: np.ndarray, *, ridge: float = 1e-6
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the best linear guess of each hidden lead from the visible ones, for each pattern.
+    """Return the best linear predictor of each hidden lead from the visible ones, for each pattern.
 
     Args:
         covariance: ``[leads, leads]`` second moments of the leads.
         patterns: ``[patterns, leads]`` bool.
-        ridge: Added to the diagonal as a share of its mean, since twelve leads have eight dimensions.
+        ridge: Added to the diagonal, as a fraction of its mean, since twelve leads have only eight dimensions.
 
     Returns:
-        ``[patterns, leads, leads]`` weights, 0 in the rows of visible leads; ``[patterns, leads]`` share of a hidden
-        lead's variance that the guess explains if the leads have this covariance, 0 for visible leads.
+        ``[patterns, leads, leads]`` weights, 0 in the rows of visible leads; ``[patterns, leads]`` fraction of a
+        hidden lead's variance explained under this covariance, 0 for visible leads.
     """
     num_leads = len(covariance)
     loading = ridge * max(float(np.trace(covariance)) / num_leads, np.finfo(float).tiny)
@@ -99,14 +99,14 @@ def linear_weights(
 
 
 def covariance_of(values: np.ndarray, recorded: np.ndarray) -> np.ndarray:
-    """Return second moments of leads from the instants at which both leads of a pair were recorded.
+    """Return second moments of leads, each from the instants at which both leads of the pair were recorded.
 
     Args:
-        values: ``[instants, leads]``; what stands where nothing was recorded is not read.
+        values: ``[instants, leads]``; values where nothing was recorded are ignored.
         recorded: ``[instants, leads]`` bool.
 
     Returns:
-        ``[leads, leads]`` float64 without negative eigenvalues; 0 for pairs that were never recorded together.
+        ``[leads, leads]`` float64, positive semi-definite; 0 for pairs never recorded together.
     """
     known = np.where(recorded, values, 0.0).astype(np.float64)
     counts = recorded.astype(np.float64)
@@ -116,13 +116,13 @@ def covariance_of(values: np.ndarray, recorded: np.ndarray) -> np.ndarray:
 
 
 def labels_put_right(leads: Mapping[str, np.ndarray]) -> tuple[dict[str, str], tuple[str, ...], tuple[str, ...]]:
-    """Find where the limb leads of a recording break their equations.
+    """Find limb leads of a recording that violate their equations.
 
     Args:
         leads: ``[samples]`` in mV by canonical name, without NaN.
 
     Returns:
-        True name by recorded label where labels were exchanged; flags; leads that differ from their equation by more
+        True name by recorded label where labels were exchanged; flags; leads that deviate from their equation by more
         than `lamae.ecg.preprocess.lead_identity.LARGEST_RESIDUAL`.
     """
     identity = check_leads(leads)

@@ -201,7 +201,7 @@ def test_bad_arrays(tmp_path, array, told, reason, match):
 @pytest.mark.parametrize(
     ("sidecar", "match"),
     [
-        ("{", "is no JSON"),
+        ("{", "must hold a JSON object"),
         ("[1]", "must hold a JSON object"),
         ('{"rate": 500}', "unknown key 'rate', expected leads, rate_hz, .* Did you mean 'rate_hz'"),
         ('{"rate_hz": "fast"}', "malformed value"),

@@ -1,10 +1,8 @@
-"""Hand-made features of a 12-lead ECG: rhythm, intervals, axes, amplitudes. The control that knows cardiology.
+"""Hand-crafted features of a 12-lead ECG (rhythm, intervals, axes, amplitudes), as a control with domain knowledge.
 
-A foundation model should tell more about a heart than what a reader measures with a ruler; this is the ruler. Every
-study has the same features in the same order; what cannot be measured (no P wave, an absent lead) is NaN.
+A foundation model should tell more about a heart than these measurements. Every study has the same features in the
+same order; what cannot be measured (no P wave, an absent lead) is NaN.
 """
-
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -12,40 +10,17 @@ from lamae.ecg.leads import LEADS
 from lamae.ecg.measure.median_beat import MedianBeat, find_beats, lead_trust, median_beat, smooth, to_analysis_rate
 from lamae.studies import MISSING_CODE, PreparedStudy
 
-RHYTHM_FEATURES = (
-    "heart_rate_bpm",
-    "rr_sdnn_ms",
-    "rr_rmssd_ms",
-    "rr_irregularity",
-    "rr_shortest_ratio",
-    "rr_longest_ratio",
-    "dominant_beat_fraction",
-    "p_consistency",
-    "p_present",
-    "atrial_residual_mv",
-)
-INTERVAL_FEATURES = ("pr_ms", "qrs_ms", "qt_ms", "qtc_bazett_ms", "qtc_fridericia_ms", "t_peak_to_end_ms")
-VECTOR_FEATURES = (
-    "qrs_axis_deg",
-    "qrs_axis_sin",
-    "qrs_axis_cos",
-    "t_axis_deg",
-    "frontal_qrs_t_angle_deg",
-    "spatial_qrs_t_angle_deg",
-    "qrs_magnitude_mv",
-    "t_magnitude_mv",
-    "sokolow_lyon_mv",
-    "cornell_mv",
-    "num_leads_measured",
-)
 LEAD_FEATURES = ("p_mv", "q_mv", "r_mv", "s_mv", "st_j60_mv", "t_mv", "qrs_area_mv_ms", "qrs_terminal_mv", "noise_mv")
 FEATURES = (
-    *RHYTHM_FEATURES,
-    *INTERVAL_FEATURES,
-    *VECTOR_FEATURES,
+    *("heart_rate_bpm", "rr_sdnn_ms", "rr_rmssd_ms", "rr_irregularity", "rr_shortest_ratio", "rr_longest_ratio"),
+    *("dominant_beat_fraction", "p_consistency", "p_present", "atrial_residual_mv"),
+    *("pr_ms", "qrs_ms", "qt_ms", "qtc_bazett_ms", "qtc_fridericia_ms", "t_peak_to_end_ms"),
+    *("qrs_axis_deg", "qrs_axis_sin", "qrs_axis_cos", "t_axis_deg"),
+    *("frontal_qrs_t_angle_deg", "spatial_qrs_t_angle_deg", "qrs_magnitude_mv", "t_magnitude_mv"),
+    *("sokolow_lyon_mv", "cornell_mv", "num_leads_measured"),
     *(f"{lead}_{feature}" for lead in LEADS for feature in LEAD_FEATURES),
 )
-"""Names of all features, in the order in which `measure` returns them."""
+"""Names of all features, in the order returned by `measure`."""
 
 KORS = np.array(
     [
@@ -64,11 +39,11 @@ _MIN_P_CONSISTENCY, _MIN_P_MV, _MIN_R_MV = 0.35, 0.02, 0.05
 
 
 def measure(study: PreparedStudy) -> dict[str, float]:
-    """Return every feature of ``FEATURES`` of one study, NaN where it cannot be measured.
+    """Return all ``FEATURES`` of a study, NaN where a feature cannot be measured.
 
     Args:
-        study: A prepared ECG at any rate of 50 Hz or more, with any of the 12 leads in any order. Leads of which less
-            than half was recorded, and flat ones, count as absent.
+        study: A prepared ECG at any rate of at least 50 Hz, with any of the 12 leads in any order. Leads with less than
+            half of their samples recorded, and flat leads, count as absent.
     """
     features = dict.fromkeys(FEATURES, float("nan"))
     leads, signal = _recorded_leads(study)
@@ -88,14 +63,8 @@ def measure(study: PreparedStudy) -> dict[str, float]:
     return features | _hypertrophy(features)
 
 
-def measure_many(studies: Iterable[PreparedStudy]) -> np.ndarray:
-    """Return ``[studies, features]`` float32, columns as in ``FEATURES``."""
-    rows = [list(measure(study).values()) for study in studies]
-    return np.array(rows, dtype=np.float32).reshape(len(rows), len(FEATURES))
-
-
 def _recorded_leads(study: PreparedStudy) -> tuple[tuple[str, ...], np.ndarray]:
-    """Return the usable standard leads and ``[leads, samples]`` in mV, cut to what was recorded, gaps bridged."""
+    """Return usable standard leads and ``[leads, samples]`` in mV, trimmed to the recorded part, gaps interpolated."""
     named = {name: row for row, name in enumerate(study.view_names) if name in LEADS}
     stored, scale = study.values, study.scale
     recorded = stored != MISSING_CODE
@@ -150,7 +119,7 @@ def _has_p(beat: MedianBeat) -> bool:
 
 
 def _atrial_residual(beat: MedianBeat) -> float:
-    """Return the size of what differs from beat to beat just before the QRS, such as fibrillatory waves, in mV."""
+    """Return the largest RMS in mV over leads of beat-to-beat differences before QRS, such as fibrillatory waves."""
     before = slice(max(0, int(beat.qrs_onset - 0.2 * beat.rate_hz)), max(1, int(beat.qrs_onset)))
     residual = smooth((beat.beats - beat.values)[..., before], 0.03, beat.rate_hz)
     residual = residual - residual.mean(axis=-1, keepdims=True)
@@ -173,9 +142,10 @@ def _intervals(beat: MedianBeat, heart_rate_bpm: float) -> dict[str, float]:
 
 def _vectors(beat: MedianBeat, leads: tuple[str, ...]) -> dict[str, float]:
     qrs = beat.values[:, _qrs_samples(beat)]
+    net_qrs = qrs.sum(axis=-1)
     features = {"qrs_magnitude_mv": float(np.sqrt((qrs**2).mean(axis=0)).max())}
     if np.isnan(beat.t_peak):
-        return features | _axes(dict(zip(leads, qrs.sum(axis=-1), strict=True)), {})
+        return features | _axes(dict(zip(leads, net_qrs, strict=True)), {})
     reach = round(0.06 * beat.rate_hz)
     peak = int(beat.t_peak)
     t_wave = beat.values[:, max(peak - reach, 0) : peak + reach + 1]
@@ -183,7 +153,7 @@ def _vectors(beat: MedianBeat, leads: tuple[str, ...]) -> dict[str, float]:
     if all(lead in leads for lead in _KORS_LEADS):
         rows = [leads.index(lead) for lead in _KORS_LEADS]
         features["spatial_qrs_t_angle_deg"] = _angle(KORS @ qrs[rows].sum(axis=-1), KORS @ t_wave[rows].sum(axis=-1))
-    net_qrs, net_t = qrs.sum(axis=-1), t_wave.sum(axis=-1)
+    net_t = t_wave.sum(axis=-1)
     return features | _axes(dict(zip(leads, net_qrs, strict=True)), dict(zip(leads, net_t, strict=True)))
 
 
@@ -201,7 +171,7 @@ def _axes(net_qrs: dict[str, float], net_t: dict[str, float]) -> dict[str, float
 
 
 def _frontal(net: dict[str, float]) -> np.ndarray | None:
-    """Return the net vector in the frontal plane (left, foot), from leads I and II: aVF = II - I / 2, on its scale."""
+    """Return the net vector in the frontal plane (left, foot) from leads I and II: aVF = II - I / 2, rescaled."""
     if "I" not in net or "II" not in net:
         return None
     return np.array([net["I"], (net["II"] - net["I"] / 2) * 2 / np.sqrt(3)])
@@ -240,7 +210,7 @@ def _qrs_samples(beat: MedianBeat) -> slice:
 
 
 def _extremes(values: np.ndarray, at: float, reach: float) -> np.ndarray:
-    """Return ``[leads]``: the value of largest size within ``reach`` samples of ``at``, with its sign."""
+    """Return ``[leads]``, the signed value of largest magnitude within ``reach`` samples of ``at``."""
     if np.isnan(at):
         return np.full(len(values), np.nan)
     window = values[:, max(int(at - reach), 0) : int(at + reach) + 1]

@@ -1,6 +1,6 @@
-"""Beats of an ECG: where they are, and the median beat with the boundaries of its waves.
+"""Beat detection, and the median beat with the boundaries of its waves.
 
-All leads take part at once: beats are found in the energy of the slopes summed over leads, and waves are bounded on the
+All leads are used jointly: beats are detected in the slope energy summed over leads, and waves are delineated on the
 spatial magnitude and the spatial velocity of the median beat, so that an isoelectric lead does not hide an onset. The
 slope-energy detector follows Pan and Tompkins (1985); the threshold on the spatial velocity is the one of the CSE
 working party (Willems et al. 1985); the end of the T wave is where its steepest tangent meets the baseline (Lepeschkin
@@ -22,22 +22,22 @@ _QRS_CORE_VELOCITY = 0.30
 
 @dataclass(frozen=True, kw_only=True)
 class MedianBeat:
-    """The median of the beats of the commonest shape, and where its waves begin and end.
+    """Median of the beats of the most common shape, with onset and end of its waves.
 
-    Times are in samples from the start of the window and may lie between samples; NaN where a wave was not found.
+    Times are in samples from the start of the window, may be fractional, and are NaN if a wave was not found.
 
     Attributes:
-        values: ``[leads, samples]`` in mV, zero at the level just before the QRS.
-        beats: ``[beats, leads, samples]``, the beats it was made from, at the same level.
-        rate_hz: Samples a second.
+        values: ``[leads, samples]`` in mV, relative to the level just before QRS.
+        beats: ``[beats, leads, samples]``, the beats it was computed from, relative to the same level.
+        rate_hz: Sampling rate.
         qrs_onset: Start of the QRS.
         qrs_end: The J point.
-        t_peak: Largest magnitude of the T wave.
+        t_peak: Time of the largest magnitude of the T wave.
         t_end: End of the T wave.
         p_onset: Start of the P wave.
-        p_peak: Largest magnitude of the P wave.
-        p_consistency: How alike the beats are where the P wave should be, mean correlation with the median, -1 to 1.
-        dominant_fraction: Share of the beats that have the commonest shape.
+        p_peak: Time of the largest magnitude of the P wave.
+        p_consistency: Mean correlation of the beats with the median beat in the P window, -1 to 1.
+        dominant_fraction: Fraction of beats with the most common shape.
     """
 
     values: np.ndarray
@@ -54,7 +54,7 @@ class MedianBeat:
 
 
 def to_analysis_rate(signal: np.ndarray, rate_hz: float) -> tuple[np.ndarray, float]:
-    """Resample ``[leads, samples]`` to about ``ANALYSIS_RATE_HZ``; return it with the exact rate."""
+    """Resample ``[leads, samples]`` to about ``ANALYSIS_RATE_HZ``; return the signal and its exact rate."""
     ratio = Fraction(ANALYSIS_RATE_HZ / rate_hz).limit_denominator(12)
     if ratio == 1:
         return signal, rate_hz
@@ -65,9 +65,9 @@ def to_analysis_rate(signal: np.ndarray, rate_hz: float) -> tuple[np.ndarray, fl
 
 
 def lead_trust(signal: np.ndarray) -> np.ndarray:
-    """Return ``[leads]`` weights from 0 to 1: how much each of ``[leads, samples]`` looks like an ECG.
+    """Return ``[leads]`` weights from 0 to 1 that say how much each lead of ``[leads, samples]`` looks like an ECG.
 
-    In noise the usual slope is near the steepest ones; in an ECG it is a hundredth of them or less.
+    In noise the median slope power is close to the highest; in an ECG it is a hundredth of it or less.
     """
     power = _slope_power(signal)[:, ::2]
     high, usual = np.quantile(power, 0.98, axis=1), np.median(power, axis=1)
@@ -76,7 +76,7 @@ def lead_trust(signal: np.ndarray) -> np.ndarray:
 
 
 def find_beats(signal: np.ndarray, rate_hz: float, trust: np.ndarray) -> np.ndarray:
-    """Return the sample of each QRS (its largest magnitude) in ``[leads, samples]`` without missing values."""
+    """Return the sample index of each QRS (largest magnitude) in ``[leads, samples]`` without missing values."""
     from scipy.signal import find_peaks
 
     if not trust.any():
@@ -94,7 +94,7 @@ def find_beats(signal: np.ndarray, rate_hz: float, trust: np.ndarray) -> np.ndar
 
 
 def _without_other_waves(peaks: np.ndarray, energy: np.ndarray, rate_hz: float) -> np.ndarray:
-    """Leave out peaks so near to another one, and so much flatter, that they are its T wave or an atrial spike."""
+    """Remove peaks so close to another one, and so much smaller, that they are its T wave or an atrial spike."""
     kept: list[int] = []
     for peak in peaks.tolist():
         if kept:
@@ -122,7 +122,7 @@ def _at_largest_magnitude(signal: np.ndarray, peaks: np.ndarray, rate_hz: float)
 
 
 def smooth(signal: np.ndarray, width_s: float, rate_hz: float) -> np.ndarray:
-    """Return the moving average over ``width_s`` along the last axis, with the ends repeated."""
+    """Return the moving average over ``width_s`` along the last axis, with edge padding."""
     width = max(1, round(width_s * rate_hz)) | 1
     if width == 1:
         return signal
@@ -133,13 +133,13 @@ def smooth(signal: np.ndarray, width_s: float, rate_hz: float) -> np.ndarray:
 
 
 def median_beat(signal: np.ndarray, rate_hz: float, peaks: np.ndarray, trust: np.ndarray) -> MedianBeat:
-    """Return the median beat of ``[leads, samples]`` around ``peaks`` (at least one), with its waves bounded.
+    """Return the median beat of ``[leads, samples]`` around ``peaks`` (at least one), with delineated waves.
 
     Args:
         signal: In mV, without missing values.
-        rate_hz: Samples a second.
-        peaks: What `find_beats` returned.
-        trust: ``[leads]``, the weight of each lead in bounding the waves, from `lead_trust`.
+        rate_hz: Sampling rate.
+        peaks: QRS samples from `find_beats`.
+        trust: ``[leads]``, weight of each lead in the delineation, from `lead_trust`.
     """
     beats = _cut(signal, peaks, rate_hz)
     centre = round(BEFORE_S * rate_hz)
@@ -173,7 +173,7 @@ def median_beat(signal: np.ndarray, rate_hz: float, peaks: np.ndarray, trust: np
 
 
 def _cut(signal: np.ndarray, peaks: np.ndarray, rate_hz: float) -> np.ndarray:
-    """Return ``[beats, leads, samples]`` of the beats that lie wholly in the signal, or all where these are few."""
+    """Return ``[beats, leads, samples]`` of the beats completely inside the signal, or all if fewer than three are."""
     before, after = round(BEFORE_S * rate_hz), round(AFTER_S * rate_hz)
     whole = peaks[(peaks >= before) & (peaks + after <= signal.shape[1])]
     if len(whole) < 3:
@@ -184,7 +184,7 @@ def _cut(signal: np.ndarray, peaks: np.ndarray, rate_hz: float) -> np.ndarray:
 
 
 def _correlation(beats: np.ndarray, template: np.ndarray) -> np.ndarray:
-    """Return ``[beats]``: correlation of each beat with the template over all leads and samples."""
+    """Return ``[beats]``, the correlation of each beat with the template over all leads and samples."""
     ours = beats.reshape(len(beats), -1)
     theirs = template.reshape(-1)
     ours = ours - ours.mean(axis=1, keepdims=True)
@@ -205,7 +205,7 @@ def _bound_qrs(values: np.ndarray, rate_hz: float, centre: int) -> tuple[float, 
 
 
 def _leave(curve: np.ndarray, start: int, step: int, threshold: float) -> float:
-    """Return where the curve, followed from ``start``, falls below the threshold, between samples; else the end."""
+    """Return the interpolated position where the curve, from ``start``, falls below the threshold, or its end."""
     here = start
     while 0 < here < len(curve) - 1:
         following = here + step
@@ -235,7 +235,7 @@ def _bound_t(values: np.ndarray, rate_hz: float, centre: int, qrs_end: float, rr
 def _bound_p(
     values: np.ndarray, beats: np.ndarray, rate_hz: float, qrs_onset: float, room: float
 ) -> tuple[float, float, float]:
-    """Return onset, peak and consistency of the P wave before ``qrs_onset``, with ``room`` samples since the T end."""
+    """Return onset, peak and consistency of the P wave before ``qrs_onset``, ``room`` samples after the end of T."""
     first = int(max(qrs_onset - 0.30 * rate_hz, qrs_onset - room, 0))
     last = int(qrs_onset - 0.03 * rate_hz)
     if last - first < 0.06 * rate_hz:

@@ -1,32 +1,32 @@
-"""The P wave of the typical beat: which way it points in each lead, and how sure that is."""
+"""Polarity of the P wave of the median beat in each lead, with its uncertainty."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 _BEFORE_S, _AFTER_S = 0.36, 0.30
-"""How much of a beat is looked at, around the peak of its QRS complex."""
+"""Window of a beat around the peak of its QRS complex."""
 
 _P_BEFORE_QRS_S = 0.22
-"""How long before the onset of QRS the P wave is looked for; a longer PR interval than that hides it."""
+"""Search window for the P wave before the onset of QRS; longer PR intervals are missed."""
 
 _SHORTEST_P_WINDOW_S = 0.10
 _SHORTEST_INTERVAL_S = 0.3
 _FEWEST_BEATS = 3
 _QRS_SHARE = 0.12
-"""Share of the steepest slope above which a sample belongs to the QRS complex."""
+"""Fraction of the steepest slope above which a sample belongs to the QRS complex."""
 
 _SD_OF_MAD = 1.4826
-"""Standard deviation of a normal distribution over its median absolute deviation."""
+"""Ratio of standard deviation to median absolute deviation of a normal distribution."""
 
 
 @dataclass(frozen=True)
 class PWave:
-    """The P wave of the median beat, and the width of the QRS complex that follows it.
+    """P wave of the median beat, and duration of the QRS complex that follows it.
 
     Attributes:
-        heights_mv: ``[leads]`` height in mV, of all leads at the one moment at which they are highest together.
-        errors_mv: ``[leads]`` standard error of the height over the beats: large where no P wave comes before QRS.
+        heights_mv: ``[leads]`` amplitude in mV, at the instant of the largest amplitude over all leads.
+        errors_mv: ``[leads]`` standard error of the amplitude over the beats: large if no P wave precedes QRS.
         qrs_s: Duration of the QRS complex.
     """
 
@@ -36,15 +36,15 @@ class PWave:
 
 
 def measure_p_wave(values: np.ndarray, rate_hz: float) -> PWave | None:
-    """Measure the P wave against the straight line between the level before it and the level at the onset of QRS.
+    """Measure the P wave relative to the line from the level before it to the level at the onset of QRS.
 
     Args:
         values: ``[leads, samples]`` in mV without NaN.
-        rate_hz: Samples a second.
+        rate_hz: Sampling rate.
 
     Returns:
-        The P wave (of whatever height: it is for the caller to say what is none), or None when fewer than three
-        beats were found or the QRS complex leaves no room before it.
+        The P wave (of any amplitude: the caller applies a threshold), or None if fewer than three beats were found or
+        there is too little room before the QRS complex.
     """
     before, after = round(_BEFORE_S * rate_hz), round(_AFTER_S * rate_hz)
     peaks = _find_beats(values, rate_hz)
@@ -75,7 +75,7 @@ def _find_beats(values: np.ndarray, rate_hz: float) -> np.ndarray:
 
 
 def _bound_qrs(beat: np.ndarray, peak: int, rate_hz: float) -> tuple[int, int]:
-    """Return first and last sample of the steep part of a beat ``[leads, samples]`` around a sample within it."""
+    """Return first and last sample of the steep part of a beat ``[leads, samples]`` around ``peak``."""
     lag = max(round(0.01 * rate_hz), 1)
     slope = np.abs(beat[:, lag:] - beat[:, :-lag]).sum(axis=0)
     slope = (slope[1:] + slope[:-1]) / 2
@@ -89,6 +89,6 @@ def _bound_qrs(beat: np.ndarray, peak: int, rate_hz: float) -> tuple[int, int]:
 
 
 def _above_line(parts: np.ndarray) -> np.ndarray:
-    """Take from each stretch ``[leads, beats, samples]`` the straight line between its ends."""
+    """Subtract from each segment ``[leads, beats, samples]`` the straight line between its ends."""
     rise = np.linspace(0.0, 1.0, parts.shape[2])
     return parts - parts[..., :1] * (1.0 - rise) - parts[..., -1:] * rise

@@ -1,1 +1,1 @@
-"""What electrodes pick up besides the heart, and noise of a stated strength on prepared ECGs."""
+"""Noise and artefacts of ECG recordings, and noise of a given SNR on prepared ECGs."""

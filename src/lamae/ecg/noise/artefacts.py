@@ -1,7 +1,7 @@
-"""What electrodes pick up besides the heart: breathing, muscles, mains, motion; made at 500 Hz, about 1 in size.
+"""Artefacts of ECG recordings (baseline wander, muscle, mains, motion) at 500 Hz, with a magnitude of about 1.
 
-The simulator puts these on its electrodes, and `lamae.ecg.noise.perturb` on the leads of packs. The simulator is
-frozen: what is changed here changes its version.
+The simulator adds them to its electrodes, and `lamae.ecg.noise.perturb` to the leads of packs. The simulator is
+frozen: any change here needs a new simulator version.
 """
 
 from functools import cache
@@ -9,18 +9,18 @@ from functools import cache
 import numpy as np
 
 ARTEFACT_RATE_HZ = 500
-"""Samples a second of all artefacts: fast enough for muscles and mains."""
+"""Sampling rate of all artefacts: high enough for muscle noise and mains."""
 
 
 def wander(rng: np.random.Generator, num_rows: int, num_samples: int) -> np.ndarray:
-    """Return ``[rows, samples]``: slow waves from 0.05 to 0.6 Hz, as breathing and sweat make them, of deviation 1."""
+    """Draw baseline wander ``[rows, samples]`` of 0.05 to 0.6 Hz (breathing, sweat) with standard deviation 1."""
     return rng.normal(size=(num_rows, 24)) @ _slow_waves(num_samples)
 
 
 def muscle(rng: np.random.Generator, num_rows: int, num_samples: int) -> np.ndarray:
-    """Return ``[rows, samples]``: noise of about 20 to 150 Hz with a slow envelope that all rows share.
+    """Draw muscle noise ``[rows, samples]`` of about 20 to 150 Hz with a slow envelope shared by all rows.
 
-    A difference of neighbours, then a mean of neighbours.
+    White noise goes through a difference and a mean of neighbouring samples.
     """
     white = rng.standard_normal((num_rows, num_samples + 3), dtype=np.float32)
     shaped = white[:, 1:-2] + white[:, 2:-1] - 0.7 * (white[:, :-3] + white[:, 3:])
@@ -29,14 +29,14 @@ def muscle(rng: np.random.Generator, num_rows: int, num_samples: int) -> np.ndar
 
 
 def mains(rng: np.random.Generator, num_rows: int, num_samples: int, *, hz: float) -> np.ndarray:
-    """Return ``[rows, samples]``: a sine of the frequency of the mains, its phase and size drawn for each row."""
+    """Draw mains interference ``[rows, samples]``: a sine with random phase and amplitude for each row."""
     phase = 2 * np.pi * hz * np.arange(num_samples) / ARTEFACT_RATE_HZ
     parts = rng.normal(size=(num_rows, 2)) / np.sqrt(2.0)
     return parts @ np.stack([np.sin(phase), np.cos(phase)])
 
 
 def jump(rng: np.random.Generator, num_samples: int) -> np.ndarray:
-    """Return ``[samples]``: an electrode that moves at the first sample and comes back within a second or so."""
+    """Draw a motion artefact ``[samples]``: an electrode moves at the first sample and recovers in about a second."""
     after_s = np.arange(num_samples) / ARTEFACT_RATE_HZ
     size = rng.normal(0.0, 0.5)
     return size * (1.0 - np.exp(-after_s / 0.03)) * np.exp(-after_s / rng.uniform(0.15, 0.8))
@@ -44,7 +44,7 @@ def jump(rng: np.random.Generator, num_samples: int) -> np.ndarray:
 
 @cache
 def _slow_waves(num_samples: int) -> np.ndarray:
-    """Sines and cosines from 0.05 to 0.6 Hz, ``[24, samples]``, each lower in amplitude the faster it is."""
+    """Return sines and cosines of 0.05 to 0.6 Hz, ``[24, samples]``, with amplitudes that decrease with frequency."""
     hz = np.linspace(0.05, 0.60, 12)[:, None]
     phase = 2 * np.pi * hz * np.arange(num_samples) / ARTEFACT_RATE_HZ
     size = 1.0 / (1.0 + np.square(hz / 0.2))

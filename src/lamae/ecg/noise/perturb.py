@@ -1,4 +1,4 @@
-"""Noise of a stated strength on a prepared ECG, as if it had been there before the recording was prepared."""
+"""Noise of a given SNR on a prepared ECG, as if present before the recording was prepared."""
 
 import hashlib
 import math
@@ -10,6 +10,7 @@ import numpy as np
 
 from lamae.ecg.noise import artefacts
 from lamae.ecg.noise.artefacts import ARTEFACT_RATE_HZ
+from lamae.ecg.preprocess.normalise import quantise
 from lamae.ecg.preprocess.settings import EcgPreprocessing
 from lamae.ecg.preprocess.study import resample_and_filter
 from lamae.errors import ConfigError, DataError
@@ -18,26 +19,25 @@ from lamae.studies import MISSING_CODE, PreparedStudy
 NoiseKind = Literal["muscle", "mains-50", "mains-60", "wander", "motion"]
 
 LARGEST_SNR_DB = 120.0
-"""Beyond it the noise of a QRS complex of 30 mV is far below a step of the stored integers."""
+"""Largest absolute SNR: beyond it the noise on a QRS complex of 30 mV is far below one integer step."""
 
-_LARGEST_INTEGER = 32767
 _MOVES_A_SECOND = 0.5
 _LAST_MOVE_S = 1.0
-"""No electrode moves in the last second, where most of the jump would be cut off."""
+"""No electrode moves in the last second, where most of the artefact would be cut off."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Noise:
-    """A kind of noise and its strength.
+    """A kind of noise and its SNR.
 
     Attributes:
         kind: ``"muscle"`` (about 20 to 150 Hz), ``"mains-50"`` or ``"mains-60"`` (a sine), ``"wander"`` (0.05 to
-            0.6 Hz), ``"motion"`` (an electrode that jumps and comes back, once in two seconds on average).
-        snr_db: Decibels between a lead and its noise, see `add_noise`.
-        seed: Seed; each lead of each study has noise of its own.
+            0.6 Hz), ``"motion"`` (an electrode that moves and recovers, once in two seconds on average).
+        snr_db: Signal-to-noise ratio of each lead, see `add_noise`.
+        seed: Seed; each lead of each study has its own noise.
 
     Raises:
-        ConfigError: There is no such kind, or the strength is no number within +-120 dB.
+        ConfigError: The kind is unknown, or the SNR is not a number within +-120 dB.
     """
 
     kind: NoiseKind
@@ -56,14 +56,14 @@ class Noise:
 
 @dataclass(frozen=True, kw_only=True)
 class NoisyStudy:
-    """A study with noise, and what became of it.
+    """A study with added noise, and the SNR achieved.
 
     Attributes:
-        study: The study; its leads have a coarser integer step where they would not fit otherwise.
-        snr_db: ``[leads]`` what was asked, measured before filtering; NaN for leads without a signal or a sample.
-        arrived_snr_db: ``[leads]`` the same after filtering: what a model sees; infinite where nothing arrives.
-        num_silent: Leads without a signal, which have no such ratio and were left as they are.
-        num_rescaled: Leads whose integer step became coarser.
+        study: The study; leads that do not fit otherwise have a coarser integer step.
+        snr_db: ``[leads]`` SNR measured before filtering, as requested; NaN for leads without signal or samples.
+        arrived_snr_db: ``[leads]`` SNR after filtering, as a model sees it; infinite if no noise remains.
+        num_silent: Number of leads without signal, which have no SNR and are left unchanged.
+        num_rescaled: Number of leads whose integer step became coarser.
     """
 
     study: PreparedStudy
@@ -76,23 +76,23 @@ class NoisyStudy:
 def add_noise(study: PreparedStudy, noise: Noise, config: EcgPreprocessing, *, key: str) -> NoisyStudy:
     """Add noise to each lead of a prepared ECG.
 
-    1. Noise is made at 500 Hz, for each lead from a seed of its own, and its mean is taken out.
-    2. Its power is set: the variance of the lead as it stands in the pack over the variance of the noise **before
-       filtering**, both over the recorded samples, is the asked ratio (``10 log10`` of it in dB). This is the noise of
-       the recording; filters then take what they can.
-    3. It goes through the resampling and the filters of the preparation. These are linear, so that the sum is what
-       preparing the noisy recording would give, up to rounding (the policies on faults are not asked again).
-    4. Lead and noise are added and quantised as `preprocess` does: a lead that no longer fits takes a coarser step,
-       and nothing is cut off. Samples that were not recorded stay so.
+    1. Noise is drawn at 500 Hz, with its own seed for each lead, and its mean is subtracted.
+    2. Its power is set: the variance of the lead in the pack over the variance of the noise **before filtering**, both
+       over the recorded samples, is the requested ratio (``10 log10`` of it in dB). This is the noise of the recording;
+       filters then remove part of it.
+    3. It goes through the resampling and the filters of the preprocessing. These are linear, so the sum equals the
+       preprocessed noisy recording up to rounding (fault policies are not applied again).
+    4. Lead and noise are added and quantised as in `preprocess`: a lead that no longer fits takes a coarser step, and
+       nothing is clipped. Missing samples stay missing.
 
     Args:
-        study: A study as a pack stores it.
-        noise: What to add. The same seed gives the same noise at any strength, and with any other leads beside it.
-        config: How the study was prepared.
-        key: Identifier of the study, which its noise is drawn from.
+        study: A study as stored in a pack.
+        noise: Noise to add. The same seed gives the same noise at any SNR, and with any other leads present.
+        config: Preprocessing of the study.
+        key: Identifier of the study, from which its noise is seeded.
 
     Raises:
-        DataError: The study's length or rate is not that of the configuration.
+        DataError: Length or rate of the study differ from the configuration (``wrong-length``).
     """
     _check(study, config, key)
     held, old_scale = study.values, study.scale
@@ -106,7 +106,7 @@ def add_noise(study: PreparedStudy, noise: Noise, config: EcgPreprocessing, *, k
     heard = (power > 0) & (raw_power > 0)
     raw *= _gain(power, raw_power, heard, noise.snr_db)[:, None]
     arrived = resample_and_filter(raw, ARTEFACT_RATE_HZ, config)[:, : held.shape[1]]
-    values, scale = _quantised(clean + arrived, recorded, old_scale)
+    values, scale = quantise(clean + arrived, ~recorded, old_scale)
     values[~heard], scale[~heard] = held[~heard], old_scale[~heard]
     return NoisyStudy(
         study=study.with_waveforms(values, scale),
@@ -128,7 +128,7 @@ def _check(study: PreparedStudy, config: EcgPreprocessing, key: str) -> None:
 
 
 def _made(study: PreparedStudy, noise: Noise, config: EcgPreprocessing, key: str) -> np.ndarray:
-    """Return ``[leads, samples at 500 Hz]`` float64, for each lead from its own seed."""
+    """Draw noise ``[leads, samples at 500 Hz]`` float64, each lead with its own seed."""
     num_samples = math.ceil(study.values.shape[1] * ARTEFACT_RATE_HZ / config.rate_hz)
     made = np.empty((len(study.view_names), num_samples))
     for row, lead in enumerate(study.view_names):
@@ -156,7 +156,7 @@ _MAKERS: Mapping[NoiseKind, Callable[[np.random.Generator, int], np.ndarray]] = 
 
 
 def _slow_index(num_fast: int, num_slow: int, rate_hz: float) -> np.ndarray:
-    """Return for each sample of the noise the sample of the pack at its time."""
+    """Return for each noise sample the index of the pack's sample at the same time."""
     index = (np.arange(num_fast) * (rate_hz / ARTEFACT_RATE_HZ)).astype(np.int64)
     return np.minimum(index, num_slow - 1)
 
@@ -179,11 +179,3 @@ def _decibels(power: np.ndarray, noise_power: np.ndarray, heard: np.ndarray) -> 
     ratio = np.full(len(power), np.inf)
     np.divide(power, noise_power, out=ratio, where=noise_power > 0)
     return np.where(heard, 10 * np.log10(np.where(heard, ratio, 1.0)), np.nan)
-
-
-def _quantised(values: np.ndarray, recorded: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    values = np.where(recorded, values, 0.0)
-    coarse = np.maximum(scale, np.abs(values).max(axis=1, initial=0.0) / _LARGEST_INTEGER).astype(np.float32)
-    integers = np.rint(values / coarse[:, None]).astype(np.int16)
-    integers[~recorded] = MISSING_CODE
-    return integers, coarse

@@ -1,4 +1,4 @@
-"""ECG signals: resampling, filters, quality of leads, lead identity, quantising."""
+"""ECG preprocessing: resampling, filtering, lead quality, lead identity, quantisation, normalisation."""
 
 from lamae.ecg.preprocess.lead_identity import LeadIdentity, check_leads
 from lamae.ecg.preprocess.normalise import normalise

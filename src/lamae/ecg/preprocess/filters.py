@@ -1,6 +1,6 @@
-"""Resampling and filtering of many leads at once, with designs kept between calls.
+"""Resampling and filtering of many leads at once, with cached filter designs.
 
-SciPy is imported late: it takes longer than everything else that reading a pack needs.
+SciPy is imported late, since its import takes longer than everything else needed to read a pack.
 """
 
 from fractions import Fraction
@@ -11,23 +11,23 @@ import numpy as np
 
 _LARGEST_FACTOR = 5000
 _BLOCK = 32
-"""New samples that one row of the decimation's product makes."""
+"""Output samples per row of the decimation's matrix product."""
 
 _EDGE_S = 2.0
-"""Odd extension at both ends before filtering: the longest transient of a 0.5 Hz edge."""
+"""Length of the odd extension at both ends before filtering: the longest transient of a 0.5 Hz cutoff."""
 
 NOTCH_QUALITY = 30.0
-"""Centre frequency over the -3 dB width of the powerline filter: 1.7 Hz wide at 50 Hz."""
+"""Quality factor (centre frequency over -3 dB bandwidth) of the notch filter: 1.7 Hz wide at 50 Hz."""
 
 
 def rational_ratio(rate_hz: float, new_rate_hz: float) -> tuple[int, int]:
-    """Return ``(up, down)`` with ``up / down`` equal to ``new_rate_hz / rate_hz`` to one sample in ten minutes."""
+    """Return ``(up, down)`` such that ``up / down`` is ``new_rate_hz / rate_hz`` to one sample in ten minutes."""
     ratio = Fraction(new_rate_hz / rate_hz).limit_denominator(_LARGEST_FACTOR)
     return ratio.numerator, ratio.denominator
 
 
 def resample(values: np.ndarray, up: int, down: int) -> np.ndarray:
-    """Resample by a rational factor with a polyphase low-pass, edges continued along the line between the ends.
+    """Resample by a rational factor with a polyphase low-pass; edges are padded along the line between the end points.
 
     The low-pass is SciPy's default (Kaiser window, beta 5, ten zero crossings on each side).
 
@@ -50,10 +50,10 @@ def resample(values: np.ndarray, up: int, down: int) -> np.ndarray:
 
 
 def _decimate(values: np.ndarray, down: int) -> np.ndarray:
-    """Resample by ``1 / down`` as a product of matrices, some ten times as fast as filtering tap by tap.
+    """Decimate by ``down`` as a matrix product, about ten times as fast as filtering tap by tap.
 
-    Each block of ``_BLOCK`` new samples is a stretch of old samples times one matrix, whose columns are the low-pass
-    at its places; BLAS does all blocks of all leads at once.
+    Each block of ``_BLOCK`` output samples is a window of input samples times one matrix, whose columns are shifted
+    copies of the low-pass; BLAS computes all blocks of all leads at once.
     """
     num_leads, num_samples = values.shape
     num_new = -(-num_samples // down)
@@ -88,12 +88,12 @@ def _resampling_window(up: int, down: int) -> np.ndarray:
 
 
 def bandpass(values: np.ndarray, rate_hz: float, edges_hz: tuple[float, float], order: int) -> np.ndarray:
-    """Filter with a Butterworth band-pass forwards and backwards, so that nothing moves in time.
+    """Apply a zero-phase Butterworth band-pass (forwards and backwards).
 
     Args:
         values: ``[leads, samples]`` without NaN, in mV.
-        rate_hz: Samples a second.
-        edges_hz: Lower and upper edge, where two passes together have -6 dB.
+        rate_hz: Sampling rate.
+        edges_hz: Lower and upper cutoff, where the two passes together have -6 dB.
         order: Order of the design; the two passes double it.
 
     Returns:
@@ -110,12 +110,12 @@ def _bandpass_design(rate_hz: float, edges_hz: tuple[float, float], order: int) 
 
 
 def notch(values: np.ndarray, rate_hz: float, notch_hz: float) -> np.ndarray:
-    """Remove one frequency, forwards and backwards.
+    """Apply a zero-phase notch filter (forwards and backwards).
 
     Args:
         values: ``[leads, samples]`` without NaN.
-        rate_hz: Samples a second.
-        notch_hz: The frequency; the width follows from ``NOTCH_QUALITY``.
+        rate_hz: Sampling rate.
+        notch_hz: Centre frequency; the bandwidth follows from ``NOTCH_QUALITY``.
 
     Returns:
         ``[leads, samples]`` float64.

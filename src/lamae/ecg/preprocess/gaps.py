@@ -1,16 +1,16 @@
-"""Samples that were not recorded: finding the gaps, bridging them, carrying them through resampling."""
+"""Missing samples: interpolation of gaps, long gaps, and resampling of the mask."""
 
 import numpy as np
 
 
 def bridge(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """Fill gaps by straight lines, and gaps at an end by the nearest sample.
+    """Fill gaps by linear interpolation, and gaps at an end with the nearest sample.
 
-    Filters need a value everywhere; which of the filled samples count as missing is another question.
+    Filters need a value everywhere; the caller decides which of the filled samples still count as missing.
 
     Args:
         values: ``[leads, samples]`` with NaN where ``missing``.
-        missing: ``[leads, samples]`` bool; leads that miss everything are filled with 0.
+        missing: ``[leads, samples]`` bool; leads without any recorded sample are filled with 0.
 
     Returns:
         A copy without NaN.
@@ -24,7 +24,7 @@ def bridge(values: np.ndarray, missing: np.ndarray) -> np.ndarray:
 
 
 def longer_than(missing: np.ndarray, num_samples: int) -> np.ndarray:
-    """Keep of a mask ``[leads, samples]`` only the gaps of more than ``num_samples`` samples."""
+    """Return a mask ``[leads, samples]`` with only the gaps longer than ``num_samples`` samples."""
     edges = np.diff(np.pad(missing, np.array([(0, 0), (1, 1)])).astype(np.int8), axis=1)
     lead, first = np.nonzero(edges == 1)
     _, end = np.nonzero(edges == -1)
@@ -35,13 +35,13 @@ def longer_than(missing: np.ndarray, num_samples: int) -> np.ndarray:
 
 
 def resample_mask(missing: np.ndarray, up: int, down: int, num_samples: int) -> np.ndarray:
-    """Carry a mask through resampling by ``up / down``: a sample is missing when a neighbour in time was.
+    """Resample a mask by ``up / down``: a sample is missing if either of its neighbours in time is.
 
     Args:
         missing: ``[leads, samples]`` bool at the old rate.
         up: Numerator of new rate over old rate.
         down: Its denominator.
-        num_samples: Samples at the new rate.
+        num_samples: Number of samples at the new rate.
 
     Returns:
         ``[leads, num_samples]`` bool.

@@ -1,21 +1,21 @@
-"""Whether the limb leads are what their labels say.
+"""Checks of the limb leads against their labels: exchanged labels and exchanged electrodes.
 
 Three electrodes give six limb leads, so four of them follow from I and II (Einthoven 1912, Goldberger 1942)::
 
     III = II - I    aVR = -(I + II) / 2    aVL = I - II / 2    aVF = II - I / 2
 
-Labels that were exchanged break these equations. Electrodes that were exchanged do not: the six leads stay consistent
-with each other, and only the shape of the beats against the chest leads can tell. So:
+Exchanged labels break these equations. Exchanged electrodes do not: the six leads stay mutually consistent, and only
+the shape of the beats relative to the chest leads can reveal the exchange. So:
 
-- Exchanged labels aVF / aVL, and other broken equations, are found from the equations (exact up to noise).
-- Right arm / left arm and right arm / left leg are found where the lead I that they would have hidden resembles the
-  chest lead V6 (or V5) better than the recorded one does, and the P wave says so too. Without P waves (atrial
-  fibrillation), or with a QRS complex so broad that its axis says little (pacing, left bundle branch block), next to
-  nothing is said; dextrocardia looks like right arm / left arm.
-- An arm's electrode exchanged with the neutral one (right leg) leaves a lead without a signal: the two legs have nearly
-  the same potential.
-- Left arm / left leg cannot be told from a change of the heart's axis in a single ECG and is not looked for; neither
-  are exchanges among the chest leads.
+- Exchanged labels aVF / aVL, and other violations, are found from the equations (exact up to noise).
+- Right arm / left arm and right arm / left leg are found if the lead I implied by the exchange correlates better with
+  the chest lead V6 (or V5) than the recorded one, and the P wave confirms it. Without P waves (atrial fibrillation), or
+  with a QRS complex too broad for its axis to be informative (pacing, left bundle branch block), hardly any exchange is
+  found; dextrocardia looks like right arm / left arm.
+- An arm electrode exchanged with the neutral one (right leg) leaves one lead without signal, since both legs have
+  nearly the same potential.
+- Left arm / left leg cannot be distinguished from a change of the heart's axis in a single ECG and is not checked;
+  neither are exchanges among the chest leads.
 """
 
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ REVERSED_LA_RL = "limb-leads-reversed-la-rl"
 BROKEN = "limb-identity-broken"
 
 EXPECTED = {"III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5), "aVF": (-0.5, 1.0)}
-"""Each derived limb lead as factors of I and II."""
+"""Each derived limb lead as coefficients of I and II."""
 
 CHEST_LEADS = ("V1", "V2", "V3", "V4", "V5", "V6")
 
@@ -43,44 +43,44 @@ CORRECTIONS: Mapping[str, Mapping[str, tuple[str, int]]] = {
     REVERSED_RA_LA: {"I": ("I", -1), "II": ("III", 1), "III": ("II", 1), "aVR": ("aVL", 1), "aVL": ("aVR", 1)},
     REVERSED_RA_LL: {"I": ("III", -1), "II": ("II", -1), "III": ("I", -1), "aVR": ("aVF", 1), "aVF": ("aVR", 1)},
 }
-"""For each fault that can be repaired: the true lead, the label under which it was recorded, and its sign."""
+"""For each repairable fault: true lead, to the label under which it was recorded and its sign."""
 
 LARGEST_RESIDUAL = 0.3
-"""Share of a lead's amplitude that may differ from its equation: rounding and filters stay far below, an exchange far
-above."""
+"""Maximum deviation from the equation, as a fraction of a lead's amplitude: rounding and filters stay far below it, an
+exchange lies far above."""
 
 SMALLEST_SIMILARITY = 0.3
-"""Correlation with the chest lead that the supposed lead I must reach."""
+"""Minimum correlation of the implied lead I with the chest lead."""
 
 MIRROR_IMAGE = 0.9
-"""Correlation above which lead I is so much a mirror image of the chest lead that the P wave need only not object."""
+"""Correlation of -I with the chest lead above which the P wave need not confirm an exchange, only not contradict it."""
 
 SMALLEST_P_MV = 0.015
-"""Deflections below this are no P wave."""
+"""Minimum amplitude of a P wave."""
 
 SMALLEST_P_ERRORS = 3.0
-"""Standard errors over the beats by which a P wave must be above zero."""
+"""Minimum amplitude of a P wave, in standard errors over the beats."""
 
 LONGEST_QRS_S = 0.16
-"""With a broader QRS complex (pacing, bundle branch block) shapes say nothing about electrodes."""
+"""Maximum QRS duration; with a broader QRS (pacing, bundle branch block) shapes are not informative."""
 
 LARGEST_SILENCE = 0.05
-"""RMS of the lead between two legs over that of the quieter of the two other limb leads I, II, III."""
+"""Maximum RMS of the lead between the legs, relative to the quieter of the two other leads among I, II, III."""
 
 _SMALLEST_AMPLITUDE_MV = 0.05
 _SMALLEST_SIGNAL_MV = 0.02
-"""RMS below which a limb lead says nothing about the others."""
+"""RMS below which a limb lead is not informative."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeadIdentity:
-    """What the limb leads say about their labels.
+    """Result of checking the limb leads against their labels.
 
     Attributes:
-        residuals: For each derived limb lead that could be checked, the RMS difference from its equation over the RMS
-            of what the equation says; empty when I or II is absent.
-        study_flags: Faults found, a subset of the names above.
-        correction: True lead, to the label under which it was recorded and its sign; empty if none is known.
+        residuals: RMS difference of each derived limb lead from its equation, relative to the RMS of the value given
+            by the equation; empty if I or II is absent.
+        study_flags: Faults found, among the names above.
+        correction: True lead, to the label under which it was recorded and its sign; empty if unknown.
     """
 
     residuals: Mapping[str, float]
@@ -97,10 +97,10 @@ def check_leads(leads: Study | Mapping[str, np.ndarray], *, rate_hz: float | Non
 
     Args:
         leads: A study, or ``[samples]`` in mV by canonical lead name, all of one length, without NaN.
-        rate_hz: Samples a second of the arrays; without it only the equations are checked.
+        rate_hz: Sampling rate of the arrays; without it only the equations are checked.
 
     Returns:
-        Residuals and faults; no faults when I or II is absent or the leads of a study differ in length.
+        Residuals and faults; no faults if I or II is absent or the leads of a study differ in length.
     """
     if isinstance(leads, Study):
         leads, rate_hz = _of_study(leads)
@@ -108,24 +108,19 @@ def check_leads(leads: Study | Mapping[str, np.ndarray], *, rate_hz: float | Non
         return LeadIdentity(residuals={})
     residuals = {name: _residual(leads, name, name) for name in EXPECTED if name in leads}
     broken = {name for name, residual in residuals.items() if residual > LARGEST_RESIDUAL}
-    if broken == {"aVL", "aVF"} and _exchanged(leads):
-        return _found(residuals, SWAPPED_AVF_AVL)
     if broken:
-        return LeadIdentity(residuals=residuals, study_flags=(BROKEN,))
-    if silent := _exchanged_with_neutral(leads):
-        return LeadIdentity(residuals=residuals, study_flags=(silent,))
-    reversed_leads = _reversed_electrodes(leads, rate_hz) if rate_hz else None
-    return _found(residuals, reversed_leads) if reversed_leads else LeadIdentity(residuals=residuals)
+        flag = SWAPPED_AVF_AVL if broken == {"aVL", "aVF"} and _exchanged(leads) else BROKEN
+    else:
+        flag = _exchanged_with_neutral(leads) or (_reversed_electrodes(leads, rate_hz) if rate_hz else None)
+    if flag is None:
+        return LeadIdentity(residuals=residuals)
+    return LeadIdentity(residuals=residuals, study_flags=(flag,), correction=CORRECTIONS.get(flag, {}))
 
 
 def repair(leads: Mapping[str, np.ndarray], identity: LeadIdentity) -> dict[str, np.ndarray]:
-    """Return the leads under their true names and with their true signs; leads whose record is absent are absent."""
+    """Return the leads with their true names and signs, except leads whose recording is absent."""
     places = {name: identity.correction.get(name, (name, 1)) for name in (*leads, *identity.correction)}
     return {name: sign * leads[label] for name, (label, sign) in places.items() if label in leads}
-
-
-def _found(residuals: Mapping[str, float], flag: str) -> LeadIdentity:
-    return LeadIdentity(residuals=residuals, study_flags=(flag,), correction=CORRECTIONS[flag])
 
 
 def _of_study(study: Study) -> tuple[dict[str, np.ndarray], float | None]:
@@ -138,7 +133,7 @@ def _of_study(study: Study) -> tuple[dict[str, np.ndarray], float | None]:
 
 
 def _residual(leads: Mapping[str, np.ndarray], name: str, label: str) -> float:
-    """Return how far the lead recorded as ``label`` is from the equation of ``name``, without regard to offsets."""
+    """Return the relative deviation of the lead labelled ``label`` from the equation of ``name``, ignoring offsets."""
     factor_i, factor_ii = EXPECTED[name]
     expected = factor_i * leads["I"] + factor_ii * leads["II"]
     return float(np.std(leads[label] - expected) / max(np.std(expected), _SMALLEST_AMPLITUDE_MV))
@@ -149,7 +144,7 @@ def _exchanged(leads: Mapping[str, np.ndarray]) -> bool:
 
 
 def _exchanged_with_neutral(leads: Mapping[str, np.ndarray]) -> str | None:
-    """Find an arm's electrode on the right leg: the lead between the legs, II or III, is next to silent."""
+    """Detect an arm electrode on the right leg: the lead between the legs, II or III, is nearly flat."""
     one, two = leads["I"], leads["II"]
     rms = {"I": np.std(one), "II": np.std(two), "III": np.std(two - one)}
     for flag, silent in ((REVERSED_RA_RL, "II"), (REVERSED_LA_RL, "III")):
@@ -160,10 +155,10 @@ def _exchanged_with_neutral(leads: Mapping[str, np.ndarray]) -> str | None:
 
 
 def _reversed_electrodes(leads: Mapping[str, np.ndarray], rate_hz: float) -> str | None:
-    """Find the exchange of the right arm whose lead I would resemble the chest lead best, if P confirms it.
+    """Detect the right-arm exchange whose implied lead I correlates best with the chest lead, if P confirms it.
 
-    The first lead that an exchange hides follows from ``CORRECTIONS``: -I for right arm / left arm, -III for right
-    arm / left leg. Recorded leads that resemble the chest lead at least as well speak against any exchange.
+    The lead I implied by an exchange follows from ``CORRECTIONS``: -I for right arm / left arm, -III for right arm /
+    left leg. If the recorded lead I correlates at least as well, no exchange is reported.
     """
     chest = next((name for name in ("V6", "V5") if name in leads), None)
     if chest is None:
@@ -185,7 +180,7 @@ def _reversed_electrodes(leads: Mapping[str, np.ndarray], rate_hz: float) -> str
 
 
 def _p_wave_is_turned(p_wave: PWave, flag: str) -> bool:
-    """Whether the P wave is clearly upside down in the lead that the exchange inverts, and normal when corrected."""
+    """Check that P is clearly inverted in the lead that the exchange inverts, and normal after correction."""
     one, two, chest = p_wave.heights_mv[:3]
     inverted = 0 if flag == REVERSED_RA_LA else 1
     true_one, true_two = (-one, two - one) if flag == REVERSED_RA_LA else (one - two, -two)
@@ -194,7 +189,7 @@ def _p_wave_is_turned(p_wave: PWave, flag: str) -> bool:
 
 
 def _p_wave_allows_mirror(p_wave: PWave) -> bool:
-    """Whether P is not clearly upright in lead I, and not upside down in II as after an exchange with the left leg."""
+    """Check that P is not clearly upright in lead I, nor inverted in II as after an exchange with the left leg."""
     one, two, _ = p_wave.heights_mv[:3]
     return bool(one < 2 * SMALLEST_P_MV and two >= 0)
 

@@ -1,4 +1,4 @@
-"""From stored integers to float32 with mean 0 and standard deviation 1, quickly and in place."""
+"""Quantisation to stored integers, and fast in-place z-scores of them."""
 
 import math
 from itertools import pairwise
@@ -8,8 +8,29 @@ import numpy as np
 
 from lamae.studies import MISSING_CODE
 
+_LARGEST_INTEGER = 32767
+
 EPSILON_MV = 1e-6
-"""Added to the standard deviation, so that a study without a signal becomes zeros."""
+"""Added to the standard deviation, so that a study without signal becomes zeros."""
+
+
+def quantise(values: np.ndarray, missing: np.ndarray, step_mv: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Round leads to int16 steps; a lead that does not fit takes a coarser step, so that nothing is clipped.
+
+    Args:
+        values: ``[leads, samples]`` in mV, finite where not ``missing``.
+        missing: ``[leads, samples]`` bool; these samples become ``MISSING_CODE``.
+        step_mv: Smallest integer step, for all leads or ``[leads]``.
+
+    Returns:
+        ``[leads, samples]`` int16 and ``[leads]`` float32, mV per integer step.
+    """
+    values = np.where(missing, 0.0, values)
+    peak = np.abs(values).max(axis=1, initial=0.0)
+    scale = np.maximum(step_mv, peak / _LARGEST_INTEGER).astype(np.float32)
+    integers = np.rint(values / scale[:, None]).astype(np.int16)
+    integers[missing] = MISSING_CODE
+    return integers, scale
 
 
 def normalise(
@@ -21,20 +42,20 @@ def normalise(
     has_missing: bool = True,
     out: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Turn integers into z-scores over each study (all its leads together) or over each view.
+    """Convert integers to z-scores over each study (all its leads together) or over each view.
 
-    Two sums over data that stay in the processor's cache, in place; see ``benchmarks/pack_read.py``.
+    Two in-place sums over data that stay in the processor cache; see ``benchmarks/pack_read.py``.
 
     Args:
-        values: ``[instances, samples]`` int16 with ``MISSING_CODE`` where nothing was recorded.
-        scale: ``[instances]`` float32, mV for one integer step.
-        study_of: ``[instances]`` non-decreasing; instances of one study stand together.
-        by: Over what mean and standard deviation are taken.
-        has_missing: Whether the code may occur; False saves looking for it.
-        out: ``[instances, samples]`` float32 to write into.
+        values: ``[instances, samples]`` int16, ``MISSING_CODE`` for missing samples.
+        scale: ``[instances]`` float32, mV per integer step.
+        study_of: ``[instances]`` study of each instance, non-decreasing.
+        by: Unit over which mean and standard deviation are computed.
+        has_missing: False if ``MISSING_CODE`` cannot occur, which saves the search for it.
+        out: ``[instances, samples]`` float32 output array; None allocates one.
 
     Returns:
-        ``[instances, samples]`` float32; 0 where nothing was recorded.
+        ``[instances, samples]`` float32; 0 for missing samples.
     """
     out = np.empty(values.shape, dtype=np.float32) if out is None else out
     edges = np.arange(len(values) + 1) if by == "view" else _edges(study_of)
@@ -54,7 +75,7 @@ def _edges(study_of: np.ndarray) -> np.ndarray:
 def _normalise_block(
     values: np.ndarray, scale: np.ndarray, missing: np.ndarray | None, ones: np.ndarray, out: np.ndarray
 ) -> None:
-    """Normalise the views of one study; sums run through BLAS, which is three times as fast as ``sum``."""
+    """Normalise the views of one study in place; sums use BLAS, three times as fast as ``sum``."""
     out[:] = values
     count = values.size
     if missing is not None:

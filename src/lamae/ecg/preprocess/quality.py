@@ -1,26 +1,26 @@
-"""Faults of single leads, found in the recorded samples before any filter."""
+"""Detection of faults of single leads in the recorded samples, before any filter."""
 
 import numpy as np
 
 from lamae.ecg.preprocess.settings import EcgPreprocessing
 
 _MIN_RAIL_MV = 0.5
-"""Closer to the mean a value that repeats is rounding, not the end of an amplifier's range."""
+"""Smallest distance from the mean of a saturated value; closer to it, repeated values are rounding."""
 
 
 def lead_faults(
     values: np.ndarray, missing: np.ndarray | None, rate_hz: float, config: EcgPreprocessing
 ) -> list[tuple[str, ...]]:
-    """Name the faults of each lead: ``missing-samples``, ``flat``, ``saturated``, ``out-of-range``.
+    """Return the faults of each lead: ``missing-samples``, ``flat``, ``saturated``, ``out-of-range``.
 
     Args:
-        values: ``[leads, samples]`` in mV without NaN (gaps bridged).
-        missing: ``[leads, samples]`` bool, or None when every sample was recorded.
-        rate_hz: Samples a second.
+        values: ``[leads, samples]`` in mV without NaN (gaps interpolated).
+        missing: ``[leads, samples]`` bool, or None if every sample was recorded.
+        rate_hz: Sampling rate.
         config: Thresholds.
 
     Returns:
-        One tuple a lead, empty for a lead without fault.
+        One tuple per lead, empty for a lead without faults.
     """
     low, high, mean = values.min(axis=1), values.max(axis=1), values.mean(axis=1)
     flat = _flat(values, missing, rate_hz, config.flat_mv)
@@ -45,7 +45,7 @@ def _flat(values: np.ndarray, missing: np.ndarray | None, rate_hz: float, flat_m
 
 
 def _saturated(values: np.ndarray, low: np.ndarray, high: np.ndarray, mean: np.ndarray, fraction: float) -> np.ndarray:
-    """Find leads that rest at an extreme value; peaks of equal height that only touch it do not count."""
+    """Find leads that stay at an extreme value; peaks that only touch it do not count."""
     rests_low = _share_at_rest(values == low[:, None]) >= fraction
     rests_high = _share_at_rest(values == high[:, None]) >= fraction
     return (rests_low & (mean - low >= _MIN_RAIL_MV)) | (rests_high & (high - mean >= _MIN_RAIL_MV))

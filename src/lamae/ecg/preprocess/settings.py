@@ -1,4 +1,4 @@
-"""How ECGs are prepared: one frozen record of every parameter, stored in packs and checkpoints."""
+"""All parameters of ECG preprocessing in one frozen dataclass, stored in packs and checkpoints."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,44 +7,44 @@ from lamae.ecg.leads import LEADS, OTHER_LEADS
 from lamae.errors import ConfigError
 
 HIGHEST_RATE_HZ = 50_000.0
-"""No ECG has more samples a second, and none is resampled to more."""
+"""Highest accepted sampling rate, of recordings and after resampling."""
 
 LONGEST_S = 86_400.0
-"""Longest duration of a prepared lead: a day."""
+"""Longest duration of a prepared lead: one day."""
 
 Policy = Literal["flag", "drop-lead", "reject"]
-"""What happens to a lead with a fault: kept with a flag, left out, or the whole study refused."""
+"""Policy for a lead with a fault: keep it with a flag, drop the lead, or reject the whole study."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EcgPreprocessing:
-    """Every parameter of the preparation of an ECG. The reasons for the defaults stand in ``docs/signals.md``.
+    """Parameters of ECG preprocessing; ``docs/signals.md`` gives the reasons for the defaults.
 
     Attributes:
-        rate_hz: Samples a second after resampling.
-        duration_s: Length of every lead; longer ones are cropped, shorter ones padded with the missing-sample code.
-        crop: Which part of a longer recording is kept: its ``"start"`` (padding at the end), or its ``"centre"``
-            (padding at both ends).
-        leads: Leads to keep, in this order; those that a study lacks are absent.
-        bandpass_hz: Lower and upper edge of the Butterworth band-pass, forwards and backwards; None for no filter.
+        rate_hz: Sampling rate after resampling.
+        duration_s: Duration of every lead; longer leads are cropped, shorter ones padded with the missing-sample code.
+        crop: Part of a longer recording to keep: ``"start"`` (padding at the end) or ``"centre"`` (padding at both
+            ends).
+        leads: Leads to keep, in this order; leads absent from a study stay absent.
+        bandpass_hz: Lower and upper cutoff of the zero-phase Butterworth band-pass; None for no filter.
         bandpass_order: Order of the Butterworth design (the two passes double it).
         notch_hz: Powerline frequency to remove; None for no filter.
-        min_duration_s: Shorter leads are left out; a study that has only such leads is refused.
-        nan: What happens where samples were not recorded. ``"interpolate-short"`` bridges gaps up to ``max_gap_s`` and
-            keeps longer ones as missing, ``"mask"`` keeps all of them as missing, ``"drop-lead"`` leaves out the lead,
-            ``"reject"`` refuses the study.
-        max_gap_s: Longest gap that is bridged by a straight line.
-        max_missing: Largest share of samples not recorded with which a lead is still used.
-        flat: Policy for leads without a signal in at least half of their one-second windows.
-        flat_mv: Largest range of a window without a signal.
-        saturated: Policy for leads that rest at their largest or smallest value.
-        saturated_fraction: Smallest share of samples that equal the one before them at such a value.
-        out_of_range: Policy for leads that leave the range.
-        out_of_range_mv: Largest distance from the lead's mean that is in range.
-        min_leads: Studies with fewer usable leads are refused.
-        lead_identity: Whether the limb leads are checked against Einthoven's and Goldberger's equations
-            (``"report"``), also repaired where the fault is known (``"repair"``), or not looked at (``"off"``).
-        resolution_mv: Integer step of the stored values; a lead that would not fit takes a coarser one.
+        min_duration_s: Minimum duration; shorter leads are dropped, and a study with only such leads is rejected.
+        nan: Policy for missing samples: ``"interpolate-short"`` interpolates gaps up to ``max_gap_s`` and keeps longer
+            ones as missing, ``"mask"`` keeps all gaps as missing, ``"drop-lead"`` drops the lead, ``"reject"`` rejects
+            the study.
+        max_gap_s: Longest gap that is interpolated linearly.
+        max_missing: Maximum fraction of missing samples in a lead; leads above it are dropped.
+        flat: Policy for leads that are flat in at least half of their one-second windows.
+        flat_mv: Maximum peak-to-peak range of a flat window.
+        saturated: Policy for leads that stay at their largest or smallest value.
+        saturated_fraction: Minimum fraction of samples that repeat their predecessor at that value.
+        out_of_range: Policy for leads that exceed the range.
+        out_of_range_mv: Maximum distance from the mean of the lead.
+        min_leads: Minimum number of usable leads; studies with fewer are rejected.
+        lead_identity: ``"report"`` checks the limb leads against Einthoven's and Goldberger's equations, ``"repair"``
+            also corrects known faults, ``"off"`` skips the check.
+        resolution_mv: Integer step of the stored values; a lead that does not fit takes a coarser step.
     """
 
     rate_hz: float = 100.0
@@ -69,11 +69,11 @@ class EcgPreprocessing:
     resolution_mv: float = 0.001
 
     def __post_init__(self) -> None:
-        for name in ("rate_hz", "duration_s", "min_duration_s", "saturated_fraction", "out_of_range_mv"):
+        positive = ("rate_hz", "duration_s", "min_duration_s", "saturated_fraction", "out_of_range_mv", "resolution_mv")
+        for name in positive:
             _check(getattr(self, name) > 0, f"{name} must be above 0, found {getattr(self, name)}")
         _check(self.rate_hz <= HIGHEST_RATE_HZ, f"rate_hz must be at most {HIGHEST_RATE_HZ:g}, found {self.rate_hz:g}")
         _check(self.duration_s <= LONGEST_S, f"duration_s must be at most {LONGEST_S:g}, found {self.duration_s:g}")
-        _check(self.resolution_mv > 0, f"resolution_mv must be above 0, found {self.resolution_mv}")
         _check(self.num_samples > 0, f"{self.duration_s} s at {self.rate_hz} Hz are no samples")
         _check(self.min_duration_s <= self.duration_s, "min_duration_s must not exceed duration_s")
         _check(self.max_gap_s >= 0 and self.flat_mv >= 0, "max_gap_s and flat_mv must not be negative")
@@ -83,7 +83,7 @@ class EcgPreprocessing:
 
     @property
     def num_samples(self) -> int:
-        """Samples of every prepared lead."""
+        """Number of samples of every prepared lead."""
         return round(self.duration_s * self.rate_hz)
 
     def _check_leads(self) -> None:

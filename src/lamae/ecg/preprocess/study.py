@@ -8,12 +8,12 @@ import numpy as np
 from lamae.ecg.preprocess.filters import bandpass, notch, rational_ratio, resample
 from lamae.ecg.preprocess.gaps import bridge, longer_than, resample_mask
 from lamae.ecg.preprocess.lead_identity import check_leads, repair
+from lamae.ecg.preprocess.normalise import quantise
 from lamae.ecg.preprocess.quality import lead_faults
 from lamae.ecg.preprocess.settings import HIGHEST_RATE_HZ, EcgPreprocessing
 from lamae.errors import DataError
-from lamae.studies import MISSING_CODE, PreparedStudy, Study
+from lamae.studies import PreparedStudy, Study
 
-_LARGEST_INTEGER = 32767
 _LARGEST_MV = 1e6
 """A kilovolt: beyond it the unit is wrong or the file is damaged, and filters in float32 would overflow."""
 
@@ -238,11 +238,7 @@ def _check_identity(
 def _quantise(
     leads: _Leads, config: EcgPreprocessing, flags: Mapping[str, tuple[str, ...]], study_flags: tuple[str, ...]
 ) -> PreparedStudy:
-    values = np.where(leads.missing, 0.0, leads.values)
-    peak = np.abs(values).max(axis=1)
-    scale = np.maximum(config.resolution_mv, peak / _LARGEST_INTEGER).astype(np.float32)
-    integers = np.rint(values / scale[:, None]).astype(np.int16)
-    integers[leads.missing] = MISSING_CODE
+    integers, scale = quantise(leads.values, leads.missing, config.resolution_mv)
     return PreparedStudy.of_waveforms(
         view_names=leads.names,
         values=integers,

@@ -1,6 +1,6 @@
-"""Readers: one file format each, from a file to a study in physical units.
+"""Readers of ECG files, one per format: from a file to a study in physical units.
 
-``read`` tells the format by the content; the readers of single formats have further options. See ``docs/formats.md``.
+``read`` detects the format from the content; the readers of single formats have more options. See ``docs/formats.md``.
 """
 
 from lamae.ecg.readers.any_format import find_format, read

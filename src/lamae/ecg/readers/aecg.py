@@ -1,4 +1,4 @@
-"""HL7 annotated ECG (aECG): XML after the HL7 v3 schema PORT_MT020001 and its implementation guide (21 March 2005)."""
+"""Reader of HL7 annotated ECG (aECG): schema PORT_MT020001 of HL7 v3, implementation guide of 21 March 2005."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -17,18 +17,17 @@ from lamae.ecg.readers.leads import (
     naming,
     study_id_of,
 )
-from lamae.ecg.readers.segments import Segment, merge_segments
+from lamae.ecg.readers.segments import BEAT_WORDS, Segment, merge_segments
 from lamae.errors import DataError, FormatError
 from lamae.studies import Study
 
 MAX_BYTES = 256 * 1024 * 1024
-"""Files above this size are refused unless the caller allows more; a 12-lead day at 500 Hz is about ten times it."""
+"""Default size limit; a day of 12 leads at 500 Hz is about ten times as large."""
 
 _MAX_DEPTH = 128
 _MAX_ELEMENTS = 1_000_000
 _SECONDS_IN = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6, "usec": 1e-6, "μs": 1e-6}
 _TIME_SEQUENCES = ("TIME_ABSOLUTE", "TIME_RELATIVE")
-_BEAT_WORDS = ("BEAT", "MEDIAN", "TEMPLATE", "AVERAGE")
 _AGE_CODE = "21612-7"
 _DAYS_IN_YEAR = 365.2425
 
@@ -42,22 +41,22 @@ def read_aecg(
 ) -> Study:
     """Read the rhythm of an HL7 annotated ECG into mV.
 
-    Makers differ: namespaces may have prefixes or be absent, a derived beat may stand in a series beside the rhythm
-    or inside its series, and leads may lie in several sequence sets recorded one after the other. Of several rhythm
-    series, that with most leads is read, of equal ones the longest, then the first.
+    Vendors differ: namespaces may have prefixes or be absent, a derived beat may be in a series of its own or inside
+    the rhythm's series, and leads may be spread over sequence sets recorded one after the other. Of several rhythm
+    series, the one with most leads is read; ties go to the longest, then the first.
 
     Args:
         path: The XML file. Entities are not expanded and nothing is fetched.
-        lead_names: From a sequence's code to the lead that it means.
-        extra_channels: Whether a sequence that is no ECG lead is an error or left out.
-        max_bytes: Refuse a larger file.
+        lead_names: Maps sequence codes to leads.
+        extra_channels: ``"error"`` rejects a sequence that is not an ECG lead; ``"ignore"`` skips it.
+        max_bytes: Maximum file size.
 
     Returns:
-        A study named by the document's id.
+        A study; ``study_id`` is the document's id.
 
     Raises:
-        FormatError: Not XML (``malformed-xml``), no aECG (``not-an-aecg``), entities are declared (``xml-entities``),
-            the file is too large or nested too deep (``xml-too-large``), or a value is malformed (``malformed-aecg``).
+        FormatError: Not XML (``malformed-xml``), not an aECG (``not-an-aecg``), entities declared (``xml-entities``),
+            file too large or nested too deeply (``xml-too-large``), or a malformed value (``malformed-aecg``).
         DataError: With the reasons ``no-rhythm``, ``missing-rate``, ``wrong-rate``, ``missing-units``,
             ``unknown-unit``, ``zero-gain``, ``length-mismatch``, ``no-samples``, ``unknown-lead``, ``duplicated-lead``,
             ``no-leads``, ``infinite-values``, ``mixed-rates``, ``not-simultaneous``,
@@ -70,22 +69,26 @@ def read_aecg(
                 f"this XML is no HL7 annotated ECG: its root is <{_name(root)}>, expected <AnnotatedECG>",
                 reason="not-an-aecg",
             )
-        candidates = [_read_series(series, lead_names, extra_channels) for series in _rhythm_series(root)]
+        candidates = [
+            merge_segments([_read_set(found, lead_names, extra_channels) for found in _sequence_sets(series)])
+            for series in _rhythm_series(root)
+        ]
+        subject = next((it for it in _descendants(root, "trialSubject") if _children(it, "id")), None)
         leads, values, rate_hz = max(candidates, key=lambda found: (len(found[0]), found[1].shape[1] / found[2]))
         return make_ecg_study(
-            study_id=_document_id(root) or study_id_of(path),
+            study_id=_identifier(root) or study_id_of(path),
             leads=leads,
             values=values,
             rate_hz=rate_hz,
             source_format="hl7-aecg",
-            patient_id=_patient_id(root),
+            patient_id=_identifier(subject),
             acquired_at=_acquired_at(root),
             metadata=_describe_patient(root),
         )
 
 
 def _parse(path: str | os.PathLike[str], max_bytes: int) -> Element:
-    """Parse untrusted XML: bounded in bytes, depth and elements, without entities."""
+    """Parse untrusted XML: limited in bytes, depth and elements, without entities."""
     from defusedxml.common import DefusedXmlException
     from defusedxml.ElementTree import iterparse
 
@@ -128,7 +131,7 @@ def _build_tree(events: Iterator[tuple[str, Element]]) -> Element:
 
 
 def _rhythm_series(root: Element) -> list[Element]:
-    """Return the series that hold a rhythm: none that is derived, none whose code speaks of a beat."""
+    """Return the series with a rhythm: not derived, and without a code that names a beat."""
     found: list[Element] = []
     pending = [root]
     while pending:
@@ -146,7 +149,7 @@ def _rhythm_series(root: Element) -> list[Element]:
 
 def _is_beat(element: Element) -> bool:
     code = _code(element).upper()
-    return "RHYTHM" not in code and any(word in code for word in _BEAT_WORDS)
+    return "RHYTHM" not in code and any(word in code for word in BEAT_WORDS)
 
 
 def _sequence_sets(series: Element) -> Iterator[Element]:
@@ -156,16 +159,8 @@ def _sequence_sets(series: Element) -> Iterator[Element]:
                 yield sequence_set
 
 
-def _read_series(
-    series: Element, lead_names: Mapping[str, str] | None, extra_channels: ExtraChannels
-) -> tuple[tuple[str, ...], np.ndarray, float]:
-    """Read the sequence sets of one series onto one time axis."""
-    sets = [_read_set(sequence_set, lead_names, extra_channels) for sequence_set in _sequence_sets(series)]
-    return merge_segments(sets)
-
-
 def _read_set(sequence_set: Element, lead_names: Mapping[str, str] | None, extra_channels: ExtraChannels) -> Segment:
-    """Read sequences that were recorded together: one of times, the others of voltages."""
+    """Read a set of simultaneous sequences: one of times, the others of voltages."""
     times: Element | None = None
     codes: list[str] = []
     sequences: list[Element] = []
@@ -189,7 +184,7 @@ def _read_set(sequence_set: Element, lead_names: Mapping[str, str] | None, extra
 
 
 def _read_times(sequence: Element) -> tuple[float, float]:
-    """Read start and rate of a ``GLIST_TS`` (a clock) or ``GLIST_PQ`` (seconds since some start)."""
+    """Read start (s) and rate (Hz) of a ``GLIST_TS`` (clock time) or ``GLIST_PQ`` (relative time)."""
     value = _child(sequence, "value")
     increment = _child(value, "increment")
     if increment is None:
@@ -243,21 +238,13 @@ def _number(element: Element, what: str) -> float:
     return number
 
 
-def _document_id(root: Element) -> str | None:
-    identifier = _child(root, "id")
+def _identifier(element: Element | None) -> str | None:
+    identifier = _child(element, "id")
     return None if identifier is None else identifier.get("extension") or identifier.get("root") or None
 
 
-def _patient_id(root: Element) -> str | None:
-    for subject in _descendants(root, "trialSubject"):
-        identifier = _child(subject, "id")
-        if identifier is not None:
-            return identifier.get("extension") or identifier.get("root") or None
-    return None
-
-
 def _acquired_at(root: Element) -> datetime | None:
-    """Return the document's effective time: its centre, else the start of its interval."""
+    """Return the document's effective time: its centre, otherwise the start of its interval."""
     effective = _child(root, "effectiveTime")
     for moment in (_child(effective, "center"), _child(effective, "low"), effective):
         if moment is not None and moment.get("value"):
@@ -282,7 +269,7 @@ def _describe_patient(root: Element) -> dict[str, Any]:
 
 
 def _moment(text: str | None) -> datetime | None:
-    """Parse an HL7 time such as ``20021122091000.000``, given to the day or finer; its time zone is left out."""
+    """Parse an HL7 time such as ``20021122091000.000``, given to the day or finer, ignoring the time zone."""
     whole, _, fraction = (text or "").partition("+")[0].partition("-")[0].partition(".")
     layout = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}.get(len(whole))
     if layout is None or not whole.isdecimal() or (fraction and not fraction.isdecimal()):
@@ -294,7 +281,7 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _name(element: Element) -> str:
-    """Return an element's name without its namespace."""
+    """Return the name of an element without its namespace."""
     return str(element.tag).rpartition("}")[2]
 
 

@@ -1,4 +1,4 @@
-"""One call for every format: what a file is, is told by its content."""
+"""One call for all formats, with detection of the format from the content."""
 
 import os
 import re
@@ -41,24 +41,24 @@ def read(
     layout: Layout | None = None,
     key: str | None = None,
 ) -> Study:
-    """Read one examination from a file of any format that is known: WFDB, DICOM ECG, HL7 aECG, or an array.
+    """Read an examination from a file of any supported format: WFDB, DICOM ECG, HL7 aECG, or an array.
 
     Args:
         path: A file, or the name of a WFDB record without extension.
-        lead_names: From a name in the file to the lead that it means.
-        extra_channels: ``"error"`` refuses a file with a channel that is no ECG lead; ``"ignore"`` leaves it out.
-        leads: For arrays: name of each lead in the array's order.
-        rate_hz: For arrays: samples a second.
-        units: For arrays: one unit, or one for each lead (V, mV, uV, nV).
-        layout: For arrays: ``"leads-first"`` or ``"samples-first"``, where the shape does not tell it.
-        key: For arrays: which one of a file that holds several.
+        lead_names: Maps names in the file to leads.
+        extra_channels: ``"error"`` rejects a channel that is not an ECG lead; ``"ignore"`` skips it.
+        leads: For arrays: lead names in the order of the array.
+        rate_hz: For arrays: sampling rate.
+        units: For arrays: one unit, or one per lead (V, mV, uV, nV).
+        layout: For arrays: ``"leads-first"`` or ``"samples-first"``, if the shape is ambiguous.
+        key: For arrays: name of the array in a file with several.
 
     Returns:
-        The study: leads by canonical name, mV as float32, NaN where nothing was recorded.
+        The study: leads by canonical name, float32 in mV, NaN for missing samples.
 
     Raises:
-        FormatError: The content is of no known format (``unknown-format``, ``empty-file``), or breaks its rules.
-        DataError: The file cannot be used; ``reason`` says why (see the reader of its format).
+        FormatError: The format is unknown (``unknown-format``, ``empty-file``), or the file violates it.
+        DataError: The file cannot be used; ``reason`` says why (see the reader of the format).
         MissingExtraError: The format needs a package that is not installed.
     """
     source = os.fspath(path)
@@ -89,10 +89,10 @@ def read(
 
 
 def find_format(path: str) -> str:
-    """Tell a file's format by its content: ``wfdb, dicom, xml, npy, npz, hdf5, matlab`` or ``csv``.
+    """Detect the format of a file from its content: ``wfdb, dicom, xml, npy, npz, hdf5, matlab`` or ``csv``.
 
     Raises:
-        FormatError: Nothing known (``unknown-format``), or no content (``empty-file``).
+        FormatError: The format is unknown (``unknown-format``), or the file is empty (``empty-file``).
         DataError: There is no such file (``missing-file``), or it cannot be read (``unreadable-file``).
     """
     if not path.endswith(".hea") and _has_header(path):
@@ -115,7 +115,7 @@ def find_format(path: str) -> str:
 
 
 def _has_header(path: str) -> bool:
-    """Whether the path is a record's name, or a signal file that the header beside it names."""
+    """Return True if the path is a record name, or a signal file named in the header beside it."""
     if os.path.isfile(f"{path}.hea") and not os.path.isfile(path):
         return True
     header = f"{os.path.splitext(path)[0]}.hea"
@@ -147,7 +147,7 @@ def _find_in(head: bytes) -> str | None:
 
 
 def _is_matlab_4(head: bytes) -> bool:
-    """Whether a MATLAB version 4 matrix begins here: type, rows, columns, imaginary flag, length of name, name."""
+    """Return True for the start of a MATLAB 4 matrix: type, rows, columns, imaginary flag, name length, name."""
     if len(head) < 24:
         return False
     for order in ("little", "big"):
@@ -164,7 +164,7 @@ def _is_matlab_4(head: bytes) -> bool:
 
 
 def _is_csv(head: bytes) -> bool:
-    """Whether this is text whose second line (or only line) is made of numbers or empty fields."""
+    """Return True for text whose second line (or only line) consists of numbers or empty fields."""
     if _CONTROL.search(head):
         return False
     lines = head.decode("utf-8", errors="replace").lstrip("\ufeff").splitlines()

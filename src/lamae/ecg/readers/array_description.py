@@ -1,32 +1,33 @@
-"""What an array file does not say itself: leads, rate, unit, layout. From arguments, a sidecar, or the container."""
+"""Description of a bare array (leads, rate, unit, layout), from arguments, a sidecar or the container."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
-from typing import Any, Literal, cast
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
 from lamae.errors import DataError, FormatError
+from lamae.files import read_json_object
 
 Layout = Literal["leads-first", "samples-first"]
-"""Whether an array is ``[leads, samples]`` or ``[samples, leads]``."""
+"""Axis order of an array: ``[leads, samples]`` or ``[samples, leads]``."""
 
-_LAYOUTS = ("leads-first", "samples-first")
+_LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ArrayDescription:
-    """How to understand an array. The fields are also the keys of a sidecar ``<file>.json``.
+    """Description of an array; the fields are also the keys of a sidecar ``<file>.json``.
 
     Attributes:
-        leads: Name of each lead, in the array's order.
-        rate_hz: Samples a second.
-        units: One unit for all leads, or one for each: V, mV, uV or nV.
-        layout: ``"leads-first"`` or ``"samples-first"``; not needed where the shape tells it.
-        key: Which array of a file that holds several (npz, HDF5, MATLAB).
+        leads: Lead names in the order of the array.
+        rate_hz: Sampling rate.
+        units: One unit for all leads, or one per lead: V, mV, uV or nV.
+        layout: ``"leads-first"`` or ``"samples-first"``; not needed if the shape is unambiguous.
+        key: Name of the array in a file with several (npz, HDF5, MATLAB).
     """
 
     leads: tuple[str, ...] | None = None
@@ -44,7 +45,7 @@ DESCRIPTION_KEYS = tuple(field.name for field in fields(ArrayDescription))
 
 
 def describe_array(mapping: Mapping[str, Any], *, origin: str) -> ArrayDescription:
-    """Make a description of plain values, as a sidecar, a container's attributes or a call gives them.
+    """Build a description from plain values of a sidecar, container attributes or a call.
 
     Raises:
         FormatError: A key is unknown (named with the nearest right one) or a value has the wrong type
@@ -74,7 +75,7 @@ def describe_array(mapping: Mapping[str, Any], *, origin: str) -> ArrayDescripti
 
 
 def _strings(values: Any) -> tuple[str, ...]:
-    """Accept lists and arrays of text, of bytes too, as HDF5 and MATLAB hold them; MATLAB pads names with blanks."""
+    """Convert lists and arrays of text or bytes (HDF5, MATLAB) to names, without MATLAB's padding blanks."""
     if isinstance(values, str):
         return tuple(name.strip() for name in values.split(","))
     texts = [value.decode() if isinstance(value, bytes) else value for value in np.ravel(values).tolist()]
@@ -89,29 +90,27 @@ def _unit(value: Any) -> str | tuple[str, ...]:
 
 
 def read_sidecar(path: str) -> ArrayDescription:
-    """Read ``<path>.json`` where there is one.
+    """Read ``<path>.json`` if it exists.
 
     Raises:
-        FormatError: It is no JSON object, or has an unknown key (``malformed-sidecar``).
+        FormatError: It is not a JSON object, or has an unknown key (``malformed-sidecar``).
     """
     sidecar = f"{path}.json"
     if not os.path.exists(sidecar):
         return ArrayDescription()
-    with open(sidecar, encoding="utf-8") as file:
-        try:
-            content = json.load(file)
-        except ValueError as error:
-            raise FormatError(f"the sidecar {sidecar} is no JSON: {error}", reason="malformed-sidecar") from error
-    if not isinstance(content, dict):
-        raise FormatError(f"the sidecar {sidecar} must hold a JSON object", reason="malformed-sidecar")
+    try:
+        content = read_json_object(Path(sidecar))
+    except ValueError as error:
+        message = f"the sidecar {sidecar} must hold a JSON object: {error}"
+        raise FormatError(message, reason="malformed-sidecar") from error
     return describe_array(content, origin=os.path.basename(sidecar))
 
 
 def combine(first: ArrayDescription, second: ArrayDescription, *, names: tuple[str, str]) -> ArrayDescription:
-    """Complete one description by another.
+    """Merge two descriptions.
 
     Raises:
-        DataError: Both say something, and not the same (``contradiction``).
+        DataError: They give different values for a field (``contradiction``).
     """
     merged = {}
     for key in DESCRIPTION_KEYS:
@@ -130,8 +129,8 @@ def orient(array: np.ndarray, num_leads: int, layout: Layout | None) -> np.ndarr
 
     Args:
         array: One- or two-dimensional.
-        num_leads: How many leads it should hold.
-        layout: As the user or the sidecar says, or ``None`` to tell it by the shape.
+        num_leads: Expected number of leads.
+        layout: Axis order as stated by the user or the sidecar, or ``None`` to infer it from the shape.
 
     Raises:
         DataError: The shape does not fit the leads (``wrong-shape``) or fits both ways (``ambiguous-layout``).
@@ -159,6 +158,6 @@ def orient(array: np.ndarray, num_leads: int, layout: Layout | None) -> np.ndarr
 
 
 def list_of(values: Sequence[str]) -> str:
-    """Return names for a message, not too many of them."""
+    """Return at most twelve names for a message."""
     shown = ", ".join(values[:12])
     return f"{shown}, … ({len(values)})" if len(values) > 12 else shown or "none"

@@ -1,4 +1,4 @@
-"""Arrays: NumPy, MATLAB, HDF5 and CSV files, whose leads, rate and unit the user or a sidecar names."""
+"""Reader of arrays (NumPy, MATLAB, HDF5, CSV), whose leads, rate and unit are given by the user or a sidecar."""
 
 import os
 import tokenize
@@ -35,10 +35,10 @@ from lamae.errors import DataError, FormatError, MissingExtraError
 from lamae.studies import Study
 
 Loaded = tuple[np.ndarray, ArrayDescription]
-"""An array as the file holds it, and what the file says about it."""
+"""An array as stored in the file, and its description in the file."""
 
 MAX_BYTES = 12 * 86_400 * 1000 * 4
-"""Most bytes that an array may unpack to: a day of 12 leads at 1000 Hz in float32."""
+"""Maximum unpacked size of an array: a day of 12 leads at 1000 Hz in float32."""
 
 _NUMPY_ERRORS = (ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError, tokenize.TokenError)
 _ZIP_ERRORS = (KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
@@ -58,23 +58,23 @@ def read_array(
 ) -> Study:
     """Read an array file into mV.
 
-    What the array is comes from the arguments, from a sidecar ``<file>.json`` with the same keys, and from arrays,
-    datasets or attributes of those names within an npz, MATLAB or HDF5 file. None may contradict another, and there
-    is no default for leads, rate or unit.
+    The description of the array comes from the arguments, from a sidecar ``<file>.json`` with the same keys, and from
+    arrays, datasets or attributes of those names in an npz, MATLAB or HDF5 file. Sources must not contradict each
+    other, and there is no default for leads, rate or unit.
 
     Args:
         path: The file.
         file_format: ``"npy"``, ``"npz"``, ``"matlab"``, ``"hdf5"`` or ``"csv"``.
-        leads: Name of each lead in the array's order. In a CSV file with a header line: which columns to read.
-        rate_hz: Samples a second.
-        units: One unit, or one for each lead.
-        layout: ``"leads-first"`` or ``"samples-first"``, where the shape does not tell it.
-        key: Which array of a file that holds several.
-        lead_names: From a name in ``leads`` or the header line to the lead that it means.
-        extra_channels: Whether a channel that is no ECG lead is an error or left out.
+        leads: Lead names in the order of the array; in a CSV file with a header line, the columns to read.
+        rate_hz: Sampling rate.
+        units: One unit, or one per lead.
+        layout: ``"leads-first"`` or ``"samples-first"``, if the shape is ambiguous.
+        key: Name of the array in a file with several.
+        lead_names: Maps names in ``leads`` or the header line to leads.
+        extra_channels: ``"error"`` rejects a channel that is not an ECG lead; ``"ignore"`` skips it.
 
     Returns:
-        A study named by its file; NaN stays NaN.
+        A study named after its file; NaN stays NaN.
 
     Raises:
         FormatError: The file is damaged (``malformed-file``) or its sidecar is (``malformed-sidecar``).
@@ -128,7 +128,7 @@ def _missing(argument: str, what: str) -> str:
 
 
 def _factors(known: ArrayDescription, chosen: Sequence[int]) -> np.ndarray:
-    """Return mV in one unit of each chosen lead, as a column."""
+    """Return the factor from the unit of each chosen lead to mV, as a column."""
     units = (known.units,) * len(known.leads or ()) if isinstance(known.units, str) else known.units or ()
     if len(units) != len(known.leads or ()):
         raise DataError(f"{len(units)} units are given for {len(known.leads or ())} leads", reason="contradiction")
@@ -166,15 +166,13 @@ def _load_matlab(path: str, asked: ArrayDescription) -> Loaded:
 
 
 def _load_hdf5(path: str, asked: ArrayDescription) -> Loaded:
-    """Load one dataset; ``leads``, ``rate_hz`` and ``units`` may be attributes of it or of the file, or datasets."""
+    """Load a dataset; ``leads``, ``rate_hz`` and ``units`` may be attributes of it or of the file, or datasets."""
     h5py = import_h5py()
     try:
         with h5py.File(path, "r") as file:
             datasets: dict[str, Any] = {}
-            file.visititems(lambda name, item: _remember(datasets, name, item, h5py))
-            name = asked.key if asked.key is not None else _only_array(datasets)
-            if name not in datasets:
-                raise _no_such_array(name, datasets)
+            file.visititems(lambda name, item: datasets.update({name: item} if isinstance(item, h5py.Dataset) else {}))
+            name = _name_of_signal(datasets, asked.key)
             told = {
                 key: value
                 for attributes in (file.attrs, datasets[name].attrs)
@@ -200,7 +198,7 @@ def _check_size(name: str, num_bytes: int) -> None:
 
 
 def import_h5py() -> Any:
-    """Import h5py, or say which extra brings it."""
+    """Import h5py, or raise an error that names the extra which installs it."""
     try:
         import h5py
     except ImportError as error:
@@ -208,16 +206,9 @@ def import_h5py() -> Any:
     return h5py
 
 
-def _remember(datasets: dict[str, Any], name: str, item: Any, h5py: Any) -> None:
-    if isinstance(item, h5py.Dataset):
-        datasets[name] = item
-
-
 def _pick(members: Mapping[str, np.ndarray], key: str | None) -> Loaded:
-    """Choose the signal among the arrays of a container and take what the others say about it."""
-    name = key if key is not None else _only_array(members)
-    if name not in members:
-        raise _no_such_array(name, members)
+    """Return the signal among the arrays of a container, and its description from the other arrays."""
+    name = _name_of_signal(members, key)
     told = {key: members[key] for key in ("leads", "rate_hz", "units", "layout") if key in members and key != name}
     return members[name], _describe_members(told)
 
@@ -229,8 +220,12 @@ def _describe_members(told: Mapping[str, Any]) -> ArrayDescription:
     return describe_array(plain, origin="the file")
 
 
-def _only_array(members: Mapping[str, Any]) -> str:
-    """Return the name of the only array of numbers with a shape of signals."""
+def _name_of_signal(members: Mapping[str, Any], key: str | None) -> str:
+    """Return the requested name, or that of the only numeric array with the shape of signals."""
+    if key is not None and key not in members:
+        raise DataError(f"the file has no array {key!r}; it has {list_of(list(members))}", reason="missing-array")
+    if key is not None:
+        return key
     signals = [
         name
         for name, array in members.items()
@@ -242,10 +237,6 @@ def _only_array(members: Mapping[str, Any]) -> str:
             reason="ambiguous-array" if signals else "missing-array",
         )
     return signals[0]
-
-
-def _no_such_array(name: str, members: Mapping[str, Any]) -> DataError:
-    return DataError(f"the file has no array {name!r}; it has {list_of(list(members))}", reason="missing-array")
 
 
 def _load_csv(path: str, asked: ArrayDescription) -> Loaded:

@@ -1,7 +1,7 @@
-"""CODE-15 % (Ribeiro et al., Zenodo 4916206): HDF5 parts that hold thousands of exams each.
+"""Reader of CODE-15 % (Ribeiro et al., Zenodo 4916206): HDF5 parts with thousands of exams each.
 
 A part has the datasets ``exam_id`` ``[exams]`` and ``tracings`` ``[exams, 4096, 12]``: 400 Hz, mV, leads in standard
-order, shorter recordings padded with zeros on both sides alike. Each part ends with a row of zeros whose exam_id is 0.
+order, shorter recordings zero-padded symmetrically. Each part ends with a row of zeros with exam_id 0.
 """
 
 import os
@@ -28,7 +28,7 @@ _PART_ERRORS = (KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 @dataclass(frozen=True)
 class _Part:
-    """An open part and the row of each of its exams."""
+    """An open part, with the row of each exam."""
 
     file: Any
     tracings: Any
@@ -40,18 +40,18 @@ _lock = threading.Lock()
 
 
 def read_code15_row(path: str | os.PathLike[str], exam_id: int | str) -> Study:
-    """Read one exam of a CODE-15 part.
+    """Read an exam of a CODE-15 part.
 
-    Rows of zeros at both ends are padding and are cut off, as many at one end as at the other, so that a flat start
-    of a recording is not taken for padding. Parts stay open between calls (the four used last, in each process its
-    own, so that it is safe after a fork), since finding an exam needs the index of the whole part.
+    Rows of zeros are removed as padding, equally many at both ends, so that a flat start of a recording is kept. The
+    four most recently used parts stay open between calls (per process, so that forking is safe), since finding an exam
+    needs the index of the whole part.
 
     Args:
         path: A file ``exams_part*.hdf5``.
-        exam_id: The exam; the rows of a part are not in the order of ``exams.csv``.
+        exam_id: Identifier of the exam; the rows of a part are not in the order of ``exams.csv``.
 
     Returns:
-        A study of 12 leads in mV at 400 Hz, named by its exam_id.
+        A study of 12 leads in mV at 400 Hz, named after its exam_id.
 
     Raises:
         FormatError: Not a CODE-15 part, or damaged (``malformed-file``).
@@ -81,10 +81,10 @@ def read_code15_row(path: str | os.PathLike[str], exam_id: int | str) -> Study:
 
 
 def trim_padding(tracing: np.ndarray) -> np.ndarray:
-    """Cut the zero padding off ``[samples, leads]``: equally many rows of zeros at both ends.
+    """Remove zero padding from ``[samples, leads]``, equally many rows at both ends.
 
     Raises:
-        DataError: All of it is zero (``no-samples``).
+        DataError: All samples are zero (``no-samples``).
     """
     recorded = np.flatnonzero(np.any(tracing != 0, axis=1))
     if len(recorded) == 0:
@@ -93,25 +93,15 @@ def trim_padding(tracing: np.ndarray) -> np.ndarray:
     return tracing[padding : len(tracing) - padding]
 
 
-def exam_ids(path: str | os.PathLike[str]) -> list[int]:
-    """Return the exams of a part in the order of its rows, without the extra row of zeros.
-
-    Raises:
-        As ``read_code15_row``.
-    """
-    with naming(path), _lock:
-        return [exam_id for exam_id in _open_part(os.path.abspath(path)).row_of if exam_id != _NO_EXAM]
-
-
 def close_parts() -> None:
-    """Close the parts that this process holds open."""
+    """Close all parts that this process has open."""
     with _lock:
         for key in [key for key in _open_parts if key[0] == os.getpid()]:
             _open_parts.pop(key).file.close()
 
 
 def _open_part(path: str) -> _Part:
-    """Return the open part, opening it when it is new, has changed, or was opened before a fork."""
+    """Return the open part; open it if it is new, has changed, or was opened before a fork."""
     key = (os.getpid(), path, os.stat(path).st_mtime_ns)
     if key not in _open_parts:
         _open_parts[key] = _index_part(path)

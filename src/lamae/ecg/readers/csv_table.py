@@ -1,4 +1,4 @@
-"""CSV files: a column a lead, with or without a line of names above."""
+"""Reader of CSV files with one column per lead, with or without a header line."""
 
 from collections.abc import Sequence
 
@@ -14,19 +14,20 @@ def load_csv(path: str, leads: Sequence[str] | None) -> tuple[np.ndarray, tuple[
     """Read the columns of a CSV file.
 
     Args:
-        path: The file, in UTF-8; fields are separated by commas, semicolons, tabs or blanks; an empty field is NaN.
-        leads: Which columns to read, where the first line names them; ``None`` for all.
+        path: UTF-8 file with fields separated by commas, semicolons, tabs or blanks; an empty field is NaN.
+        leads: Columns to read, if the first line names them; ``None`` for all.
 
     Returns:
-        ``[samples, columns]`` float64, and the columns' names (``None`` where no line names them).
+        ``[samples, columns]`` float64, and the column names (``None`` without a header line).
 
     Raises:
-        DataError: A column is missing (``missing-column``), or a file without names has another number of columns
-            than leads are given (``wrong-shape``).
-        FormatError: Lines differ in length, or a field is no number (``malformed-file``).
+        DataError: A column is missing (``missing-column``), or the number of leads differs from the number of columns
+            of a file without header (``wrong-shape``).
+        FormatError: Lines differ in length, or a field is not a number (``malformed-file``).
     """
     first = _first_line(path)
-    delimiter = find_delimiter(first)
+    commonest = max(_DELIMITERS, key=first.count)
+    delimiter = commonest if commonest in first else " "
     names = [name.strip().strip('"').strip() for name in first.split(delimiter)]
     has_names = not all(_is_number(name) for name in names if name)
     columns = _columns(path, delimiter, len(names), has_names)
@@ -34,16 +35,9 @@ def load_csv(path: str, leads: Sequence[str] | None) -> tuple[np.ndarray, tuple[
         if leads is not None and len(leads) != len(names):
             raise DataError(f"{len(leads)} leads are given for {len(names)} columns", reason="wrong-shape")
         return np.stack(columns, axis=1), None
-    chosen = list(range(len(names))) if leads is None else [_position(names, lead) for lead in leads]
-    return np.stack([columns[position] for position in chosen], axis=1), (
-        tuple(names) if leads is None else tuple(leads)
-    )
-
-
-def find_delimiter(line: str) -> str:
-    """Return the commonest delimiter of a line; a blank where there is none."""
-    best = max(_DELIMITERS, key=line.count)
-    return best if best in line else " "
+    if leads is None:
+        return np.stack(columns, axis=1), tuple(names)
+    return np.stack([columns[_position(names, lead)] for lead in leads], axis=1), tuple(leads)
 
 
 def _first_line(path: str) -> str:
@@ -74,14 +68,13 @@ def _columns(path: str, delimiter: str, num_columns: int, has_names: bool) -> li
 
 
 def _position(names: Sequence[str], lead: str) -> int:
-    folded = [name.casefold() for name in names]
-    if folded.count(lead.strip().casefold()) != 1:
+    found = [position for position, name in enumerate(names) if name.casefold() == lead.strip().casefold()]
+    if len(found) != 1:
         raise DataError(
-            f"the CSV file has {folded.count(lead.strip().casefold())} columns {lead!r}: expected one; its columns are "
-            f"{list_of(names)}",
+            f"the CSV file has {len(found)} columns {lead!r}: expected one; its columns are {list_of(names)}",
             reason="missing-column",
         )
-    return folded.index(lead.strip().casefold())
+    return found[0]
 
 
 def _is_number(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""DICOM waveforms: 12-lead, general and ambulatory ECG (PS3.3 A.34.3 to A.34.5, waveform module C.10.9)."""
+"""Reader of DICOM 12-lead, general and ambulatory ECG (PS3.3 A.34.3 to A.34.5, waveform module C.10.9)."""
 
 import os
 import struct
@@ -19,7 +19,7 @@ from lamae.ecg.readers.leads import (
     raise_fault_of_the_system,
     study_id_of,
 )
-from lamae.ecg.readers.segments import Segment, merge_segments
+from lamae.ecg.readers.segments import BEAT_WORDS, Segment, merge_segments
 from lamae.errors import DataError, FormatError
 from lamae.studies import Study
 
@@ -32,10 +32,10 @@ ECG_STORAGE = {
     "1.2.840.10008.5.1.4.1.1.9.1.3": "ambulatory ECG",
     "1.2.840.10008.5.1.4.1.1.9.1.4": "general 32-bit ECG",
 }
-"""The SOP classes that are read (PS3.4 B.5)."""
+"""Supported SOP classes (PS3.4 B.5)."""
 
 _SAMPLE_TYPES = {"SS": "i2", "US": "u2", "SL": "i4", "UL": "u4", "SB": "i1", "UB": "u1"}
-"""Waveform Sample Interpretation (5400,1006), PS3.3 C.10.9.1.5; companded audio (MB, AB) is no ECG."""
+"""Waveform Sample Interpretation (5400,1006), PS3.3 C.10.9.1.5; companded audio (MB, AB) is not an ECG."""
 
 _LEAD_NUMBERS = {
     **{1: "I", 2: "II", 61: "III", 62: "aVR", 63: "aVL", 64: "aVF", 65: "-aVR"},
@@ -44,9 +44,8 @@ _LEAD_NUMBERS = {
     **{31: "I", 32: "II", 111: "III", 112: "aVR", 113: "aVL", 114: "aVF"},
     **{33: "V1", 34: "V2", 35: "V3", 36: "V4", 37: "V5", 38: "V6", 131: "ES", 133: "AI"},
 }
-"""Lead numbers that MDC (``2:1``, or 131073 = 2 * 65536 + 1) and SCP-ECG (``5.6.3-9-1``) share: CID 3001, PS3.16."""
+"""Lead numbers shared by MDC (``2:1``, or 131073 = 2 * 65536 + 1) and SCP-ECG (``5.6.3-9-1``): CID 3001, PS3.16."""
 
-_BEAT_WORDS = ("MEDIAN", "BEAT", "TEMPLATE", "AVERAGE")
 _AGE_UNITS_IN_YEARS = {"Y": 1.0, "M": 1 / 12, "W": 7 / 365.25, "D": 1 / 365.25}
 _PARSING_ERRORS = (
     ValueError,
@@ -61,7 +60,7 @@ _PARSING_ERRORS = (
     RecursionError,
     struct.error,
 )
-"""What pydicom raises, by experiment, on damaged files."""
+"""Errors raised by pydicom on damaged files, found by experiment."""
 
 
 def read_dicom_ecg(
@@ -72,21 +71,21 @@ def read_dicom_ecg(
 ) -> Study:
     """Read the rhythm recording of a DICOM ECG into mV.
 
-    A multiplex group whose label speaks of a median or average beat, or which is derived and not called a rhythm, is
-    left out (C.10.9.1.1). Groups that hold different leads are put on one time axis by their Multiplex Group Time
+    Multiplex groups whose label names a median or average beat, or which are derived and not labelled as a rhythm, are
+    skipped (C.10.9.1.1). Groups with different leads are merged on one time axis by their Multiplex Group Time
     Offset. Values are ``sample x sensitivity x correction factor + baseline`` in the channel's unit (C.10.9.1.4);
-    the Waveform Padding Value becomes NaN. A channel skew of up to a sample is left as it is.
+    the Waveform Padding Value becomes NaN. A channel skew of up to one sample is not corrected.
 
     Args:
-        path: The file, with or without the 128 bytes of preamble.
-        lead_names: From a channel's code value or code meaning to the lead that it means.
-        extra_channels: Whether a channel that is no ECG lead is an error or left out.
+        path: The file, with or without the 128-byte preamble.
+        lead_names: Maps code values or code meanings of channels to leads.
+        extra_channels: ``"error"`` rejects a channel that is not an ECG lead; ``"ignore"`` skips it.
 
     Returns:
-        A study named by its SOP Instance UID.
+        A study; ``study_id`` is the SOP Instance UID.
 
     Raises:
-        FormatError: The file is not DICOM or is damaged (``malformed-dicom``).
+        FormatError: The file is not DICOM, or is damaged (``malformed-dicom``).
         DataError: With the reasons ``no-waveform``, ``not-an-ecg``, ``no-rhythm``, ``truncated-file``,
             ``missing-units``, ``unknown-unit``, ``unknown-lead``, ``duplicated-lead``, ``no-leads``, ``wrong-rate``,
             ``zero-gain``, ``unsupported-samples``, ``skewed-channels``, ``mixed-rates``, ``not-simultaneous``,
@@ -128,7 +127,7 @@ def _read_study(
 
 
 def _check_class(dataset: "Dataset") -> None:
-    """Refuse what is no ECG, and an ECG without its waveform."""
+    """Check that the dataset is an ECG with a waveform."""
     sop_class = str(dataset.get("SOPClassUID") or "")
     if not sop_class and "WaveformSequence" not in dataset:
         raise FormatError("damaged, or not DICOM: it has neither SOP class nor waveform", reason="malformed-dicom")
@@ -146,7 +145,7 @@ def _check_class(dataset: "Dataset") -> None:
 
 
 def _rhythm_groups(groups: "list[Dataset]") -> "list[Dataset]":
-    """Return the multiplex groups that hold a rhythm rather than a median beat (C.10.9.1.1)."""
+    """Return the multiplex groups with a rhythm rather than a median beat (C.10.9.1.1)."""
     rhythm = [group for group in groups if not _is_beat(group)]
     if not rhythm:
         raise DataError("all waveforms of the file are derived beats: it holds no rhythm", reason="no-rhythm")
@@ -155,7 +154,7 @@ def _rhythm_groups(groups: "list[Dataset]") -> "list[Dataset]":
 
 def _is_beat(group: "Dataset") -> bool:
     label = str(group.get("MultiplexGroupLabel") or "").upper()
-    if any(word in label for word in _BEAT_WORDS):
+    if any(word in label for word in BEAT_WORDS):
         return True
     return "RHYTHM" not in label and str(group.get("WaveformOriginality") or "").upper() == "DERIVED"
 
@@ -163,7 +162,7 @@ def _is_beat(group: "Dataset") -> bool:
 def _read_group(
     group: "Dataset", lead_names: Mapping[str, str] | None, extra_channels: ExtraChannels, big_endian: bool
 ) -> Segment:
-    """Read one multiplex group: samples of all channels, interleaved (C.10.9.1.7)."""
+    """Read one multiplex group, with the samples of all channels interleaved (C.10.9.1.7)."""
     samples = _samples(group, big_endian)
     channels = list(group.ChannelDefinitionSequence)
     if len(channels) != samples.shape[1]:
@@ -183,7 +182,7 @@ def _read_group(
 
 
 def _samples(group: "Dataset", big_endian: bool) -> np.ndarray:
-    """Return the group's raw samples as ``[samples, channels]``."""
+    """Return the raw samples of a group as ``[samples, channels]``."""
     interpretation = str(group.WaveformSampleInterpretation)
     if interpretation not in _SAMPLE_TYPES:
         raise DataError(
@@ -203,7 +202,7 @@ def _samples(group: "Dataset", big_endian: bool) -> np.ndarray:
 
 
 def _padding_value(group: "Dataset", dtype: np.dtype) -> int | None:
-    """Return the Waveform Padding Value (5400,100A), C.10.9.1.6: what stands where nothing was recorded."""
+    """Return the Waveform Padding Value (5400,100A) that marks missing samples (C.10.9.1.6)."""
     padding = group.get("WaveformPaddingValue")
     if padding is None or padding == b"":
         return None
@@ -213,7 +212,7 @@ def _padding_value(group: "Dataset", dtype: np.dtype) -> int | None:
 
 
 def _to_mv(samples: np.ndarray, channel: "Dataset", padding: int | None, rate_hz: float, lead: str) -> np.ndarray:
-    """Scale one channel (C.10.9.1.4.2 to C.10.9.1.4.4)."""
+    """Scale a channel to float32 mV (C.10.9.1.4.2 to C.10.9.1.4.4)."""
     skew_s = (float(channel.get(name) or 0) for name in ("ChannelOffset", "ChannelTimeSkew"))
     skews = (*(time_s * rate_hz for time_s in skew_s), float(channel.get("ChannelSampleSkew") or 0))
     if max(map(abs, skews)) > 1:
@@ -223,7 +222,8 @@ def _to_mv(samples: np.ndarray, channel: "Dataset", padding: int | None, rate_hz
     units = channel.get("ChannelSensitivityUnitsSequence")
     if channel.get("ChannelSensitivity") is None or not units:
         raise DataError(f"lead {lead} has no sensitivity or no unit: its samples have no scale", reason="missing-units")
-    sensitivity = float(channel.ChannelSensitivity) * _correction(channel)
+    correction = channel.get("ChannelSensitivityCorrectionFactor")
+    sensitivity = float(channel.ChannelSensitivity) * float(1 if correction is None else correction)
     if sensitivity == 0:
         raise DataError(f"lead {lead} has a sensitivity of 0: its samples have no scale", reason="zero-gain")
     values = samples * sensitivity + float(channel.get("ChannelBaseline") or 0)
@@ -233,20 +233,14 @@ def _to_mv(samples: np.ndarray, channel: "Dataset", padding: int | None, rate_hz
     return as_float32(values)
 
 
-def _correction(channel: "Dataset") -> float:
-    factor = channel.get("ChannelSensitivityCorrectionFactor")
-    return 1.0 if factor is None else float(factor)
-
-
 def _lead_name(channel: "Dataset", lead_names: Mapping[str, str] | None) -> str:
-    """Name a channel by its source code (CID 3001), else by the code's meaning, else by its label (C.10.9.1.4.1)."""
-    source = (channel.get("ChannelSourceSequence") or [None])[0]
-    code = str(source.get("CodeValue") or "").strip() if source is not None else ""
-    meaning = str(source.get("CodeMeaning") or "").strip() if source is not None else ""
-    if lead_names and code.casefold() in {name.strip().casefold() for name in lead_names}:
-        return code
-    if lead_names and meaning.casefold() in {name.strip().casefold() for name in lead_names}:
-        return meaning
+    """Return a channel's name from its source code (CID 3001), code meaning or label, in this order (C.10.9.1.4.1)."""
+    source = (channel.get("ChannelSourceSequence") or [{}])[0]
+    code, meaning = (str(source.get(name) or "").strip() for name in ("CodeValue", "CodeMeaning"))
+    told = {name.strip().casefold() for name in lead_names or ()}
+    for name in (code, meaning):
+        if name.casefold() in told:
+            return name
     number = _lead_number(code)
     if number in _LEAD_NUMBERS:
         return _LEAD_NUMBERS[number]
@@ -254,7 +248,7 @@ def _lead_name(channel: "Dataset", lead_names: Mapping[str, str] | None) -> str:
 
 
 def _lead_number(code: str) -> int | None:
-    """Return the lead's number in ``2:61``, ``131133`` or ``5.6.3-9-61``."""
+    """Return the lead number of ``2:61``, ``131133`` or ``5.6.3-9-61``."""
     if code.startswith(("2:", "5.6.3-9-")):
         code = code.removeprefix("2:").removeprefix("5.6.3-9-")
         return int(code) if code.isdecimal() else None

@@ -1,4 +1,4 @@
-"""What all readers share: lead names, voltage units, and a study made of named rows."""
+"""Functions shared by all readers: choice of leads, voltage units, building a study, errors that name the file."""
 
 import errno
 import os
@@ -15,36 +15,27 @@ from lamae.errors import DataError
 from lamae.studies import Study, View, Views
 
 ExtraChannels = Literal["error", "ignore"]
-"""What to do with a channel that is no known ECG lead."""
+"""Policy for a channel that is not a known ECG lead."""
 
 _FAULTS_OF_THE_SYSTEM = frozenset(
     {errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO}
     | {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ECONNRESET}
 )
-"""Too little memory, too many open files, a network drive that is gone: the next file would fail alike."""
+"""System faults (no memory, too many open files, lost network drive) that would affect the next file as well."""
 
 _MV_IN_UNIT = {
-    "nv": 1e-6,
-    "nanovolt": 1e-6,
-    "nanovolts": 1e-6,
-    "uv": 1e-3,
-    "μv": 1e-3,
-    "microvolt": 1e-3,
-    "microvolts": 1e-3,
-    "mv": 1.0,
-    "millivolt": 1.0,
-    "millivolts": 1.0,
-    "v": 1e3,
-    "volt": 1e3,
-    "volts": 1e3,
+    **dict.fromkeys(("nv", "nanovolt", "nanovolts"), 1e-6),
+    **dict.fromkeys(("uv", "μv", "microvolt", "microvolts"), 1e-3),
+    **dict.fromkeys(("mv", "millivolt", "millivolts"), 1.0),
+    **dict.fromkeys(("v", "volt", "volts"), 1e3),
 }
 
 
 def millivolts_in(unit: str) -> float:
-    """Return how many mV one ``unit`` is: 0.001 for ``"uV"``. Capitals do not matter, so ``"MV"`` is read as mV.
+    """Return the number of mV in one ``unit``: 0.001 for ``"uV"``. Case is ignored, so ``"MV"`` is read as mV.
 
     Raises:
-        DataError: The unit is not one of voltage (``unknown-unit``).
+        DataError: The unit is not a known unit of voltage (``unknown-unit``).
     """
     try:
         return _MV_IN_UNIT[unit.strip().casefold()]
@@ -60,15 +51,15 @@ def choose_leads(
     """Find the ECG leads among a file's channels.
 
     Args:
-        names: The channel names in the file's order.
-        lead_names: From a name in the file (capitals do not matter) to the lead that it means.
-        extra_channels: ``"error"`` refuses a channel that is no lead; ``"ignore"`` leaves it out.
+        names: Channel names in the order of the file.
+        lead_names: Maps names in the file (case is ignored) to leads.
+        extra_channels: ``"error"`` rejects a channel that is not a lead; ``"ignore"`` skips it.
 
     Returns:
-        The positions of the leads among ``names``, and their canonical names.
+        Positions of the leads in ``names``, and their canonical names.
 
     Raises:
-        DataError: An unknown lead (``unknown-lead``), one lead twice (``duplicated-lead``), no lead (``no-leads``).
+        DataError: Unknown lead (``unknown-lead``), duplicated lead (``duplicated-lead``), or no leads (``no-leads``).
     """
     if lead_names:
         meant = {name.strip().casefold(): lead for name, lead in lead_names.items()}
@@ -102,7 +93,7 @@ def as_float32(values: np.ndarray) -> np.ndarray:
     """Return values in mV as contiguous float32.
 
     Raises:
-        DataError: A value is infinite, or beyond what float32 can hold (``infinite-values``).
+        DataError: A value is infinite or overflows float32 (``infinite-values``).
     """
     with np.errstate(over="ignore"):
         rounded = np.ascontiguousarray(values, np.float32)
@@ -122,20 +113,20 @@ def make_ecg_study(
     acquired_at: datetime | None = None,
     metadata: Mapping[str, Any] | None = None,
 ) -> Study:
-    """Make a study of rows that are in mV already.
+    """Build a study from rows in mV.
 
     Args:
         study_id: Identifier within its source.
-        leads: Canonical names, one for each row.
-        values: ``[leads, samples]`` float32 mV, NaN where nothing was recorded.
-        rate_hz: Samples a second.
-        source_format: Short name of the file's format, kept in the metadata.
-        patient_id: Identifier of the patient, where the file tells it.
-        acquired_at: Start of the recording, where the file tells it.
-        metadata: Further entries of ``Study.metadata``.
+        leads: Canonical names, one per row.
+        values: ``[leads, samples]`` float32 in mV, NaN for missing samples.
+        rate_hz: Sampling rate.
+        source_format: Short name of the file format, stored in the metadata.
+        patient_id: Identifier of the patient, if known.
+        acquired_at: Start of the recording, if known.
+        metadata: Additional entries of ``Study.metadata``.
 
     Raises:
-        DataError: There is no sample (``no-samples``), or the rate is not above 0 Hz (``wrong-rate``).
+        DataError: There are no samples (``no-samples``), or the rate is not above 0 Hz (``wrong-rate``).
     """
     if values.shape[1] == 0:
         raise DataError("the file holds no samples", reason="no-samples")
@@ -151,25 +142,20 @@ def make_ecg_study(
 
 @contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Put the file's path in front of every data error, and turn a file that cannot be opened into one."""
+    """Prefix data errors with the path of the file, and convert errors of opening it to data errors."""
     try:
         yield
     except DataError as error:
-        raise named(error, path) from error
+        raise type(error)(f"{os.fspath(path)}: {error}", reason=error.reason) from error
     except OSError as error:
         raise refused(error, path) from error
 
 
-def named(error: DataError, path: str | os.PathLike[str]) -> DataError:
-    """Return the same error with the file's path in front of its message."""
-    return type(error)(f"{os.fspath(path)}: {error}", reason=error.reason)
-
-
 def refused(error: OSError, path: str | os.PathLike[str]) -> DataError:
-    """Return the data error for a file that the system did not let us read.
+    """Return the data error for a file that could not be opened or read.
 
     Raises:
-        OSError: As it came, when it lies with the system and not with this file.
+        OSError: The error is a fault of the system, not of this file.
     """
     raise_fault_of_the_system(error)
     at = error.filename if isinstance(error.filename, str) else os.fspath(path)
@@ -179,11 +165,11 @@ def refused(error: OSError, path: str | os.PathLike[str]) -> DataError:
 
 
 def raise_fault_of_the_system(error: Exception) -> None:
-    """Raise an error again that says nothing about the file that was being read."""
+    """Raise the error again if it is a fault of the system and not of the file being read."""
     if isinstance(error, OSError) and error.errno in _FAULTS_OF_THE_SYSTEM:
         raise error
 
 
 def study_id_of(path: str | os.PathLike[str]) -> str:
-    """Return a file's name without folder and extension."""
+    """Return the name of a file without folder and extension."""
     return os.path.splitext(os.path.basename(os.fspath(path)))[0]

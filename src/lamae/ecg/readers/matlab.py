@@ -1,8 +1,8 @@
-"""MATLAB files of version 4 and of versions 5 to 7 (Level 5), after MathWorks' "MAT-File Format".
+"""Reader of MATLAB files of version 4 and of versions 5 to 7 (Level 5), as in MathWorks' "MAT-File Format".
 
-Only what holds signals and their description is read: real matrices, texts, and cells of texts. Other variables
-(structures, sparse and complex matrices, objects) are left out. The sizes in the file are checked before they are used:
-``scipy.io.loadmat`` can take the whole process down on a damaged file. Version 7.3 is HDF5.
+Only variables that can hold signals or their description are read: real matrices, texts, and cells of texts. Others
+(structures, sparse and complex matrices, objects) are skipped. Sizes in the file are checked before use, since
+``scipy.io.loadmat`` can crash the process on a damaged file. Version 7.3 is HDF5.
 """
 
 import math
@@ -16,7 +16,7 @@ import numpy as np
 from lamae.errors import FormatError
 
 MAX_BYTES = 1024 * 1024 * 1024
-"""Most bytes that a compressed variable may unpack to."""
+"""Maximum unpacked size of a compressed variable."""
 
 _COMPRESSED, _MATRIX = 15, 14
 _NUMBER_TYPES = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
@@ -29,13 +29,13 @@ _TYPES_4 = ("f8", "f4", "i4", "i2", "u2", "u1")
 
 @dataclass(frozen=True)
 class _Reader:
-    """Bytes and their order."""
+    """Content of a file and its byte order."""
 
     content: bytes
     order: str
 
     def integers(self, start: int, count: int) -> tuple[int, ...]:
-        """Return unsigned 32-bit integers."""
+        """Return ``count`` unsigned 32-bit integers."""
         return struct.unpack_from(f"{self.order}{count}I", self.content, start)
 
 
@@ -46,7 +46,7 @@ def read_matlab(content: bytes) -> dict[str, np.ndarray]:
         content: The whole file.
 
     Returns:
-        Matrices as they are shaped in MATLAB; texts, and cells of texts, as arrays of ``str``.
+        Matrices with their MATLAB shape; texts and cells of texts as arrays of ``str``.
 
     Raises:
         FormatError: The file is damaged (``malformed-file``).
@@ -88,10 +88,10 @@ def _decompress(packed: bytes) -> bytes:
 
 
 def _elements(reader: _Reader, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
-    """Yield type, position and length of the data elements between two positions."""
+    """Yield type, position and length of each data element between two positions."""
     while start + 8 <= stop:
         kind, length = reader.integers(start, 2)
-        if kind >> 16:  # small element: length and type share four bytes, the data are the next four
+        if kind >> 16:  # small element: length and type share four bytes, the next four are the data
             kind, length, data, after = kind & 0xFFFF, kind >> 16, start + 4, start + 8
         else:
             data = start + 8
@@ -106,7 +106,7 @@ def _elements(reader: _Reader, start: int, stop: int) -> Iterator[tuple[int, int
 
 
 def _matrix(reader: _Reader, start: int, stop: int) -> tuple[str, np.ndarray | None]:
-    """Read one array: flags, dimensions, name, then its values; ``None`` for what is not read."""
+    """Read an array (flags, dimensions, name, values); the value is ``None`` for unsupported kinds."""
     parts = list(_elements(reader, start, stop))
     if len(parts) < 3:
         return "", None
@@ -138,7 +138,7 @@ def _numbers(reader: _Reader, element: tuple[int, int, int], shape: tuple[int, .
 
 
 def _texts(reader: _Reader, element: tuple[int, int, int], shape: tuple[int, ...]) -> np.ndarray:
-    """Return the rows of a matrix of characters."""
+    """Return the rows of a character matrix."""
     kind, start, length = element
     encoding = _TEXT_TYPES.get(kind, "latin-1")
     if encoding in ("utf-16", "utf-32"):
@@ -157,7 +157,7 @@ def _check_size(shape: tuple[int, ...], found: int) -> None:
 
 
 def _read_version_4(content: bytes) -> dict[str, np.ndarray]:
-    """Read version 4: matrices one after the other, each with 20 bytes of header and its name."""
+    """Read version 4: consecutive matrices, each with a 20-byte header and its name."""
     variables: dict[str, np.ndarray] = {}
     start = 0
     while start + 20 <= len(content):

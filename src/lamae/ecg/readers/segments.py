@@ -1,4 +1,4 @@
-"""Leads that were not all recorded at the same time, put on one time axis."""
+"""Merging of leads that were not all recorded at the same time."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,18 +7,21 @@ import numpy as np
 
 from lamae.errors import DataError
 
+BEAT_WORDS = ("BEAT", "MEDIAN", "TEMPLATE", "AVERAGE")
+"""Words that mark a derived beat in labels and codes."""
+
 _MOST_EMPTY = 4
-"""How many times longer than what was recorded the common time axis may be."""
+"""Maximum length of the common time axis, relative to the total length of the segments."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Segment:
-    """Leads that were recorded together.
+    """Leads recorded together.
 
     Attributes:
-        start_s: When the first sample was taken, on a clock that all segments of the file share.
-        rate_hz: Samples a second.
-        leads: ``[samples]`` float32 mV by canonical name; all of one length.
+        start_s: Time of the first sample, on a clock shared by all segments of the file.
+        rate_hz: Sampling rate.
+        leads: ``[samples]`` float32 in mV by canonical name, all of the same length.
     """
 
     start_s: float
@@ -27,31 +30,30 @@ class Segment:
 
     @property
     def num_samples(self) -> int:
-        """Samples of each lead."""
+        """Number of samples of each lead."""
         return len(next(iter(self.leads.values())))
 
     @property
     def duration_s(self) -> float:
-        """Length in seconds."""
+        """Duration in seconds."""
         return self.num_samples / self.rate_hz
 
 
 def merge_segments(segments: Sequence[Segment]) -> tuple[tuple[str, ...], np.ndarray, float]:
-    """Put the leads of several segments on one time axis.
+    """Merge the leads of several segments on one time axis.
 
-    The longest segment comes first (of equal ones that with most leads); the others add the leads that are still
-    missing. So four groups of three leads beside a rhythm strip become twelve leads, each at its own time, and a
-    second recording of the same leads is left out.
+    The longest segment comes first (ties: the one with most leads); the others add leads that are still missing. So
+    four groups of three leads beside a rhythm strip become twelve leads, each at its own time, and a second recording
+    of the same leads is dropped.
 
     Args:
-        segments: At least one.
+        segments: At least one segment.
 
     Returns:
-        Lead names, ``[leads, samples]`` float32 mV with NaN where a lead was not recorded, and the rate in Hz.
+        Lead names, ``[leads, samples]`` float32 in mV with NaN where a lead was not recorded, and the rate in Hz.
 
     Raises:
-        DataError: Segments that belong together differ in rate (``mixed-rates``) or lie too far apart
-            (``not-simultaneous``).
+        DataError: The segments used differ in rate (``mixed-rates``) or are too far apart (``not-simultaneous``).
     """
     ranked = sorted(segments, key=lambda segment: (-segment.duration_s, -len(segment.leads)))
     source_of: dict[str, Segment] = {}

@@ -1,7 +1,7 @@
-"""WFDB records: a header beside signal files in format 16 or 212, read without the ``wfdb`` package.
+"""Reader of WFDB records with signal files in format 16 or 212, without the ``wfdb`` package.
 
-Formats by signal(5) of the WFDB Applications Guide. Everything else (other formats, FLAC, several segments, skew,
-several samples a frame) goes through the ``wfdb`` package, see ``lamae.ecg.readers.wfdb_package``.
+Formats as in signal(5) of the WFDB Applications Guide. Everything else (other formats, FLAC, several segments, skew,
+several samples per frame) is read through the ``wfdb`` package, see ``lamae.ecg.readers.wfdb_package``.
 """
 
 import os
@@ -10,13 +10,13 @@ from itertools import groupby
 
 import numpy as np
 
-from lamae.ecg.readers.leads import ExtraChannels, as_float32, choose_leads, make_ecg_study, named, refused, study_id_of
+from lamae.ecg.readers.leads import ExtraChannels, as_float32, choose_leads, make_ecg_study, naming, study_id_of
 from lamae.ecg.readers.wfdb_header import Header, parse_comments, parse_header
 from lamae.errors import DataError, FormatError
 from lamae.studies import Study
 
 FAST_FORMATS = {16: -32768, 212: -2048}
-"""The storage formats read here, each with its code for a missing sample: the smallest value that it can hold."""
+"""Storage formats read here, each with its missing-sample code: the smallest representable value."""
 
 
 def read_wfdb(
@@ -28,29 +28,29 @@ def read_wfdb(
 ) -> Study:
     """Read a WFDB record into mV.
 
-    Values are the physical values of the header's gain and baseline rounded once to float32; the missing-sample code
+    Values are the physical values by the header's gain and baseline, rounded once to float32; the missing-sample code
     of the format becomes NaN.
 
     Args:
-        path: The header (``.hea``), the record's name without extension, or a signal file beside a header of its name.
-        lead_names: From a signal's description in the header to the lead that it means.
-        extra_channels: Whether a signal that is no ECG lead is an error or left out.
-        verify_checksum: Compare the first sample and the 16-bit checksum of each signal with the header's. Formats 16
-            and 212 only; many published records have wrong checksums.
+        path: The header (``.hea``), the record name without extension, or a signal file beside a header of its name.
+        lead_names: Maps signal descriptions in the header to leads.
+        extra_channels: ``"error"`` rejects a signal that is not an ECG lead; ``"ignore"`` skips it.
+        verify_checksum: Compare the first sample and the 16-bit checksum of each signal with the header. Formats 16 and
+            212 only; many published records have wrong checksums.
 
     Returns:
-        A study named by its file; ``metadata`` has ``age_years``, ``sex`` and SNOMED CT ``codes`` where the header's
-        comments tell them.
+        A study named after its file; ``metadata`` has ``age_years``, ``sex`` and SNOMED CT ``codes`` if the comments of
+        the header give them.
 
     Raises:
         DataError: With the reasons ``missing-file``, ``truncated-file``, ``length-mismatch``, ``header-signal-count``,
             ``zero-gain``, ``unknown-unit``, ``wrong-rate``, ``unknown-lead``, ``duplicated-lead``, ``no-leads``,
             ``no-samples``, ``infinite-values``, ``wrong-checksum``, ``foreign-path`` or ``unreadable-file``.
         FormatError: The header is malformed (``malformed-header``).
-        MissingExtraError: The record needs the ``wfdb`` package, and it is not installed.
+        MissingExtraError: The record needs the ``wfdb`` package, which is not installed.
     """
     header_path = find_header(os.fspath(path))
-    try:
+    with naming(header_path):
         with open(header_path, "rb", 0) as file:
             header = parse_header(file.read().decode("latin-1"))
         if not _is_plain(header):
@@ -70,14 +70,10 @@ def read_wfdb(
             acquired_at=header.acquired_at,
             metadata=metadata,
         )
-    except DataError as error:
-        raise named(error, header_path) from error
-    except OSError as error:
-        raise refused(error, header_path) from error
 
 
 def find_header(path: str) -> str:
-    """Return the header that belongs to a path as the user gives it: a header, a record name or a signal file."""
+    """Return the header of a path given as a header, a record name or a signal file."""
     if path.endswith(".hea"):
         return path
     candidates = (f"{path}.hea", f"{os.path.splitext(path)[0]}.hea")
@@ -92,7 +88,7 @@ def find_header(path: str) -> str:
 
 
 def _is_plain(header: Header) -> bool:
-    """Whether every signal is stored in a way that this module reads."""
+    """Return True if this module can read all signals of the record."""
     return not header.num_segments and all(spec.is_plain and spec.format in FAST_FORMATS for spec in header.specs)
 
 
@@ -116,7 +112,7 @@ def _read_signals(folder: str, header: Header, verify_checksum: bool) -> np.ndar
 
 
 def _by_file(header: Header) -> Iterator[tuple[str, range]]:
-    """Yield each signal file with the signals that are interleaved in it: neighbours in the header."""
+    """Yield each signal file with its interleaved signals, which are consecutive in the header."""
     start = 0
     for file_name, signals in groupby(header.files):
         stop = start + len(list(signals))
@@ -149,10 +145,10 @@ def _read_samples(folder: str, file_name: str, header: Header, signals: range) -
 
 
 def _count_values(file_name: str, found_bytes: int, num_samples: int | None, num_signals: int, storage: int) -> int:
-    """Return how many values to read, having compared the file's size with the header's promise.
+    """Return the number of values to read, after checking the size of the file against the header.
 
-    An odd number of values in format 212 may be filled up to three bytes, and a MATLAB file may hold further variables
-    behind the signals.
+    An odd number of values in format 212 may be padded to three bytes, and a MATLAB file may hold further variables
+    after the signals.
     """
     if num_samples is None:
         num_values = found_bytes // 2 if storage == 16 else found_bytes * 2 // 3
@@ -181,7 +177,8 @@ def _count_values(file_name: str, found_bytes: int, num_samples: int | None, num
 def _unpack_212(packed: np.ndarray, num_values: int) -> np.ndarray:
     """Unpack pairs of 12-bit two's complement values from three bytes each (signal(5), format 212).
 
-    Bytes ``a b c`` hold first ``b``'s low four bits above ``a``, then ``b``'s high four bits above ``c``.
+    In bytes ``a b c``, the low nibble of ``b`` extends ``a`` to the first value, and its high nibble extends ``c`` to
+    the second.
     """
     padded = np.zeros(3 * (-(-num_values // 2)), np.int16)
     padded[: min(len(padded), len(packed))] = packed[: len(padded)]
@@ -189,13 +186,13 @@ def _unpack_212(packed: np.ndarray, num_values: int) -> np.ndarray:
     values = np.empty((len(low), 2), np.int16)
     values[:, 0] = low | (middle & 0x0F) << 8
     values[:, 1] = high | (middle & 0xF0) << 4
-    values <<= 4  # the sign bit to the top, and back with its copies
+    values <<= 4  # move the sign bit to the top, then sign-extend
     values >>= 4
     return values.reshape(-1)[:num_values]
 
 
 def _to_mv(samples: np.ndarray, header: Header, signals: range) -> np.ndarray:
-    """Scale ``[samples, signals]`` integers to ``[signals, samples]`` float32 mV, missing ones as NaN."""
+    """Scale ``[samples, signals]`` integers to ``[signals, samples]`` float32 in mV, NaN for missing samples."""
     specs = header.specs[signals.start : signals.stop]
     exact = all(spec.exact_in_float32 for spec in specs)
     rows = np.ascontiguousarray(samples.T)
@@ -211,7 +208,7 @@ def _to_mv(samples: np.ndarray, header: Header, signals: range) -> np.ndarray:
 
 
 def _verify(samples: np.ndarray, header: Header, signals: range) -> None:
-    """Compare first samples and checksums (the sum of all samples modulo 2**16) with the header's."""
+    """Check first samples and checksums (sum of all samples modulo 2**16) against the header."""
     sums = samples.sum(axis=0, dtype=np.int64)
     for column, signal in enumerate(signals):
         if len(header.checks[signal]) < 2 or not len(samples):

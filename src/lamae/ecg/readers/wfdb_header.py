@@ -1,7 +1,7 @@
-"""The header of a WFDB record, by the rules of header(5) of the WFDB Applications Guide.
+"""Parser of WFDB headers, as in header(5) of the WFDB Applications Guide.
 
-Headers are most of the cost of reading a short record, so the parts that repeat from line to line and from record to
-record (format, gain, baseline, unit) are parsed once and remembered.
+Parsing the header is most of the cost of reading a short record, so the parts that repeat between lines and records
+(format, gain, baseline, unit) are cached.
 """
 
 import math
@@ -17,10 +17,10 @@ from lamae.ecg.readers.leads import millivolts_in
 from lamae.errors import DataError, FormatError
 
 DEFAULT_RATE_HZ = 250.0
-"""Sampling rate of a record whose header names none (header(5), record line)."""
+"""Sampling rate if the header does not give one (header(5), record line)."""
 
 DEFAULT_GAIN = 200.0
-"""Steps a mV of a signal whose header line stops before the gain (header(5), ADC gain)."""
+"""Steps per mV if the signal line ends before the gain (header(5), ADC gain)."""
 
 _FORMAT = re.compile(r"(\d+)(?:x(\d+))?(?::(\d+))?(?:\+(\d+))?")
 _GAIN = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\((-?\d+)\))?(?:/(\S+))?")
@@ -30,17 +30,17 @@ _OLDEST_AGE_YEARS = 120
 
 
 class SignalSpec(NamedTuple):
-    """How one signal is stored and scaled.
+    """Storage and scaling of a signal.
 
     Attributes:
         format: WFDB storage format, such as 16 or 212.
-        samples_per_frame: Samples of this signal in each frame.
-        skew: Frames by which the signal is delayed.
-        byte_offset: Bytes of its file before the first sample.
-        steps_per_mv: Gain for one mV.
-        baseline: The sample value that stands for 0 mV.
-        exact_in_float32: Whether gain and baseline can be applied in float32 with one rounding.
-        is_plain: Whether the samples of its file are simply interleaved: one a frame, without skew.
+        samples_per_frame: Number of samples of this signal per frame.
+        skew: Delay of the signal, in frames.
+        byte_offset: Number of bytes in the file before the first sample.
+        steps_per_mv: Gain, in steps per mV.
+        baseline: Sample value at 0 mV.
+        exact_in_float32: True if gain and baseline can be applied in float32 with one rounding.
+        is_plain: True if the samples are simply interleaved: one per frame, without skew.
     """
 
     format: int
@@ -54,18 +54,18 @@ class SignalSpec(NamedTuple):
 
 
 class Header(NamedTuple):
-    """What a record's header says.
+    """Content of the header of a record.
 
     Attributes:
         num_segments: Number of segments of a multi-segment record, 0 for an ordinary one.
-        rate_hz: Frames a second.
-        num_samples: Samples a signal, ``None`` where the header leaves it out.
-        acquired_at: Base date and time, where both are given.
+        rate_hz: Frames per second.
+        num_samples: Number of samples per signal, ``None`` if not given.
+        acquired_at: Base date and time, if both are given.
         files: File name of each signal.
         specs: Storage of each signal.
         names: Description of each signal.
-        checks: First sample and checksum of each signal as the header spells them, where given.
-        comments: The comment lines without their ``#``.
+        checks: First sample and checksum of each signal as text, if given.
+        comments: Comment lines without ``#``.
     """
 
     num_segments: int
@@ -83,9 +83,10 @@ def parse_header(text: str) -> Header:
     """Parse the text of a ``.hea`` file.
 
     Raises:
-        FormatError: It is not a WFDB header, or a line of it is malformed.
-        DataError: The number of signal lines is not the one promised (``header-signal-count``), a gain is 0
-            (``zero-gain``), a unit is not of voltage (``unknown-unit``), or the rate is not above 0 (``wrong-rate``).
+        FormatError: The text is not a WFDB header, or a line is malformed (``malformed-header``).
+        DataError: The number of signal lines differs from the one stated (``header-signal-count``), a gain is 0
+            (``zero-gain``), a unit is not one of voltage (``unknown-unit``), or the rate is not above 0
+            (``wrong-rate``).
     """
     lines: list[str] = []
     comments: list[str] = []
@@ -120,7 +121,7 @@ def parse_header(text: str) -> Header:
 
 
 def _parse_record_line(line: str) -> tuple[int, int, float, int | None, datetime | None]:
-    """Return segments, signals, rate, samples and start of the first line."""
+    """Parse number of segments and signals, rate, number of samples and start from the first line."""
     fields = line.split()
     name, _, segments = fields[0].partition("/")
     if len(fields) < 2 or not name or not fields[1].isdecimal() or (segments and not segments.isdecimal()):
@@ -152,7 +153,7 @@ def _parse_rate(field: str) -> float:
 
 @lru_cache(maxsize=4096)
 def _parse_spec(format_field: str, gain_field: str, adc_zero: str = "0") -> SignalSpec:
-    """Parse ``16+24`` and ``200.0(0)/mV``; without a baseline the ADC zero is the baseline (header(5))."""
+    """Parse ``16+24`` and ``200.0(0)/mV``; the baseline defaults to the ADC zero (header(5))."""
     storage = _FORMAT.fullmatch(format_field)
     scaling = _GAIN.fullmatch(gain_field or f"{DEFAULT_GAIN}")
     if storage is None or scaling is None:
@@ -165,7 +166,8 @@ def _parse_spec(format_field: str, gain_field: str, adc_zero: str = "0") -> Sign
             reason="zero-gain",
         )
     steps_per_mv = float(gain) / millivolts_in(unit or "mV")
-    zero = int(baseline or (adc_zero if _is_integer(adc_zero) else 0))
+    is_exact = 1e-9 < abs(steps_per_mv) < 1e12 and float(np.float32(steps_per_mv)) == steps_per_mv
+    zero = int(baseline or (adc_zero if adc_zero.removeprefix("-").isdecimal() else 0))
     return SignalSpec(
         format=int(code),
         samples_per_frame=int(samples_per_frame or 1),
@@ -173,17 +175,13 @@ def _parse_spec(format_field: str, gain_field: str, adc_zero: str = "0") -> Sign
         byte_offset=int(byte_offset or 0),
         steps_per_mv=steps_per_mv,
         baseline=zero,
-        exact_in_float32=_is_exact(steps_per_mv) and abs(zero) < 2**23,
+        exact_in_float32=is_exact and abs(zero) < 2**23,
         is_plain=samples_per_frame in (None, "1") and int(skew or 0) == 0,
     )
 
 
-def _is_exact(steps_per_mv: float) -> bool:
-    return 1e-9 < abs(steps_per_mv) < 1e12 and float(np.float32(steps_per_mv)) == steps_per_mv
-
-
 def _parse_start(first: str, second: str) -> datetime | None:
-    """Parse time and date, which the Challenge's headers give in the other order, with the month as a word."""
+    """Parse time and date; headers of the Challenges have them in reverse order, with the month as a word."""
     time, date = (first, second) if ":" in first else (second, first)
     match = _START.fullmatch(f"{date} {time}")
     if match is None:
@@ -191,26 +189,19 @@ def _parse_start(first: str, second: str) -> datetime | None:
     day, month, year, hour, minute, second_, fraction = match.groups()
     if not month.isdecimal():
         month = _MONTHS.find(month.casefold()) // 3 + 1
+    microsecond = int((fraction or "0").ljust(6, "0")[:6])
     try:
-        return datetime(int(year), int(month), int(day), int(hour), int(minute), int(second_), _microseconds(fraction))
+        return datetime(int(year), int(month), int(day), int(hour), int(minute), int(second_), microsecond)
     except ValueError:  # a 31st of February: the record is usable without its date
         return None
 
 
-def _microseconds(fraction: str | None) -> int:
-    return int((fraction or "0").ljust(6, "0")[:6])
-
-
-def _is_integer(field: str) -> bool:
-    return field.removeprefix("-").isdecimal()
-
-
 def parse_comments(comments: Iterable[str]) -> tuple[str | None, dict[str, Any]]:
-    """Read patient, age, sex and SNOMED CT codes from comments such as ``#Dx: 59118001,164889003`` or ``# Age: 74``.
+    """Parse patient, age, sex and SNOMED CT codes from comments such as ``#Dx: 59118001,164889003`` or ``# Age: 74``.
 
     Returns:
-        The patient's identifier (``# <subject_id>: …``), and entries for ``Study.metadata``: ``age_years``, ``sex``,
-        ``codes``. What is absent, or not a plausible value (an age of -1, of NaN, or above 120), is left out.
+        Identifier of the patient (``# <subject_id>: …``), and entries for ``Study.metadata``: ``age_years``, ``sex``,
+        ``codes``. Absent and implausible values (an age of -1, NaN, or above 120) are left out.
     """
     patient_id: str | None = None
     metadata: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""WFDB records that our own reader does not cover, by way of the ``wfdb`` package (an extra)."""
+"""Reader of other WFDB records through the ``wfdb`` package (an extra)."""
 
 import os
 import warnings
@@ -17,11 +17,11 @@ def read_with_package(
     lead_names: Mapping[str, str] | None,
     extra_channels: ExtraChannels,
 ) -> Study:
-    """Read a record through ``wfdb.rdrecord``; a lead with several samples a frame keeps its own, higher rate.
+    """Read a record with ``wfdb.rdrecord``; a lead with several samples per frame keeps its own, higher rate.
 
     Raises:
         MissingExtraError: The package is not installed.
-        FormatError: The package could not make sense of the record (``malformed-record``).
+        FormatError: The package cannot read the record (``malformed-record``).
         DataError: As ``lamae.ecg.readers.wfdb.read_wfdb``.
     """
     record = _read_record(os.path.abspath(header_path).removesuffix(".hea"), is_merged=bool(header.num_segments))
@@ -40,9 +40,9 @@ def read_with_package(
 
 
 def _read_record(record_path: str, *, is_merged: bool) -> Any:
-    """Return a ``wfdb.Record``: merged segments at one rate, or signals each with all samples of its frames."""
+    """Return a ``wfdb.Record``: merged segments at one rate, or signals with all samples of each frame."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the package sets off warnings of pandas when it is imported and used
+        warnings.simplefilter("ignore")  # the package triggers warnings of pandas on import and use
         try:
             import wfdb
         except ImportError as error:
@@ -56,7 +56,7 @@ def _read_record(record_path: str, *, is_merged: bool) -> Any:
 
 
 def _view(record: Any, position: int, lead: str) -> View:
-    """Take one signal out of a ``wfdb.Record``, which has ``p_signal`` when merged and ``e_p_signal`` otherwise."""
+    """Extract a signal from a ``wfdb.Record``, which has ``p_signal`` if merged and ``e_p_signal`` otherwise."""
     if record.p_signal is not None:
         values, samples_per_frame = record.p_signal[:, position], 1
     else:

@@ -1,4 +1,4 @@
-"""Simulated ECGs and cohorts with known truth, as real files; results on them are results on simulated data."""
+"""Simulated ECGs and cohorts with known ground truth, as real files; results on them are results on simulated data."""
 
 from lamae.ecg.simulate.cohort import SIMULATOR_VERSION, SimulationSummary, simulate_ecg_cohort
 from lamae.ecg.simulate.conditions import CONDITIONS, Condition

@@ -1,14 +1,14 @@
-"""A heart that beats in a rhythm: the dipole over the whole recording."""
+"""The cardiac dipole over a whole recording: a heart beating in a rhythm."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from lamae.ecg.simulate.heart import MARGIN_S, RATE_HZ, Heart, Waves, add_waves, qt_s, waves
+from lamae.ecg.simulate.heart import MARGIN_S, RATE_HZ, Heart, add_waves, qt_s, waves
 from lamae.ecg.simulate.rhythm import PREMATURE_ATRIAL, VENTRICULAR, Rhythm
 
 SPIKE = waves((0, 0.8, 0.8, 0.9, 1.0, -0.5))
-"""A pacing spike of 2 ms."""
+"""Pacing spike of 2 ms."""
 
 _ECTOPIC_P = np.array([-0.5, -0.7, 1.0])
 
@@ -16,8 +16,9 @@ _ECTOPIC_P = np.array([-0.5, -0.7, 1.0])
 def beat(heart: Heart, rhythm: Rhythm, rng: np.random.Generator, *, num_samples: int) -> np.ndarray:
     """Return the dipole ``[3, samples + margins]`` of a heart that beats in a rhythm."""
     dipole = np.zeros((3, num_samples + 2 * int(MARGIN_S * RATE_HZ)))
-    add_waves(dipole, _atrial_waves(heart, rhythm), rhythm.p_s, gain=_p_gain(rhythm))
-    ectopic = np.isin(rhythm.kind, (VENTRICULAR,))
+    p = replace(heart.p, moment=heart.p.moment * _ECTOPIC_P) if rhythm.retrograde_p else heart.p
+    add_waves(dipole, p, rhythm.p_s, gain=_p_gain(rhythm))
+    ectopic = rhythm.kind == VENTRICULAR
     sway = (
         1.0
         + heart.alternans * np.where(np.arange(len(rhythm.qrs_s)) % 2, 1.0, -1.0)
@@ -38,14 +39,10 @@ def beat(heart: Heart, rhythm: Rhythm, rng: np.random.Generator, *, num_samples:
 
 
 def ectopic_heart(heart: Heart) -> Heart:
-    """The heart as a ventricular ectopic beat shows it: broad, and T against QRS."""
+    """Return the heart during a ventricular ectopic beat: broad QRS, discordant T."""
     against = -0.35 * heart.ectopic_qrs.moment.sum(axis=0)
     t = waves((0, 55, 45, *against))
     return replace(heart, qrs=heart.ectopic_qrs, qrs_s=0.150, st=waves((50, 30, 70, *(0.2 * against))), t=t)
-
-
-def _atrial_waves(heart: Heart, rhythm: Rhythm) -> Waves:
-    return replace(heart.p, moment=heart.p.moment * _ECTOPIC_P) if rhythm.retrograde_p else heart.p
 
 
 def _p_gain(rhythm: Rhythm) -> np.ndarray:
@@ -64,7 +61,7 @@ def _add_ventricular(dipole: np.ndarray, heart: Heart, at_s: np.ndarray, qt: np.
 
 
 def _fibrillatory_waves(num_samples: int, size: float, rng: np.random.Generator) -> np.ndarray:
-    """A sum of a few sines between 4 and 9 Hz, strongest towards V1 (Stridh and Sörnmo 2001)."""
+    """Return a sum of five sines between 4 and 9 Hz, strongest towards V1 (Stridh and Sörnmo 2001)."""
     time_s = np.arange(num_samples) / RATE_HZ
     centre_hz = rng.uniform(5.0, 7.5)
     hz = centre_hz + rng.normal(0.0, 0.5, 5)
@@ -74,7 +71,7 @@ def _fibrillatory_waves(num_samples: int, size: float, rng: np.random.Generator)
 
 
 def _flutter_waves(num_samples: int, flutter_hz: float, rng: np.random.Generator) -> np.ndarray:
-    """A saw-tooth of four harmonics, downwards-negative in the inferior leads, upright in V1."""
+    """Return a saw-tooth of four harmonics, negative in the inferior leads, upright in V1."""
     phase = 2 * np.pi * flutter_hz * np.arange(num_samples) / RATE_HZ + rng.uniform(0, 2 * np.pi)
     order = np.arange(1, 5)[:, None]
     tooth = (np.sin(order * phase) / order).sum(axis=0)

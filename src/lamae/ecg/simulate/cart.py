@@ -1,4 +1,4 @@
-"""What the ECG cart prints beside the curve: its measurements and its statement, neither of them wholly right."""
+"""Output of the ECG cart beside the waveform: measurements and a statement, both with errors."""
 
 import math
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 INTERVAL_MISSING, AXIS_MISSING, RR_MISSING = 29999, 32767, 65535
-"""What MIMIC-IV-ECG holds where the machine could not measure."""
+"""Codes in MIMIC-IV-ECG for what the machine could not measure."""
 
 NUM_REPORT_LINES = 18
 
@@ -47,7 +47,7 @@ _RHYTHMS = {
 
 
 def measurements(truth: Mapping[str, Any], rng: np.random.Generator) -> dict[str, int]:
-    """Return RR, onsets, ends (ms within the median beat) and axes (degrees) as the cart measured them."""
+    """Return RR, onsets and ends (ms within the median beat) and axes (degrees), with measurement errors."""
     error = rng.normal(0.0, 1.0, 9)
     rr = RR_MISSING if rng.random() < 0.002 else round(60_000.0 / truth["heart_rate_bpm"] + 4.0 * error[0])
     has_p = not math.isnan(truth["pr_ms"])
@@ -76,7 +76,7 @@ def measurements(truth: Mapping[str, Any], rng: np.random.Generator) -> dict[str
 
 
 def statement(truth: Mapping[str, Any], rng: np.random.Generator) -> list[str]:
-    """Return the lines that the cart printed, at most ``NUM_REPORT_LINES``; slight findings are often missed."""
+    """Return the printed lines, at most ``NUM_REPORT_LINES``; mild findings are often missed."""
     seen = [
         text
         for name, text in _STATEMENTS.items()

@@ -1,4 +1,4 @@
-"""Simulate a whole cohort of ECGs into a folder, in parallel, the same bytes for the same seed."""
+"""Simulate a cohort of ECGs into a folder, in parallel; the same seed gives the same bytes."""
 
 import json
 import os
@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from datetime import datetime
 from multiprocessing import get_context, parent_process
 from pathlib import Path
 from typing import Any
@@ -18,13 +17,13 @@ import numpy as np
 
 from lamae.ecg.simulate import cart
 from lamae.ecg.simulate.ecg import record
-from lamae.ecg.simulate.mimic_layout import DATA_SET_FOLDER, MIMIC_LEADS, record_path, write_record, write_tables
+from lamae.ecg.simulate.mimic_layout import DATA_SET_FOLDER, MIMIC_LEADS, write_record, write_tables
 from lamae.ecg.simulate.patients import MAX_ECGS, Patient, PlannedEcg, draw_num_ecgs, draw_patient
 from lamae.errors import ConfigError
 from lamae.files import naming_full_disk
 
 SIMULATOR_VERSION = "1.0"
-"""Version of the simulated data: any change of the bytes that a seed gives needs a new one."""
+"""Version of the simulated data: any change to the bytes that a seed produces needs a new version."""
 
 NUM_FOLDS = 20
 _COUNTS, _PATIENTS, _FOLDS = range(3)
@@ -36,7 +35,7 @@ _TABLES = ("record_list", "machine_measurements", "records_w_diag_icd10", "truth
 
 @dataclass(frozen=True, kw_only=True)
 class SimulationSummary:
-    """What was simulated.
+    """Summary of a simulated cohort.
 
     Attributes:
         path: Folder of the cohort.
@@ -44,7 +43,7 @@ class SimulationSummary:
         num_patients: Number of patients.
         seed: Seed.
         simulator_version: Version of the simulated data.
-        seconds: Wall-clock time it took.
+        seconds: Wall-clock time taken.
     """
 
     path: Path
@@ -60,11 +59,11 @@ def simulate_ecg_cohort(
 ) -> SimulationSummary:
     """Write a simulated cohort in the layout of MIMIC-IV-ECG 1.0 with the labels of Ext-ICD 1.0.1.
 
-    A smaller cohort of the same seed is the beginning of a larger one. The folder appears under its name only when
-    it is whole.
+    A smaller cohort is a prefix of a larger one with the same seed. The folder appears under its name only once it is
+    complete.
 
     Args:
-        out: Folder to write, which must not exist or be empty.
+        out: Folder to write; it must be empty or not exist.
         num_studies: Number of ECGs.
         seed: Seed, at least 0.
         workers: Number of processes; it does not change the data.
@@ -72,7 +71,7 @@ def simulate_ecg_cohort(
 
     Raises:
         ConfigError: A number is out of range, or the folder is not empty.
-        OSError: Writing failed; nothing half-written is left behind.
+        OSError: Writing failed; no partial files are left behind.
     """
     out = Path(out)
     if num_studies < 1 or seed < 0 or workers < 1:
@@ -106,12 +105,15 @@ def simulate_ecg_cohort(
 
 
 def _write_cohort(root: Path, seed: int, counts: np.ndarray, workers: int, progress: bool) -> None:
-    """Write records, tables, truth, and what the folder says of itself."""
+    """Write records, tables, the truth table and the folder's own description."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
     for part in _in_parallel(root, seed, counts, workers, progress):
         for name in _TABLES:
             rows[name] += part[name]
-    _write_truth(root / "truth.parquet", rows["truth"])
+    pq.write_table(pa.Table.from_pylist(rows["truth"]), root / "truth.parquet")
     write_tables(root, rows)
     about = {
         "simulator_version": SIMULATOR_VERSION,
@@ -125,7 +127,7 @@ def _write_cohort(root: Path, seed: int, counts: np.ndarray, workers: int, progr
 
 
 def _ecgs_by_patient(num_studies: int, seed: int) -> np.ndarray:
-    """Return ``[patients, 2]``: how many ECGs each has, and how many are kept, so that these sum to ``num_studies``."""
+    """Return ``[patients, 2]``: number of ECGs drawn, and number kept so that the total is ``num_studies``."""
     counts = draw_num_ecgs(np.random.default_rng([seed, _COUNTS]), num_studies)
     totals = np.cumsum(counts)
     last = int(np.searchsorted(totals, num_studies))
@@ -160,7 +162,7 @@ def _in_parallel(
 
 
 def _end_with_parent() -> None:
-    """Make a worker end when its parent is killed, in place of waiting for work for ever."""
+    """Make a worker exit when its parent is killed, instead of waiting for work forever."""
     threading.Thread(target=_exit_after, args=(parent_process(),), daemon=True).start()
 
 
@@ -170,57 +172,42 @@ def _exit_after(process: Any) -> None:
 
 
 def _simulate_patients(job: tuple[str, int, int, Sequence[tuple[int, int]]]) -> dict[str, list[dict[str, Any]]]:
-    """Write the records of some neighbouring patients; return their rows by table."""
+    """Write the records of a range of patients; return their rows by table."""
     from threadpoolctl import threadpool_limits
 
     root, seed, first, counts = job
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
     with threadpool_limits(1):  # the processes are the parallelism
         for index, (num_ecgs, kept) in enumerate(counts, start=first):
-            _simulate_patient(Path(root), seed, index, num_ecgs, kept, rows)
+            patient = draw_patient(np.random.default_rng([seed, _PATIENTS, index]), num_ecgs=num_ecgs)
+            for number in range(kept):
+                for name, row in _simulate_ecg(Path(root), seed, index, number, patient).items():
+                    rows[name].append(row)
     return rows
 
 
-def _simulate_patient(
-    root: Path, seed: int, index: int, num_ecgs: int, kept: int, rows: dict[str, list[dict[str, Any]]]
-) -> None:
-    patient = draw_patient(np.random.default_rng([seed, _PATIENTS, index]), num_ecgs=num_ecgs)
-    folds = _folds(seed, index)
-    for number, planned in enumerate(patient.ecgs[:kept]):
-        # a generator of its own: an ECG stays the same when the cohort's end cuts its patient short
-        rng = np.random.default_rng([seed, _PATIENTS, index, number])
-        for name, row in _simulate_ecg(root, seed, index, number, patient, planned, folds, rng).items():
-            rows[name].append(row)
-
-
 def _folds(seed: int, patient: int) -> tuple[int, int]:
-    """The patient's ``fold`` and ``strat_fold``: every twenty neighbours fill all folds."""
+    """Return the patient's ``fold`` and ``strat_fold``; each block of twenty patients fills all folds."""
     rng = np.random.default_rng([seed, _FOLDS, patient // NUM_FOLDS])
     first, second = rng.permutation(NUM_FOLDS), rng.permutation(NUM_FOLDS)
     return int(first[patient % NUM_FOLDS]), int(second[patient % NUM_FOLDS])
 
 
 def _identifier(start: int, seed: int, number: int) -> int:
-    """A number that looks drawn and never comes twice (multiplication modulo a prime)."""
+    """Return a random-looking number without collisions (multiplication modulo a prime)."""
     return start + ((number + start // 1000) * _ID_STEP + seed * 7919) % _ID_PRIME
 
 
-def _simulate_ecg(
-    root: Path,
-    seed: int,
-    index: int,
-    number: int,
-    patient: Patient,
-    planned: PlannedEcg,
-    folds: tuple[int, int],
-    rng: np.random.Generator,
-) -> dict[str, dict[str, Any]]:
+def _simulate_ecg(root: Path, seed: int, index: int, number: int, patient: Patient) -> dict[str, dict[str, Any]]:
     """Record and write one ECG; return its row in each table."""
+    planned = patient.ecgs[number]
+    # its own generator: an ECG does not change when the end of the cohort truncates its patient
+    rng = np.random.default_rng([seed, _PATIENTS, index, number])
     subject_id = _identifier(10_000_000, seed, index)
     study_id = _identifier(40_000_000, seed, index * (MAX_ECGS + 2) + number)
     recording = record(patient.body, planned.conditions, rng, leads=MIMIC_LEADS)
     path = write_record(root, subject_id, study_id, recording.leads_mv, planned.taken_at)
-    ids = {"subject_id": subject_id, "study_id": study_id, "ecg_time": f"{planned.taken_at:%Y-%m-%d %H:%M:%S}"}
+    ids, taken = {"subject_id": subject_id, "study_id": study_id}, {"ecg_time": f"{planned.taken_at:%Y-%m-%d %H:%M:%S}"}
     lines = cart.statement(recording.truth, rng)
     measured = {
         "cart_id": 6_800_000 + int(rng.integers(0, 500)),
@@ -230,18 +217,18 @@ def _simulate_ecg(
         **cart.measurements(recording.truth, rng),
     }
     return {
-        "record_list": ids | {"file_name": study_id, "path": path},
-        "machine_measurements": ids | measured,
-        "records_w_diag_icd10": ids | _diagnosis_row(seed, index, patient, planned, path, folds),
-        "truth": {"study_id": str(study_id), "subject_id": str(subject_id), "path": record_path(subject_id, study_id)}
+        "record_list": ids | {"file_name": study_id} | taken | {"path": path},
+        "machine_measurements": ids | taken | measured,
+        "records_w_diag_icd10": {"file_name": f"{DATA_SET_FOLDER}/{path}", "study_id": study_id}
+        | {"subject_id": subject_id, **taken}
+        | _diagnoses(seed, index, patient, planned),
+        "truth": {"study_id": str(study_id), "subject_id": str(subject_id), "path": path}
         | recording.truth
         | {"has_conditions": " ".join(patient.visits[planned.visit].conditions)},
     }
 
 
-def _diagnosis_row(
-    seed: int, index: int, patient: Patient, planned: PlannedEcg, path: str, folds: tuple[int, int]
-) -> dict[str, Any]:
+def _diagnoses(seed: int, index: int, patient: Patient, planned: PlannedEcg) -> dict[str, Any]:
     visit = patient.visits[planned.visit]
     in_ed, in_hospital = planned.in_ed, visit.hospital and not planned.in_ed
     admission = float(_identifier(20_000_000, seed, index * (MAX_ECGS + 2) + planned.visit))
@@ -250,7 +237,6 @@ def _diagnosis_row(
     years = planned.taken_at.year - patient.first_seen.year
     anchor_age = 91 if patient.age_years > 89 else int(patient.age_years)
     return {
-        "file_name": f"{DATA_SET_FOLDER}/{path}",
         "ed_stay_id": admission + 10_000_000 if in_ed else "",
         "ed_hadm_id": admission if in_ed and visit.hospital else "",
         "hosp_hadm_id": admission if in_hospital else "",
@@ -263,22 +249,10 @@ def _diagnosis_row(
         "age": float(anchor_age + years),
         "anchor_year": patient.first_seen.year,
         "anchor_age": anchor_age,
-        "dod": _date(patient.died_at),
+        "dod": f"{patient.died_at:%Y-%m-%d}" if patient.died_at else "",
         "ecg_no_within_stay": planned.number_within_stay,
         "ecg_taken_in_ed": in_ed,
         "ecg_taken_in_hosp": in_hospital,
         "ecg_taken_in_ed_or_hosp": in_ed or in_hospital,
-        "fold": folds[0],
-        "strat_fold": folds[1],
+        **dict(zip(("fold", "strat_fold"), _folds(seed, index), strict=True)),
     }
-
-
-def _date(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment:%Y-%m-%d}"
-
-
-def _write_truth(path: Path, rows: list[dict[str, Any]]) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    pq.write_table(pa.Table.from_pylist(rows), path)

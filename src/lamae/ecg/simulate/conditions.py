@@ -1,4 +1,4 @@
-"""The table of conditions: how common, in whom, coded how, and whether the ECG shows anything of them."""
+"""The table of conditions: prevalence, risk factors, codes, and effect on the ECG."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,20 +16,20 @@ Effect = Callable[[Heart, float, np.random.Generator], Heart]
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """One diagnosis.
+    """A diagnosis.
 
     Attributes:
-        codes: ICD-10-CM codes without dots, each with its share; a patient keeps the one drawn.
-        course: ``"chronic"`` conditions are drawn once a patient, ``"episode"`` ones once a visit.
-        prevalence: Share of patients (chronic) or of visits (episode).
-        shown: Probability that one ECG of someone who has it shows it (paroxysmal ones show it sometimes).
-        coded: Probability that a hospital stay of someone who has it carries the code.
-        per_decade: Change of the log-odds with ten years of age.
-        male: Change of the log-odds in men.
-        raised_by: Change of the log-odds by conditions earlier in the table.
-        effect: What it does to the beat; ``None`` with ``rhythm=False`` leaves no trace.
-        rhythm: Whether it acts through the rhythm.
-        sinus_rate_bpm: Change of the sinus rate at severity 1.
+        codes: ICD-10-CM codes without dots, each with its probability; a patient keeps the code drawn.
+        course: ``"chronic"`` conditions are drawn once per patient, ``"episode"`` ones once per visit.
+        prevalence: Fraction of patients (chronic) or of visits (episode).
+        shown: Probability that an ECG shows the condition if the patient has it (below 1 if paroxysmal).
+        coded: Probability that a hospital stay carries the code if the patient has the condition.
+        per_decade: Change in log-odds per ten years of age.
+        male: Change in log-odds for men.
+        raised_by: Change in log-odds due to conditions earlier in the table.
+        effect: Effect on the beat; ``None`` with ``rhythm=False`` leaves no trace.
+        rhythm: True if it acts through the rhythm.
+        sinus_rate_bpm: Change in sinus rate at severity 1.
     """
 
     codes: Mapping[str, float]
@@ -46,7 +46,7 @@ class Condition:
 
     @property
     def traceless(self) -> bool:
-        """Whether no ECG can show it."""
+        """True if no ECG can show the condition."""
         return self.effect is None and not self.rhythm and not self.sinus_rate_bpm
 
 
@@ -59,16 +59,16 @@ def _episode(prevalence: float, codes: str, **options: object) -> Condition:
 
 
 def _shares(codes: str) -> dict[str, float]:
-    """Read ``"I480:2 I4891"`` as shares that sum to 1."""
+    """Parse ``"I480:2 I4891"`` into probabilities that sum to 1."""
     pairs = [text.partition(":")[::2] for text in codes.split()]
     weights = {code: float(weight or 1) for code, weight in pairs}
     return {code: weight / sum(weights.values()) for code, weight in weights.items()}
 
 
 CONDITIONS: Mapping[str, Condition] = {
-    # with a weak trace, before what it causes
+    # with a weak trace, before the conditions it causes
     "hypertension": _chronic(0.45, "I10", per_decade=0.40, coded=0.80, effect=effects.hypertension),
-    # without a trace of their own
+    # without a trace on the ECG
     "hyperlipidaemia": _chronic(0.38, "E785", per_decade=0.30, coded=0.75, raised_by={"hypertension": 0.5}),
     "diabetes": _chronic(0.26, "E119", per_decade=0.15, raised_by={"hypertension": 0.5}),
     "chronic_kidney_disease": _chronic(0.17, "N189:2 N1830", per_decade=0.35, raised_by={"diabetes": 0.6}),
@@ -241,13 +241,13 @@ CONDITIONS: Mapping[str, Condition] = {
     ),
     "hypokalaemia": _episode(0.04, "E876", shown=0.8, effect=effects.hypokalaemia),
 }
-"""Every condition, causes before what they cause."""
+"""All conditions, causes before effects."""
 
 MEAN_AGE_YEARS, AGE_SPREAD_YEARS = 63.0, 17.0
 
 
 def check_names(names: Mapping[str, float]) -> None:
-    """Refuse a condition that the table has not, or a severity outside 0 to 1.
+    """Check that all conditions are in the table and all severities lie between 0 and 1.
 
     Raises:
         ConfigError: A name or a severity is wrong.
@@ -260,13 +260,13 @@ def check_names(names: Mapping[str, float]) -> None:
 
 
 def draw_age(rng: np.random.Generator) -> float:
-    """Draw the age in years of an adult who comes to hospital, 18 to 91."""
+    """Draw the age of an adult hospital patient, 18 to 91 years."""
     age = rng.normal(MEAN_AGE_YEARS, AGE_SPREAD_YEARS)
     return float(age) if 18 <= age <= 91 else float(rng.uniform(40, 85))
 
 
 def probability(name: str, *, age_years: float, female: bool, present: Mapping[str, float]) -> float:
-    """Return the probability of a condition in one patient (or visit), given what is already there."""
+    """Return the probability of a condition in a patient (or visit), given the conditions already present."""
     condition = CONDITIONS[name]
     odds = intercept(name) + condition.per_decade * (age_years - MEAN_AGE_YEARS) / 10.0
     odds += condition.male * (0.5 - female)
@@ -277,9 +277,9 @@ def probability(name: str, *, age_years: float, female: bool, present: Mapping[s
 
 @cache
 def intercept(name: str) -> float:
-    """Return the log-odds at which the condition has its stated prevalence over ages, sexes and causes.
+    """Return the intercept (log-odds) at which the condition has its stated prevalence over ages, sexes and causes.
 
-    The causes are taken as independent, which is near enough.
+    Causes are assumed independent, which is accurate enough.
     """
     condition = CONDITIONS[name]
     ages = np.linspace(18, 91, 74)

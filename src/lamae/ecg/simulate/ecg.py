@@ -1,4 +1,4 @@
-"""One 12-lead ECG from a body and its conditions: rhythm, beats, chest, noise, machine."""
+"""Simulation of one 12-lead ECG from a body and its conditions: rhythm, beats, torso, noise, recording faults."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -35,10 +35,10 @@ NUM_SAMPLES = 5000
 """Ten seconds at 500 Hz."""
 
 MISSING_RATE, FLAT_RATE, SATURATED_RATE = 0.013, 0.004, 0.002
-"""Share of studies with samples that were not recorded, with leads that are zero, and with leads at the rail."""
+"""Fraction of studies with missing samples, with all-zero leads, and with saturated leads."""
 
 RAIL_MV = 32767 / 200.0
-"""The largest value that 16 bits hold at 200 steps a mV."""
+"""Largest value that 16 bits hold at 200 steps per mV."""
 
 _SINUS_ONLY = ("sinus_tachycardia", "sinus_bradycardia", "sick_sinus", "first_degree_av_block")
 _OTHER_BLOCKS = ("right_bundle_branch_block", "left_anterior_fascicular_block")
@@ -53,7 +53,7 @@ _REPLACE_QRS = ("left_bundle_branch_block", "paced")
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """What all ECGs of one patient share."""
+    """Properties shared by all ECGs of a patient."""
 
     torso: Torso
     heart: Heart
@@ -64,11 +64,11 @@ class Body:
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """One ECG.
+    """A simulated ECG.
 
     Attributes:
-        leads_mv: ``[12, samples]`` float32, leads in the order asked for, NaN where nothing was recorded.
-        truth: What is true of it, in plain types; keys are the columns of the truth table.
+        leads_mv: ``[12, samples]`` float32, leads in the order requested, NaN for missing samples.
+        truth: Ground truth in plain types; keys are the columns of the truth table.
     """
 
     leads_mv: np.ndarray
@@ -76,7 +76,7 @@ class Recording:
 
 
 def draw_body(rng: np.random.Generator, *, age_years: float, female: bool) -> Body:
-    """Draw the constitution of a patient."""
+    """Draw the torso, heart and resting rhythm of a patient."""
     return Body(
         torso=draw_torso(rng, age_years=age_years),
         heart=draw_heart(rng, age_years=age_years, female=female),
@@ -94,15 +94,15 @@ def record(
     leads: tuple[str, ...],
     clean: bool = False,
 ) -> Recording:
-    """Record ten seconds.
+    """Simulate a recording of ten seconds.
 
     Args:
         body: The patient.
-        conditions: Severity (0 to 1) of each condition that is to show in this ECG; those that another one hides
-            (sinus tachycardia in atrial fibrillation) are left out of the truth.
-        rng: Source of everything random in this recording.
-        leads: The leads in the order wanted.
-        clean: Without noise and faults.
+        conditions: Severity (0 to 1) of each condition shown in this ECG; those masked by another one (sinus
+            tachycardia in atrial fibrillation) are left out of the truth.
+        rng: Random generator of this recording.
+        leads: Leads in the order requested.
+        clean: Simulate without noise and faults.
     """
     check_names(conditions)
     rhythm, visible = _draw_rhythm(body, conditions, rng)
@@ -126,7 +126,7 @@ def record(
 def _draw_rhythm(
     body: Body, conditions: Mapping[str, float], rng: np.random.Generator
 ) -> tuple[Rhythm, dict[str, float]]:
-    """Choose the rhythm that rules, and drop the conditions that cannot be seen in it."""
+    """Draw the dominant rhythm; return it with the conditions that remain visible in it."""
     ruling = next((name for name in RHYTHMS if name in conditions), None)
     visible = {name: severity for name, severity in conditions.items() if name == ruling or name not in RHYTHMS}
     for name, hidden in _HIDES.items():
@@ -170,7 +170,7 @@ def _pace(body: Body, visible: Mapping[str, float], rng: np.random.Generator) ->
 
 
 def _diseased_heart(heart: Heart, visible: Mapping[str, float], rng: np.random.Generator) -> Heart:
-    """Apply every effect in the table's order; those that replace the whole QRS come last and hide what they hide."""
+    """Apply all effects in the order of the table; those that replace the whole QRS come last."""
     names = [name for name in CONDITIONS if name in visible and name not in _REPLACE_QRS]
     names += [name for name in _REPLACE_QRS if name in visible]
     for name in names:
@@ -187,7 +187,7 @@ def _with_pr(rhythm: Rhythm, pr_s: float) -> Rhythm:
 
 
 def _breathing(dipole: np.ndarray, body: Body, rng: np.random.Generator) -> np.ndarray:
-    """Cut the margins off; let amplitude and frontal axis move with respiration."""
+    """Remove the margins and modulate amplitude and frontal axis with respiration."""
     margin = int(MARGIN_S * RATE_HZ)
     dipole = dipole[:, margin:-margin]
     breath = np.sin(2 * np.pi * body.breath_hz * np.arange(dipole.shape[1]) / RATE_HZ + rng.uniform(0, 2 * np.pi))
@@ -197,7 +197,7 @@ def _breathing(dipole: np.ndarray, body: Body, rng: np.random.Generator) -> np.n
 
 
 def _break(leads_mv: np.ndarray, leads: tuple[str, ...], rng: np.random.Generator) -> dict[str, Any]:
-    """Lose samples, flatten leads or drive them to the rail, in place; say what was done."""
+    """Drop samples, zero or saturate leads in place; return the faults for the truth table."""
     missing, flat, saturated = 0, "", ""
     lost, off, railed = rng.random(3)
     chest = [leads.index(name) for name in ELECTRODES[3:] if name in leads]

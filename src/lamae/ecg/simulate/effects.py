@@ -1,6 +1,6 @@
-"""What each disease does to the beat: functions from a heart and a severity between 0 and 1 to a changed heart.
+"""Effects of diseases on the beat: functions that map a heart and a severity from 0 to 1 to a changed heart.
 
-Moments are along x (left), y (feet), z (back). Criteria that the sizes were chosen by: AHA/ACCF/HRS recommendations for
+Moments are along x (left), y (feet), z (back). Effect sizes follow the criteria of the AHA/ACCF/HRS recommendations for
 the standardisation and interpretation of the electrocardiogram, parts III to VI (2009).
 """
 
@@ -13,11 +13,11 @@ from lamae.ecg.simulate.heart import APEX, BASE, FREE_WALL, SEPTUM, Heart, Waves
 ANTERIOR = np.array([0.14, -0.12, -0.34])
 INFERIOR = np.array([-0.08, 0.32, 0.14])
 LATERAL = np.array([0.30, -0.16, 0.10])
-"""Directions of the injury current by territory: positive over the wall, negative opposite it."""
+"""Directions of the injury current by territory: positive over the injured wall, negative opposite it."""
 
 
 def left_bundle_branch_block(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """QRS 126 to 176 ms, slurred and to the left and back, no septal q; ST and T against it."""
+    """Replace QRS by a slurred one of 126 to 176 ms, leftward and posterior, without septal q; ST and T discordant."""
     duration_s = 0.126 + 0.050 * severity
     size = rng.normal(1.0, 0.15)
     qrs = waves(
@@ -33,7 +33,7 @@ def left_bundle_branch_block(heart: Heart, severity: float, rng: np.random.Gener
 
 
 def right_bundle_branch_block(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """The normal start, then a late wave to the right and forwards: rsR' in V1, a broad S in I and V6."""
+    """Add a late rightward anterior wave after a normal onset: rsR' in V1, a broad S in I and V6."""
     duration_s = 0.122 + 0.036 * severity
     width = 13 * duration_s / 0.14
     size = rng.normal(1.0, 0.15)
@@ -43,7 +43,7 @@ def right_bundle_branch_block(heart: Heart, severity: float, rng: np.random.Gene
 
 
 def left_anterior_fascicular_block(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """The left ventricle from below upwards: small r in II, III, aVF, then deep S; axis left of -45 degrees."""
+    """Activate the left ventricle from below upwards: small r then deep S in II, III, aVF; axis left of -45 degrees."""
     moment = heart.qrs.moment.copy()
     moment[SEPTUM] += [-0.02, 0.22, 0.0]
     moment[APEX] += [0.05, -0.05, 0.10]
@@ -54,13 +54,13 @@ def left_anterior_fascicular_block(heart: Heart, severity: float, rng: np.random
 
 
 def intraventricular_delay(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """A QRS of normal shape that takes 112 to 140 ms."""
+    """Stretch a QRS of normal shape to 112 to 140 ms."""
     duration_s = 0.112 + 0.028 * severity
     return replace(heart, qrs=heart.qrs.stretched(duration_s / heart.qrs_s), qrs_s=duration_s)
 
 
 def ventricular_pacing(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """Activation from the right ventricle's apex: like left bundle branch block, but upwards, and as slow."""
+    """Activate from the apex of the right ventricle: as slow as left bundle branch block, but directed upwards."""
     duration_s = 0.140 + 0.040 * severity
     qrs = waves(
         (28, 11, 11, 0.30, -0.25, 0.15),
@@ -74,12 +74,12 @@ def ventricular_pacing(heart: Heart, severity: float, rng: np.random.Generator) 
 
 
 def first_degree_block(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """PR of 205 to 320 ms."""
+    """Prolong PR to 205 to 320 ms."""
     return replace(heart, pr_s=0.205 + 0.115 * severity**1.5)
 
 
 def left_ventricular_hypertrophy(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """More voltage to the left and back; when severe, strain: ST down and T over in I, aVL, V5, V6."""
+    """Add leftward posterior voltage; if severe also strain: ST depression and T inversion in I, aVL, V5, V6."""
     moment = heart.qrs.moment.copy()
     moment[FREE_WALL] *= 1.20 + 0.75 * severity
     moment[FREE_WALL, 2] += 0.10 + 0.35 * severity
@@ -96,7 +96,7 @@ def left_ventricular_hypertrophy(heart: Heart, severity: float, rng: np.random.G
 
 
 def right_ventricular_hypertrophy(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """Forces to the right and forwards: R in V1, S in V6, right axis, T over in V1 to V3, tall P in II."""
+    """Add rightward anterior forces: R in V1, S in V6, right axis, T inversion in V1 to V3, tall P in II."""
     moment = heart.qrs.moment.copy()
     moment[FREE_WALL] += np.array([-1.15, 0.10, -0.95]) * severity
     moment[BASE] += np.array([-0.45, 0.0, -0.35]) * severity
@@ -106,39 +106,39 @@ def right_ventricular_hypertrophy(heart: Heart, severity: float, rng: np.random.
 
 
 def acute_anterior_infarction(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """ST up in V1 to V4, down in the inferior leads; later Q and T over."""
+    """Elevate ST in V1 to V4, depress it in the inferior leads; later Q waves and T inversion."""
     return _acute_infarction(heart, severity, rng, ANTERIOR)
 
 
 def acute_inferior_infarction(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """ST up in II, III, aVF, down in I, aVL and V1 to V3."""
+    """Elevate ST in II, III, aVF, depress it in I, aVL and V1 to V3."""
     return _acute_infarction(heart, severity, rng, INFERIOR)
 
 
 def acute_lateral_infarction(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """ST up in I, aVL, V5, V6, down in III and V1."""
+    """Elevate ST in I, aVL, V5, V6, depress it in III and V1."""
     return _acute_infarction(heart, severity, rng, LATERAL)
 
 
 def _acute_infarction(heart: Heart, severity: float, rng: np.random.Generator, injury: np.ndarray) -> Heart:
     injury = injury * (0.35 + 1.0 * severity) + rng.normal(0.0, 0.03, 3)
-    phase = rng.uniform(-0.4, 1.0)  # early with upright T, or reperfused with T over
+    phase = rng.uniform(-0.4, 1.0)  # early with upright T, or reperfused with inverted T
     heart = _with_q(heart, -injury / np.linalg.norm(injury) * 0.40 * rng.random() * severity)
     return replace(heart, st=heart.st.shifted(injury), t=_turned(heart, injury * phase))
 
 
 def old_anterior_infarction(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """QS or small r in V1 to V4; T over there in some."""
+    """Leave QS or a small r in V1 to V4, in some with T inversion there."""
     return _old_infarction(heart, severity, rng, np.array([-0.20, 0.02, 0.55]), -ANTERIOR)
 
 
 def old_inferior_infarction(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """Q in II, III, aVF; T flat or over there in some."""
+    """Leave Q waves in II, III, aVF, in some with flat or inverted T there."""
     return _old_infarction(heart, severity, rng, np.array([0.02, -0.62, 0.0]), -INFERIOR)
 
 
 def old_lateral_infarction(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """Q in I, aVL, V5, V6 and less R there."""
+    """Leave Q waves and smaller R waves in I, aVL, V5, V6."""
     return _old_infarction(heart, severity, rng, np.array([-0.52, 0.10, -0.12]), -LATERAL)
 
 
@@ -148,25 +148,25 @@ def _old_infarction(heart: Heart, severity: float, rng: np.random.Generator, q: 
 
 
 def ischaemia(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """ST down over the left ventricle (most in V4 to V6), or T over, without Q."""
+    """Depress ST over the left ventricle (most in V4 to V6) or invert T, without Q waves."""
     down = np.array([-0.13, -0.07, 0.05]) * (0.40 + 1.2 * severity) + rng.normal(0.0, 0.02, 3)
     return replace(heart, st=heart.st.shifted(down), t=_turned(heart, down * rng.uniform(0.2, 2.6)))
 
 
 def pericarditis(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """ST up almost everywhere, PR down, without reciprocal change but in aVR and V1."""
+    """Elevate ST and depress PR almost everywhere, with reciprocal changes in aVR and V1 only."""
     injury = np.array([0.10, 0.13, -0.05]) * (0.35 + 1.0 * severity)
     atrial = waves((115, 25, 25, *(-0.35 * injury)))
     return replace(heart, st=heart.st.shifted(injury), p=heart.p.joined(atrial))
 
 
 def pericardial_effusion(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """Low voltage; electrical alternans when large."""
+    """Lower the voltage; add electrical alternans if the effusion is large."""
     return replace(_quieter(heart, 0.75 - 0.45 * severity), alternans=max(0.0, 0.5 * (severity - 0.5)))
 
 
 def pulmonary_embolism(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """The right heart strained: S in I, Q in III, T over in III and V1 to V3."""
+    """Strain the right heart: S in I, Q in III, T inversion in III and V1 to V3."""
     moment = heart.qrs.moment.copy()
     moment[BASE] += np.array([-0.40, -0.05, -0.15]) * severity
     moment[SEPTUM, 1] -= 0.15 * severity
@@ -176,7 +176,7 @@ def pulmonary_embolism(heart: Heart, severity: float, rng: np.random.Generator) 
 
 
 def hyperkalaemia(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """A tall narrow T; when severe a flat P and a broad QRS."""
+    """Make T tall and narrow; if severe, flatten P and broaden QRS."""
     slow = 1.0 + 0.55 * max(0.0, severity - 0.5)
     t = replace(heart.t.scaled(1.2 + 1.1 * severity), rise_s=heart.t.rise_s * 0.60, fall_s=heart.t.fall_s * 0.78)
     return replace(
@@ -185,7 +185,7 @@ def hyperkalaemia(heart: Heart, severity: float, rng: np.random.Generator) -> He
 
 
 def hypokalaemia(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """A flat T, a U wave, ST a little down."""
+    """Flatten T, add a U wave, depress ST slightly."""
     t = heart.t.scaled([1.0 - 0.85 * severity] + [1.0 + 6.0 * severity] * (len(heart.t) - 1))
     return replace(
         heart, t=t, st=heart.st.shifted(np.array([-0.05, -0.03, 0.02]) * severity), qtc_s=heart.qtc_s + 0.02 * severity
@@ -193,18 +193,18 @@ def hypokalaemia(heart: Heart, severity: float, rng: np.random.Generator) -> Hea
 
 
 def long_qt(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """QTc of 468 to 570 ms."""
+    """Prolong QTc to 468 to 570 ms."""
     return replace(heart, qtc_s=0.468 + 0.102 * severity)
 
 
 def coronary_disease(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """A weak trace: a flatter T, ST a little down."""
+    """Leave a weak trace: flatter T, slight ST depression."""
     down = np.array([-0.10, -0.05, 0.035]) * severity
     return replace(heart, t=heart.t.scaled(1.0 - 0.70 * severity), st=heart.st.shifted(down))
 
 
 def heart_failure(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """A weak trace: QRS a little broader, T flatter, the left atrium larger, all waves smaller."""
+    """Leave a weak trace: slightly broader QRS, flatter T, larger left atrium, lower voltage."""
     slow = 1.0 + 0.22 * severity
     heart = _quieter(_with_larger_left_atrium(heart, 1.0 * severity), 1.0 - 0.22 * severity)
     t = heart.t.scaled(1.0 - 0.7 * severity)
@@ -212,7 +212,7 @@ def heart_failure(heart: Heart, severity: float, rng: np.random.Generator) -> He
 
 
 def cardiomyopathy(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """Poor R progression, QRS broader, T over in the lateral leads when severe."""
+    """Reduce R progression, broaden QRS, invert T in the lateral leads if severe."""
     heart = _with_q(heart, np.array([0.0, 0.0, 0.40]) * severity)
     slow = 1.0 + 0.25 * severity
     t = _turned(heart, np.array([-0.35, -0.15, 0.05]) * severity)
@@ -220,12 +220,12 @@ def cardiomyopathy(heart: Heart, severity: float, rng: np.random.Generator) -> H
 
 
 def aortic_stenosis(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """The pressure load on the left ventricle: the picture of its hypertrophy, weaker."""
+    """Apply the pressure load on the left ventricle: a weaker form of its hypertrophy."""
     return left_ventricular_hypertrophy(heart, 0.75 * severity, rng)
 
 
 def hypertension(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """A weak trace: some more voltage to the left and back, a slightly larger left atrium."""
+    """Leave a weak trace: slightly more leftward posterior voltage, a slightly larger left atrium."""
     moment = heart.qrs.moment.copy()
     moment[FREE_WALL] *= 1.0 + 0.28 * severity
     heart = replace(heart, qrs=replace(heart.qrs, moment=moment))
@@ -233,12 +233,12 @@ def hypertension(heart: Heart, severity: float, rng: np.random.Generator) -> Hea
 
 
 def mitral_disease(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """A large left atrium: P long, notched in II, negative at its end in V1."""
+    """Enlarge the left atrium: long P, notched in II, with a negative terminal part in V1."""
     return _with_larger_left_atrium(heart, 0.3 + 1.6 * severity)
 
 
 def low_voltage(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """A weak trace of obesity: all waves somewhat smaller, the heart lying flatter."""
+    """Leave the weak trace of obesity: lower voltage, a more horizontal heart."""
     moment = (
         heart.qrs.moment + np.array([0.05, -0.25, 0.0]) * severity * (np.arange(len(heart.qrs)) == FREE_WALL)[:, None]
     )
@@ -246,20 +246,20 @@ def low_voltage(heart: Heart, severity: float, rng: np.random.Generator) -> Hear
 
 
 def _with_q(heart: Heart, q: np.ndarray) -> Heart:
-    """Take away from the first 40 ms of activation what the dead wall gave to them."""
+    """Remove the contribution of the infarcted wall from the first 40 ms of activation."""
     share = np.zeros((len(heart.qrs), 1))
     share[: min(3, len(share)), 0] = (0.9, 1.0, 0.35)[: min(3, len(share))]
     return replace(heart, qrs=replace(heart.qrs, moment=heart.qrs.moment + share * q))
 
 
 def _turned(heart: Heart, moment: np.ndarray) -> Waves:
-    """The T wave with a moment added, the U wave as it was."""
+    """Return the T wave with a moment added, the U wave unchanged."""
     first = (np.arange(len(heart.t)) == 0)[:, None]
     return replace(heart.t, moment=heart.t.moment + first * moment)
 
 
 def _with_larger_left_atrium(heart: Heart, much: float) -> Heart:
-    """The second half of P larger, later and more to the back."""
+    """Make the second half of P larger, later and more posterior."""
     late = (np.arange(len(heart.p)) == 1).astype(float)
     moment = heart.p.moment + late[:, None] * np.array([0.035, 0.01, 0.055]) * much
     p = replace(heart.p, time_s=heart.p.time_s + 0.010 * much * late, moment=moment)

@@ -1,4 +1,4 @@
-"""Where the electrodes are and what can go wrong with them: from a cardiac dipole to potentials to the 12 leads.
+"""Electrodes and their faults: from the cardiac dipole to potentials to the 12 leads.
 
 Coordinates are Frank's: x to the patient's left, y to the feet, z to the back.
 """
@@ -12,7 +12,7 @@ from lamae.ecg.leads import LEADS
 from lamae.errors import DataError
 
 ELECTRODES = ("RA", "LA", "LL", "V1", "V2", "V3", "V4", "V5", "V6")
-"""The nine exploring electrodes; their potentials are relative to the right leg, whose own noise cancels."""
+"""The nine exploring electrodes; potentials are relative to the right leg, whose own noise cancels."""
 
 DOWER = np.array(
     [
@@ -37,17 +37,17 @@ FAULT_RATES = {
     "swap-V2-V3": 0.002,
     "swap-V1-V3": 0.001,
 }
-"""Share of studies that were recorded with two electrodes exchanged."""
+"""Fraction of studies recorded with two electrodes exchanged."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Torso:
-    """How one patient's heart lies in the chest, and where the electrodes were put.
+    """Position of a patient's heart in the chest, and placement of the electrodes.
 
     Attributes:
-        rotation_rad: ``[3]`` rotation of the heart about x, y and z.
-        scale: Factor on all potentials: body build, conductivity.
-        strip_shift: ``[6]`` displacement of V1 to V6 along the chest, in distances between neighbours.
+        rotation_rad: ``[3]`` rotation of the heart about x, y and z, in radians.
+        scale: Factor on all potentials (body build, conductivity).
+        strip_shift: ``[6]`` displacement of V1 to V6 along the chest, in units of the electrode spacing.
         height_shift: ``[6]`` displacement of V1 to V6 downwards, in the same unit.
     """
 
@@ -58,7 +58,7 @@ class Torso:
 
 
 STANDARD_TORSO = Torso(rotation_rad=np.zeros(3), scale=1.0, strip_shift=np.zeros(6), height_shift=np.zeros(6))
-"""The torso that ``DOWER`` describes."""
+"""The torso described by ``DOWER``."""
 
 
 def draw_torso(rng: np.random.Generator, *, age_years: float) -> Torso:
@@ -70,7 +70,7 @@ def draw_torso(rng: np.random.Generator, *, age_years: float) -> Torso:
 
 
 def vary_torso(torso: Torso, rng: np.random.Generator) -> Torso:
-    """Return the torso as another day's recording meets it: posture, and electrodes put on anew."""
+    """Return the torso for another recording: changed posture, electrodes placed anew."""
     shifts = rng.normal(0.0, 0.09, (2, 6))
     return Torso(
         rotation_rad=torso.rotation_rad + np.deg2rad(rng.normal(0.0, 3.0, 3)),
@@ -90,7 +90,7 @@ def rotation(angles_rad: np.ndarray) -> np.ndarray:
 
 
 def electrode_field(torso: Torso = STANDARD_TORSO) -> np.ndarray:
-    """Return ``[9, 3]``, the potential in mV at each electrode for a unit dipole, Wilson's terminal being zero.
+    """Return ``[9, 3]``, the potential in mV at each electrode for a unit dipole, relative to Wilson's terminal.
 
     RA, LA and LL follow from leads I and II, since the three sum to zero; a displaced chest electrode sees a mixture
     of its own and its neighbour's lead vector.
@@ -123,9 +123,9 @@ def lead_matrix(leads: Sequence[str] = LEADS) -> np.ndarray:
 
 
 def fault_matrix(fault: str) -> np.ndarray:
-    """Return ``[9, 9]``, what a fault does to the potentials: ``"none"`` or a key of ``FAULT_RATES``.
+    """Return ``[9, 9]``, the effect on the potentials of a fault: ``"none"`` or a key of ``FAULT_RATES``.
 
-    ``"swap-RA-RL"`` puts the right arm's electrode on a leg, where the potential is nearly that of LL.
+    ``"swap-RA-RL"`` puts the right-arm electrode on a leg, where the potential is nearly that of LL.
 
     Raises:
         DataError: The fault is not known.

@@ -1,8 +1,8 @@
-"""The beating heart as a moving dipole: each wave of a beat is a Gaussian in time with a direction in space.
+"""The heart as a moving dipole: each wave of a beat is a Gaussian in time with a direction in space.
 
-The sum of Gaussians is McSharry et al. 2003 (one lead) and Sameni et al. 2007 (three dimensions). Two things differ
-here: the waves stand on a clock of seconds rather than of phase, since a QRS complex does not get shorter at a faster
-rate while QT does; and rise and fall may have different widths, which a T wave needs.
+The sum of Gaussians follows McSharry et al. 2003 (one lead) and Sameni et al. 2007 (three dimensions), with two
+differences: wave times are in seconds instead of phase, since QT shortens at faster rates and the QRS complex does not;
+and rise and fall may have different widths, which a T wave needs.
 """
 
 from dataclasses import dataclass, replace
@@ -13,15 +13,15 @@ from numpy.typing import ArrayLike
 from lamae.ecg.simulate.electrodes import rotation
 
 RATE_HZ = 500
-"""Sampling rate of the simulation, that of MIMIC-IV-ECG."""
+"""Sampling rate of the simulation, as in MIMIC-IV-ECG."""
 
 MARGIN_S = 2.0
-"""Time rendered before the start and after the end, so that the waves of beats at the edges are whole."""
+"""Time rendered before the start and after the end, so that waves at the edges are complete."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Waves:
-    """Some Gaussian waves of one beat.
+    """A group of Gaussian waves of a beat.
 
     Attributes:
         time_s: ``[waves]`` time of each peak after the reference of its group.
@@ -40,15 +40,15 @@ class Waves:
         return len(self.time_s)
 
     def scaled(self, factor: ArrayLike) -> "Waves":
-        """Return the waves with moments times ``factor`` (a scalar, or one a wave)."""
+        """Return the waves with moments times ``factor`` (a scalar, or one per wave)."""
         return replace(self, moment=self.moment * np.reshape(factor, (-1, 1)))
 
     def stretched(self, factor: float) -> "Waves":
-        """Return the waves on a slower clock."""
+        """Return the waves with times and widths multiplied by ``factor``."""
         return replace(self, time_s=self.time_s * factor, rise_s=self.rise_s * factor, fall_s=self.fall_s * factor)
 
     def joined(self, other: "Waves") -> "Waves":
-        """Return these waves and the other's."""
+        """Return these waves followed by the other ones."""
         return Waves(
             time_s=np.concatenate([self.time_s, other.time_s]),
             rise_s=np.concatenate([self.rise_s, other.rise_s]),
@@ -57,7 +57,7 @@ class Waves:
         )
 
     def shifted(self, moment: ArrayLike) -> "Waves":
-        """Return the waves with a moment added to each."""
+        """Return the waves with ``moment`` added to each."""
         return replace(self, moment=self.moment + np.asarray(moment))
 
 
@@ -69,19 +69,19 @@ def waves(*rows: tuple[float, float, float, float, float, float]) -> Waves:
 
 @dataclass(frozen=True, kw_only=True)
 class Heart:
-    """What one beat looks like; conditions are functions from a heart to another one.
+    """Waves and intervals of a beat; conditions map one heart to another.
 
     Attributes:
         p: Atrial depolarisation, times after the onset of P.
         qrs: Ventricular depolarisation, times after its onset.
         st: Displacement of the ST segment, times after the end of QRS.
         t: Repolarisation (and U), times after the peak of T.
-        p_s: Duration of P.
+        p_s: Duration of P, in seconds.
         pr_s: Onset of P to onset of QRS.
         qrs_s: Duration of QRS.
         qtc_s: QT at 60 beats a minute, for a QRS of 90 ms (Fridericia's cube root for other rates).
         ectopic_qrs: The QRS of a ventricular ectopic or escape beat.
-        alternans: Beat-to-beat change of amplitude, every second beat.
+        alternans: Relative change in amplitude of every second beat.
     """
 
     p: Waves
@@ -108,14 +108,14 @@ NORMAL_HEART = Heart(
     t=waves((0, 52, 34, 0.32, 0.22, -0.20), (150, 30, 35, 0.015, 0.01, -0.02)),
     ectopic_qrs=waves((35, 16, 18, -0.35, 0.65, -0.5), (75, 20, 22, -0.6, 0.95, -0.9), (115, 18, 18, 0.1, 0.25, -0.35)),
 )
-"""A healthy adult's beat in the standard torso."""
+"""Beat of a healthy adult in the standard torso."""
 
 SEPTUM, APEX, FREE_WALL, BASE = range(4)
 """Rows of the normal QRS."""
 
 
 def draw_heart(rng: np.random.Generator, *, age_years: float, female: bool) -> Heart:
-    """Draw a patient's own healthy beat: the same waves, a little different in size, direction and time in everyone."""
+    """Draw the healthy beat of a patient: the same waves, varied in size, direction and timing."""
     heart = NORMAL_HEART
     old = (age_years - 50.0) / 10.0
     spread = rng.normal(0.0, 0.05, heart.qrs.moment.shape)
@@ -140,14 +140,14 @@ def draw_heart(rng: np.random.Generator, *, age_years: float, female: bool) -> H
 
 
 def _draw_ectopic(rng: np.random.Generator) -> Waves:
-    """A ventricular focus anywhere: the standard ectopic beat, turned about the vertical and the frontal axis."""
+    """Draw a ventricular focus at any site: the standard ectopic beat, rotated about the vertical and frontal axes."""
     angles = rng.uniform([-1.0, -2.6, -1.6], [1.0, 2.6, 1.6])
     ectopic = NORMAL_HEART.ectopic_qrs
     return replace(ectopic, moment=ectopic.moment @ rotation(angles).T).stretched(rng.uniform(0.9, 1.2))
 
 
 def qt_s(heart: Heart, rr_s: np.ndarray) -> np.ndarray:
-    """Return QT for each RR interval: Fridericia's cube root, and what a broad QRS adds to it."""
+    """Return QT for each RR interval (Fridericia's cube root), prolonged by a broad QRS."""
     return heart.qtc_s * np.cbrt(np.clip(rr_s, 0.3, 1.6)) + (heart.qrs_s - 0.090)
 
 
@@ -159,12 +159,12 @@ def add_waves(
     gain: np.ndarray | None = None,
     stretch: np.ndarray | None = None,
 ) -> None:
-    """Add a group of waves at each of several times to a dipole, in place.
+    """Add a group of waves to a dipole at several times, in place.
 
     Args:
-        dipole: ``[3, samples]`` with ``MARGIN_S`` of margin on both sides, at ``RATE_HZ``.
+        dipole: ``[3, samples]`` at ``RATE_HZ``, with ``MARGIN_S`` of margin on both sides.
         group: The waves.
-        at_s: ``[beats]`` reference times; those outside the margins are left out.
+        at_s: ``[beats]`` reference times in seconds; those outside the margins are skipped.
         gain: ``[beats]`` factor on the moments, 1 by default.
         stretch: ``[beats]`` factor on times and widths, 1 by default.
     """

@@ -1,7 +1,7 @@
-"""Files and tables exactly as MIMIC-IV-ECG 1.0 and its label table Ext-ICD 1.0.1 have them."""
+"""Files and tables in the exact layout of MIMIC-IV-ECG 1.0 and its label table Ext-ICD 1.0.1."""
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -13,66 +13,21 @@ from lamae.ecg.simulate.heart import RATE_HZ
 from lamae.studies import MISSING_CODE
 
 MIMIC_LEADS = ("I", "II", "III", "aVR", "aVF", "aVL", "V1", "V2", "V3", "V4", "V5", "V6")
-"""The order of the signals in MIMIC's records: aVF stands before aVL."""
+"""Order of the signals in MIMIC's records: aVF before aVL."""
 
 STEPS_PER_MV = 200
-"""Gain of the records."""
+"""Gain of the records, in integer steps per mV."""
 
 DATA_SET_FOLDER = "mimic-iv-ecg-diagnostic-electrocardiogram-matched-subset-1.0"
-"""Name of MIMIC's archive; Ext-ICD puts it before every file name."""
+"""Name of MIMIC's archive; Ext-ICD prefixes every file name with it."""
 
-RECORD_LIST = ("subject_id", "study_id", "file_name", "ecg_time", "path")
-MACHINE_MEASUREMENTS = (
-    "subject_id",
-    "study_id",
-    "cart_id",
-    "ecg_time",
-    *(f"report_{line}" for line in range(NUM_REPORT_LINES)),
-    "bandwidth",
-    "filtering",
-    "rr_interval",
-    "p_onset",
-    "p_end",
-    "qrs_onset",
-    "qrs_end",
-    "t_end",
-    "p_axis",
-    "qrs_axis",
-    "t_axis",
-)
-DIAGNOSES = (
-    "file_name",
-    "study_id",
-    "subject_id",
-    "ecg_time",
-    "ed_stay_id",
-    "ed_hadm_id",
-    "hosp_hadm_id",
-    "ed_diag_ed",
-    "ed_diag_hosp",
-    "hosp_diag_hosp",
-    "all_diag_hosp",
-    "all_diag_all",
-    "gender",
-    "age",
-    "anchor_year",
-    "anchor_age",
-    "dod",
-    "ecg_no_within_stay",
-    "ecg_taken_in_ed",
-    "ecg_taken_in_hosp",
-    "ecg_taken_in_ed_or_hosp",
-    "fold",
-    "strat_fold",
-)
-"""Columns of the tables, in order."""
-
+_REPORT_LINES = f"report_0 - report_{NUM_REPORT_LINES - 1}"
 _DICTIONARY = (
     ("subject_id", "Unique patient identifier"),
     ("study_id", "Unique identifier of the ECG"),
     ("cart_id", "Identifier of the cart"),
     ("ecg_time", "Date and time of the recording, shifted"),
-    ("report_0 - report_17", "Lines of the machine's statement"),
+    (_REPORT_LINES, "Lines of the machine's statement"),
     ("bandwidth", "Bandwidth of the machine"),
     ("filtering", "Filters of the machine"),
     ("rr_interval", "RR interval, ms"),
@@ -85,6 +40,7 @@ _DICTIONARY = (
     ("qrs_axis", "Axis of QRS, degrees"),
     ("t_axis", "Axis of T, degrees"),
 )
+"""Columns of the machine measurements in order, with the descriptions of the data dictionary."""
 
 
 def record_path(subject_id: int, study_id: int) -> str:
@@ -93,7 +49,7 @@ def record_path(subject_id: int, study_id: int) -> str:
 
 
 def to_steps(leads_mv: np.ndarray) -> np.ndarray:
-    """Return ``[leads, samples]`` mV as int16 steps, NaN as the code of a missing sample, the rest within the rails."""
+    """Convert ``[leads, samples]`` in mV to int16 steps: NaN to the missing-sample code, other values clipped."""
     steps = np.clip(np.rint(leads_mv * STEPS_PER_MV), -32767, 32767)
     return np.where(np.isnan(steps), MISSING_CODE, steps).astype("<i2")
 
@@ -129,19 +85,22 @@ def write_tables(root: Path, rows: Mapping[str, Sequence[Mapping[str, Any]]]) ->
 
     Args:
         root: Folder of the cohort.
-        rows: By table (``"record_list"``, ``"machine_measurements"``, ``"records_w_diag_icd10"``), one mapping a study.
+        rows: By table (``"record_list"``, ``"machine_measurements"``, ``"records_w_diag_icd10"``), one mapping per
+            study. Keys are in the order of the columns, except for the machine measurements, whose report lines differ.
     """
-    _write_csv(root / "record_list.csv", RECORD_LIST, rows["record_list"])
-    _write_csv(root / "machine_measurements.csv", MACHINE_MEASUREMENTS, rows["machine_measurements"])
-    _write_csv(root / "records_w_diag_icd10.csv", DIAGNOSES, rows["records_w_diag_icd10"])
+    reports = [f"report_{line}" for line in range(NUM_REPORT_LINES)]
+    measured = [column for name, _ in _DICTIONARY for column in (reports if name == _REPORT_LINES else [name])]
     dictionary = [{"variable": name, "description": text} for name, text in _DICTIONARY]
-    _write_csv(root / "machine_measurements_data_dictionary.csv", ("variable", "description"), dictionary)
+    _write_csv(root / "record_list.csv", rows["record_list"])
+    _write_csv(root / "machine_measurements.csv", rows["machine_measurements"], measured)
+    _write_csv(root / "records_w_diag_icd10.csv", rows["records_w_diag_icd10"])
+    _write_csv(root / "machine_measurements_data_dictionary.csv", dictionary)
     records = "".join(f"{row['path']}\n" for row in rows["record_list"])
     (root / "RECORDS").write_text(records, encoding="ascii", newline="\n")
 
 
-def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        writer = csv.DictWriter(file, columns or list(rows[0]), restval="", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)

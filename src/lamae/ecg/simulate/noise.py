@@ -1,7 +1,7 @@
-"""What else the electrodes pick up: breathing, muscles, mains, motion. All of it in mV at each electrode.
+"""Electrode noise in mV: baseline wander, muscle, mains, motion.
 
-Noise sits on the potentials and not on the leads, so that the limb leads of a noisy recording still obey Einthoven's
-and Goldberger's equations, as those of a real machine do.
+Noise is added to the potentials and not to the leads, so that the limb leads of a noisy recording still obey
+Einthoven's and Goldberger's equations, as in a real machine.
 """
 
 from dataclasses import asdict, dataclass
@@ -15,13 +15,13 @@ _NUM_ELECTRODES = 9
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseLevels:
-    """How noisy one recording is.
+    """Noise levels of a recording.
 
     Attributes:
         wander_mv: Standard deviation of baseline wander.
         muscle_mv: Standard deviation of muscle noise.
         mains_mv: Amplitude of mains interference.
-        mains_hz: Its frequency, 60 or 50.
+        mains_hz: Mains frequency, 60 or 50.
         motion_events: Number of electrode movements.
         bad_electrode: Index of an electrode with poor contact, -1 for none.
     """
@@ -39,11 +39,11 @@ class NoiseLevels:
 
 
 SILENCE = NoiseLevels(wander_mv=0.0, muscle_mv=0.0, mains_mv=0.0, mains_hz=60.0, motion_events=0, bad_electrode=-1)
-"""No noise at all."""
+"""Levels of a recording without noise."""
 
 
 def draw_levels(rng: np.random.Generator) -> NoiseLevels:
-    """Draw the noise of a study: most are clean, the tails are long."""
+    """Draw the noise levels of a study from long-tailed distributions: most are clean."""
     wander, muscle, mains = np.exp(rng.normal(np.log([0.040, 0.010, 0.003]), [0.7, 0.6, 1.0]))
     return NoiseLevels(
         wander_mv=float(min(wander, 0.5)),
@@ -56,7 +56,7 @@ def draw_levels(rng: np.random.Generator) -> NoiseLevels:
 
 
 def electrode_noise(levels: NoiseLevels, rng: np.random.Generator, *, num_samples: int) -> np.ndarray:
-    """Return noise ``[9, samples]`` in mV."""
+    """Draw noise ``[9, samples]`` in mV."""
     contact = np.exp(rng.normal(0.0, 0.3, (_NUM_ELECTRODES, 1)))
     if levels.bad_electrode >= 0:
         contact[levels.bad_electrode] *= 6.0
@@ -64,11 +64,6 @@ def electrode_noise(levels: NoiseLevels, rng: np.random.Generator, *, num_sample
     noise += contact * levels.muscle_mv * artefacts.muscle(rng, _NUM_ELECTRODES, num_samples)
     noise += contact * levels.mains_mv * artefacts.mains(rng, _NUM_ELECTRODES, num_samples, hz=levels.mains_hz)
     for _ in range(levels.motion_events):
-        _add_motion(noise, rng)
+        electrode, start = int(rng.integers(_NUM_ELECTRODES)), int(rng.integers(num_samples))
+        noise[electrode, start:] += artefacts.jump(rng, num_samples - start)
     return noise
-
-
-def _add_motion(noise: np.ndarray, rng: np.random.Generator) -> None:
-    """One electrode jumps and comes back within a second or so."""
-    electrode, start = int(rng.integers(_NUM_ELECTRODES)), int(rng.integers(noise.shape[1]))
-    noise[electrode, start:] += artefacts.jump(rng, noise.shape[1] - start)

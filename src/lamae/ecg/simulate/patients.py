@@ -1,4 +1,4 @@
-"""Who is in the cohort: patients, their visits, what each ECG shows and what the hospital coded."""
+"""Patients of the cohort: their visits, the conditions each ECG shows, and the codes of the hospital."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,30 +10,30 @@ from lamae.ecg.simulate.conditions import CONDITIONS, draw_age, probability
 from lamae.ecg.simulate.ecg import Body, draw_body
 
 NO_STAY_RATE = 0.40
-"""Share of ECGs outside any hospital stay: their lists of diagnoses are empty."""
+"""Fraction of visits without a hospital stay: their ECGs have empty lists of diagnoses."""
 
 MISCODED_RATE = 0.08
-"""Share of stays that carry the code of a condition which the patient does not have."""
+"""Fraction of stays that carry the code of a condition the patient does not have."""
 
 ED_ONLY_CODED = 0.7
-"""Share of the codes of a stay that an emergency department codes when nobody is admitted."""
+"""Fraction of a stay's codes that the emergency department records if the patient is not admitted."""
 
 MAX_ECGS = 30
 
 INCIDENTAL_CODES = ("R079", "R0602", "R55", "A419", "J189", "K219", "F329", "N179", "D649", "Z87891", "Z7901", "E039")
-"""Codes that have nothing to do with the heart here; each stay carries one to three."""
+"""Codes unrelated to the simulated heart; each stay carries one to three."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedEcg:
-    """One ECG that is to be recorded.
+    """An ECG to be recorded.
 
     Attributes:
         taken_at: Start of the recording.
-        conditions: Severity of what is to show in it.
-        visit: Number of the visit within the patient.
-        number_within_stay: Place among the ECGs of the stay, -1 without a stay.
-        in_ed: Whether it was taken in the emergency department.
+        conditions: Severity of each condition shown.
+        visit: Index of the visit within the patient.
+        number_within_stay: Index among the ECGs of the stay, -1 without a stay.
+        in_ed: True if taken in the emergency department.
     """
 
     taken_at: datetime
@@ -45,14 +45,14 @@ class PlannedEcg:
 
 @dataclass(frozen=True, kw_only=True)
 class Visit:
-    """One visit, with a stay or without.
+    """A visit, with or without a stay.
 
     Attributes:
-        ed: Whether there is an emergency department stay.
-        hospital: Whether there is an admission.
+        ed: True if there is an emergency department stay.
+        hospital: True if the patient is admitted.
         ed_codes: ICD-10-CM codes of the emergency department.
         hospital_codes: ICD-10-CM codes of the discharge.
-        conditions: What the patient has during it, with severity, shown by an ECG or not.
+        conditions: Severity of each condition present, shown by an ECG or not.
     """
 
     ed: bool
@@ -64,7 +64,7 @@ class Visit:
 
 @dataclass(frozen=True, kw_only=True)
 class Patient:
-    """One patient with all visits and ECGs."""
+    """A patient with all visits and ECGs."""
 
     age_years: float
     female: bool
@@ -76,7 +76,7 @@ class Patient:
 
 
 def draw_num_ecgs(rng: np.random.Generator, size: int) -> np.ndarray:
-    """Draw how many ECGs patients have: 40 % have one, the others two and more, geometrically, four on average.
+    """Draw the number of ECGs of each patient: 40 % have one, the others at least two (geometric, four on average).
 
     The first patients get the same numbers whatever ``size`` is.
     """
@@ -86,7 +86,7 @@ def draw_num_ecgs(rng: np.random.Generator, size: int) -> np.ndarray:
 
 
 def draw_patient(rng: np.random.Generator, *, num_ecgs: int) -> Patient:
-    """Draw a patient with the ECGs of a lifetime in this hospital."""
+    """Draw a patient with all visits and planned ECGs in this hospital."""
     age_years, female = draw_age(rng), bool(rng.random() < 0.48)
     chronic = _draw_conditions(rng, "chronic", age_years, female, {})
     own_codes = {name: _draw_code(rng, name) for name in chronic}
@@ -123,7 +123,7 @@ def draw_patient(rng: np.random.Generator, *, num_ecgs: int) -> Patient:
 def _draw_conditions(
     rng: np.random.Generator, course: str, age_years: float, female: bool, present: Mapping[str, float]
 ) -> dict[str, float]:
-    """Draw the conditions of one course with their severity: 0.18 to 1, 0.62 on average."""
+    """Draw the conditions of one course with severities from 0.18 to 1, 0.62 on average."""
     found = dict(present)
     for name, condition in CONDITIONS.items():
         if condition.course != course:
@@ -135,7 +135,7 @@ def _draw_conditions(
 
 
 def _shown(rng: np.random.Generator, conditions: Mapping[str, float]) -> dict[str, float]:
-    """Which conditions one ECG shows, and how much: severity changes a little from ECG to ECG."""
+    """Draw the conditions that one ECG shows, with severities that vary slightly from ECG to ECG."""
     shown = {}
     for name, severity in conditions.items():
         if rng.random() < CONDITIONS[name].shown and not CONDITIONS[name].traceless:
@@ -165,7 +165,7 @@ def _draw_visit(
 
 
 def _codes(rng: np.random.Generator, conditions: Mapping[str, float], own_codes: Mapping[str, str]) -> tuple[str, ...]:
-    """The codes of one stay, acute ones first: what was coded, something incidental, sometimes an error."""
+    """Draw the codes of a stay, acute ones first: conditions coded, sometimes a wrong code, incidental codes."""
     acute_first = sorted(conditions, key=lambda name: CONDITIONS[name].course == "chronic")
     codes = [
         own_codes[name] if name in own_codes else _draw_code(rng, name)

@@ -1,4 +1,4 @@
-"""When the atria and the ventricles beat: rhythms as lists of times, with heart-rate variability."""
+"""Rhythms as lists of atrial and ventricular beat times, with heart-rate variability."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,17 +14,17 @@ _NONE = np.empty(0)
 
 @dataclass(frozen=True, kw_only=True)
 class Rhythm:
-    """The times of one recording, in seconds after its start; they begin before it and end after it.
+    """Beat times of a recording, in seconds after its start; they extend beyond both ends.
 
     Attributes:
         name: ``"sinus"``, ``"atrial-fibrillation"`` and so on.
         p_s: Onsets of P waves.
         qrs_s: ``[beats]`` onsets of QRS complexes.
-        kind: ``[beats]`` one of the kinds of beats.
+        kind: ``[beats]`` kind of each beat, such as ``NORMAL``.
         spikes_s: Times of pacing spikes.
-        fibrillation: Size of the fibrillatory waves, as a factor; 0 for none.
+        fibrillation: Relative amplitude of the fibrillatory waves; 0 for none.
         flutter_hz: Rate of flutter waves; 0 for none.
-        retrograde_p: Whether the P waves come from below (turned over).
+        retrograde_p: True if the P waves are retrograde (inverted).
     """
 
     name: str
@@ -38,20 +38,20 @@ class Rhythm:
 
     @property
     def rr_s(self) -> np.ndarray:
-        """``[beats]`` interval before each beat, the first taken from the second."""
+        """``[beats]`` RR interval before each beat in seconds; the first equals the second."""
         gaps = np.diff(self.qrs_s)
         return np.concatenate([gaps[:1], gaps]) if len(gaps) else np.full(len(self.qrs_s), 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """What a rhythm needs to know of the patient at this hour.
+    """State of the patient that a rhythm depends on.
 
     Attributes:
         rate_bpm: Sinus rate.
         breath_hz: Respiratory rate.
         breath_phase: Phase of respiration at the start.
-        variability: Size of respiratory and low-frequency variability, as a share of RR.
+        variability: Amplitude of respiratory and low-frequency variability, as a fraction of RR.
         pr_s: PR interval.
     """
 
@@ -65,7 +65,7 @@ class Pace:
 def variable_times(
     rate_bpm: float, pace: Pace, rng: np.random.Generator, *, variability: float | None = None
 ) -> np.ndarray:
-    """Return times whose intervals vary with respiration, with a 0.1 Hz wave and at random (Task Force 1996)."""
+    """Draw times whose intervals vary with respiration, a 0.1 Hz wave and white noise (Task Force 1996)."""
     mean_s = 60.0 / rate_bpm
     size = pace.variability if variability is None else variability
     count = int((_END_S - _START_S) / mean_s * 1.4) + 3
@@ -78,13 +78,13 @@ def variable_times(
 
 
 def sinus(pace: Pace, rng: np.random.Generator, severity: float = 0.0) -> Rhythm:
-    """Sinus rhythm: a P before each QRS."""
+    """Draw sinus rhythm: a P wave before each QRS."""
     qrs_s = variable_times(pace.rate_bpm, pace, rng)
     return Rhythm(name="sinus", p_s=qrs_s - pace.pr_s, qrs_s=qrs_s, kind=np.zeros(len(qrs_s), dtype=np.int64))
 
 
 def atrial_fibrillation(pace: Pace, rng: np.random.Generator, severity: float) -> Rhythm:
-    """No P waves, fibrillatory waves, RR irregular without a pattern; a slow ventricular response hides some of it."""
+    """Draw atrial fibrillation: fibrillatory waves, no P waves, irregular RR, less visibly so at slow rates."""
     rate = float(np.clip(rng.normal(80 + 30 * severity, 16), 48, 170))
     spread = 0.12 + 0.13 * severity
     gaps = 60.0 / rate * np.exp(rng.normal(-0.5 * spread**2, spread, int(14.5 * rate / 60 * 1.5) + 5))
@@ -97,7 +97,7 @@ def atrial_fibrillation(pace: Pace, rng: np.random.Generator, severity: float) -
 
 
 def atrial_flutter(pace: Pace, rng: np.random.Generator, severity: float) -> Rhythm:
-    """A saw-tooth at 230 to 320 a minute, conducted 2:1, 3:1, 4:1 or in changing ratios."""
+    """Draw atrial flutter at 230 to 320 per minute, conducted 2:1, 3:1, 4:1 or in changing ratios."""
     flutter_hz = float(rng.uniform(230, 320)) / 60.0
     num_cycles = int(15 * flutter_hz)
     ratio = int(rng.choice([2, 3, 4], p=[0.45, 0.15, 0.40]))
@@ -113,7 +113,7 @@ def atrial_flutter(pace: Pace, rng: np.random.Generator, severity: float) -> Rhy
 
 
 def supraventricular_tachycardia(pace: Pace, rng: np.random.Generator, severity: float) -> Rhythm:
-    """A regular narrow tachycardia; P is retrograde, at the end of QRS, or hidden in it."""
+    """Draw a regular tachycardia with narrow QRS; P is retrograde, at the end of QRS or hidden in it."""
     qrs_s = variable_times(140 + 65 * severity, pace, rng, variability=0.004)
     p_s = qrs_s + rng.uniform(0.03, 0.12) if rng.random() < 0.6 else _NONE
     kind = np.zeros(len(qrs_s), dtype=np.int64)
@@ -121,7 +121,7 @@ def supraventricular_tachycardia(pace: Pace, rng: np.random.Generator, severity:
 
 
 def second_degree_block(pace: Pace, rng: np.random.Generator, severity: float) -> Rhythm:
-    """Wenckebach's growing PR before a dropped beat, or Mobitz II's constant PR (2:1 to 5:4)."""
+    """Draw Wenckebach block (PR grows before a dropped beat) or Mobitz II (constant PR), 2:1 to 5:4."""
     p_s = variable_times(float(np.clip(pace.rate_bpm, 55, 100)), pace, rng)
     cycle = int(rng.integers(2, 4) if severity > 0.6 else rng.integers(3, 6))
     place = (np.arange(len(p_s)) + rng.integers(cycle)) % cycle
@@ -133,7 +133,7 @@ def second_degree_block(pace: Pace, rng: np.random.Generator, severity: float) -
 
 
 def complete_block(pace: Pace, rng: np.random.Generator, severity: float) -> Rhythm:
-    """P waves and QRS complexes independent of each other; the escape is junctional, or ventricular and slower."""
+    """Draw independent P waves and QRS complexes; the escape is junctional, or ventricular and slower."""
     p_s = variable_times(float(np.clip(pace.rate_bpm * 1.1, 60, 115)), pace, rng)
     ventricular = severity > 0.45
     rate = rng.uniform(28, 40) if ventricular else rng.uniform(40, 55)
@@ -143,7 +143,7 @@ def complete_block(pace: Pace, rng: np.random.Generator, severity: float) -> Rhy
 
 
 def paced(pace: Pace, rng: np.random.Generator, severity: float) -> Rhythm:
-    """Ventricular pacing behind P waves (DDD), or without them over atrial fibrillation (VVI)."""
+    """Draw ventricular pacing after P waves (DDD), or without them in atrial fibrillation (VVI)."""
     rate = float(rng.choice([60, 70, 80])) if rng.random() < 0.6 else float(np.clip(pace.rate_bpm, 60, 100))
     qrs_s = variable_times(rate, pace, rng, variability=0.002)
     kind = np.full(len(qrs_s), PACED, dtype=np.int64)
@@ -165,11 +165,11 @@ RHYTHMS: Mapping[str, Callable[[Pace, np.random.Generator, float], Rhythm]] = {
     "supraventricular_tachycardia": supraventricular_tachycardia,
     "second_degree_av_block": second_degree_block,
 }
-"""Rhythms by the condition that brings them; where several are there the first one rules."""
+"""Rhythms by the condition that causes them; of several, the first one dominates."""
 
 
 def with_pauses(rhythm: Rhythm, rng: np.random.Generator, severity: float) -> Rhythm:
-    """A sick sinus node: now and then an atrial beat is missing, and everything after it comes later."""
+    """Insert pauses as in sick sinus syndrome: an atrial beat is dropped and all later beats are delayed."""
     pause_s = (rng.random(len(rhythm.qrs_s)) < 0.05 + 0.12 * severity) * (0.5 + severity) * np.median(rhythm.rr_s)
     late_s = np.cumsum(pause_s)
     p_s = rhythm.p_s + late_s if len(rhythm.p_s) == len(late_s) else rhythm.p_s
@@ -177,7 +177,7 @@ def with_pauses(rhythm: Rhythm, rng: np.random.Generator, severity: float) -> Rh
 
 
 def with_premature_beats(rhythm: Rhythm, rng: np.random.Generator, *, kind: int, burden: float) -> Rhythm:
-    """Let some beats come early: atrial ones with their own P wave, ventricular ones without, before a full pause.
+    """Make some beats premature: atrial ones with a P wave, ventricular ones without and with a full pause.
 
     At least one beat within the recording is premature.
     """

@@ -1,4 +1,4 @@
-"""One simulated study in memory, for tests, examples and plots."""
+"""Simulation of a single study in memory, for tests, examples and plots."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -23,13 +23,13 @@ def simulate_study(
 
     Args:
         seed: Seed of the patient and of the recording.
-        conditions: Severity (0 to 1) of each condition to show, by its name in ``CONDITIONS``; none by default.
+        conditions: Severity (0 to 1) of each condition shown, by its name in ``CONDITIONS``; none by default.
         age_years: Age of the patient.
         female: Sex of the patient.
-        clean: Without noise, electrode faults and missing samples.
+        clean: Simulate without noise, electrode faults and missing samples.
 
     Returns:
-        The study, leads in mV in the order of ``LEADS``, and what is true of it (a row of the truth table).
+        The study, leads in mV in the order of ``LEADS``, and its ground truth (a row of the truth table).
 
     Raises:
         ConfigError: A condition is unknown, or a severity is not between 0 and 1.
