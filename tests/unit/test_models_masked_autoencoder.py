@@ -215,12 +215,12 @@ def test_gathering_and_reshaping_agree(ecg_batch, name):
     plan = draw(settings, batch)
     mask, latent = plan.streams["ecg"][0], plan.latent[0]
     num_encoded = 15 if mask.encoded is None else len(mask.encoded)
-    if latent.take is None:
+    if latent.gather_index is None:
         take = torch.arange(num_encoded * 3).view(3, -1)
-        put = latent.put or {"ecg": torch.arange(45).view(15, 3)}
-        explicit = replace(latent, take=take, take_valid=torch.ones_like(take, dtype=torch.bool), put=put)
+        put = latent.scatter_index or {"ecg": torch.arange(45).view(15, 3)}
+        explicit = replace(latent, gather_index=take, gather_valid=torch.ones_like(take, dtype=torch.bool), scatter_index=put)
     else:
-        explicit = replace(latent, take_valid=torch.ones_like(latent.take, dtype=torch.bool))
+        explicit = replace(latent, gather_valid=torch.ones_like(latent.gather_index, dtype=torch.bool))
     one, other = (loss_of(model, batch, replace(plan, latent=(layout,))) for layout in (latent, explicit))
     torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
 

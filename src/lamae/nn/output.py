@@ -2,14 +2,38 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 
+@runtime_checkable
+class Output(Protocol):
+    """What any model returns of a batch in pretraining; the rest is between the model and its objectives."""
+
+    @property
+    def summary(self) -> Float[Tensor, "studies dim"]:
+        """A vector of each study, without gradient: what monitors of collapse look at."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossPart:
+    """A named part of a loss, which adds up over micro-batches and ranks to the mean over studies of the global batch.
+
+    Attributes:
+        value: A scalar with gradient, not yet weighted.
+        weight: What it is multiplied by in the whole loss; None: nothing, and no weight is logged.
+    """
+
+    value: Float[Tensor, ""]
+    weight: float | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class MaskedPrediction:
-    """Hidden patches of one stream under one mask, predicted and true.
+    """Target patches of one stream under one mask, predicted and true.
 
     Attributes:
         predicted: Predicted elements of the target patches.
@@ -18,9 +42,9 @@ class MaskedPrediction:
         study_of: Study of each instance.
     """
 
-    predicted: Float[Tensor, "instances hidden elements"]
-    target: Float[Tensor, "instances hidden elements"]
-    valid: Bool[Tensor, "instances hidden elements"] | None
+    predicted: Float[Tensor, "instances targets elements"]
+    target: Float[Tensor, "instances targets elements"]
+    valid: Bool[Tensor, "instances targets elements"] | None
     study_of: Int64[Tensor, " instances"]
 
 
