@@ -32,7 +32,7 @@ def write_atomically(path: Path, content: "bytes | memoryview | pa.Buffer") -> N
         except OSError:
             temporary.unlink(missing_ok=True)
             raise
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 @contextmanager
@@ -50,7 +50,8 @@ def naming_full_disk(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Make sure that what was written or renamed in a folder survives a crash."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

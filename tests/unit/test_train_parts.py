@@ -10,10 +10,10 @@ from lamae.data import PackDataset
 from lamae.ecg.leads import LEADS
 from lamae.errors import ConfigError
 from lamae.models import MaskedAutoencoder
+from lamae.progress import format_seconds
 from lamae.train import DataConfig, OptimConfig
 from lamae.train.loop import make_trainer
 from lamae.train.optim import learning_rate, make_optimiser
-from lamae.train.progress import format_seconds
 from lamae.train.run_folder import read_metrics
 from lamae.train.step import train_step, validation_loss
 from lamae.train.stopping import stop_requests

@@ -1,6 +1,7 @@
 """Models: encode instances apart, exchange between all instances of a study, decode instances apart."""
 
 from lamae.models.config import MaskedAutoencoderConfig, StreamConfig
+from lamae.models.kinds import MODELS, build_model, model_configs
 from lamae.models.masked_autoencoder import MaskedAutoencoder
 from lamae.models.pretrainable import Pretrainable, PretrainableConfig
 from lamae.models.readout import Features, Readout, by_view, read_out
@@ -14,9 +15,8 @@ __all__ = [
     "PretrainableConfig",
     "Readout",
     "StreamConfig",
+    "build_model",
     "by_view",
+    "model_configs",
     "read_out",
 ]
-
-MODELS: dict[str, type] = {"masked-autoencoder": MaskedAutoencoder}
-"""The class of each kind of model, a `Pretrainable`; ``kind`` in a configuration or a checkpoint picks it."""
