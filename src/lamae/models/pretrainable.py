@@ -69,6 +69,7 @@ class Pretrainable(Protocol):
 
     It is built from its configuration and ``generator``, the source of its initial weights. All of its state, an EMA
     included, lies in parameters and persistent buffers; parameters that do not ask for a gradient are not optimised.
+    Its forward pass and its losses also run on torch's ``meta`` device, where operations are counted without values.
     """
 
     config_class: ClassVar[type]
