@@ -160,7 +160,9 @@ def _kind_of(field: Field, kind: Any, value: object, place: _Place) -> Any:
     known = field.metadata["kinds"]()
     name = value.get("kind", next(iter(known))) if isinstance(value, Mapping) else next(iter(known))
     if name not in known:
-        raise ConfigError(f"{place.source}: {place.below('kind').path}: expected one of {', '.join(known)}, found {name!r}")
+        raise ConfigError(
+            f"{place.source}: {place.below('kind').path}: expected one of {', '.join(known)}, found {name!r}"
+        )
     return known[name]
 
 

@@ -78,7 +78,7 @@ class Progress:
             self._bar.stop()
 
     def advance(self, done: int, note: str | None = None) -> None:
-        """Say that ``done`` parts are done, and what there is to say; without a note there is a line at most by time."""
+        """Say that ``done`` parts are done, and what there is to say of it."""
         if self._bar is not None:
             self._bar.update(self._task, completed=done, **({} if note is None else {"note": note}))
             return
@@ -108,7 +108,7 @@ class TaskProgress:
 
     def __init__(self, *, every_s: float = 20.0) -> None:
         self._every_s = every_s
-        self._what, self._shown = "", None
+        self._what, self._shown = "", None  # type: str, Progress | None
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` parts of ``what`` are done."""

@@ -1,8 +1,8 @@
-"""A second kind of model, small and of its own making: it predicts what an EMA of its encoder makes of hidden patches."""
+"""A second kind of model, small: it predicts what an EMA of its encoder makes of the target patches."""
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -24,7 +24,7 @@ class LatentPredictionConfig:
     encoder: TransformerConfig
     predictor: TransformerConfig
     kind: Literal["latent-prediction"] = "latent-prediction"
-    mask: MaskConfig = MaskConfig()
+    mask: MaskConfig = field(default_factory=MaskConfig)
     momentum: float = 0.8
     has_latent_attention: ClassVar[bool] = False
     instance_cls: ClassVar[bool] = False

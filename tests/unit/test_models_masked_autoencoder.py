@@ -7,8 +7,7 @@ from clip_fakes import NAMES, clip_batch
 
 from lamae.batch import Instances, StudyBatch
 from lamae.errors import ConfigError
-from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig, read_out
-from lamae.models import masked_autoencoder
+from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig, masked_autoencoder, read_out
 from lamae.nn import targets
 from lamae.nn.masks import MaskConfig, MaskFamily, draw_masks
 from lamae.nn.plan import MaskPlan, make_latent_plan, make_stream_mask
@@ -222,7 +221,9 @@ def test_gathering_and_reshaping_agree(ecg_batch, name):
     if latent.gather_index is None:
         take = torch.arange(num_encoded * 3).view(3, -1)
         put = latent.scatter_index or {"ecg": torch.arange(45).view(15, 3)}
-        explicit = replace(latent, gather_index=take, gather_valid=torch.ones_like(take, dtype=torch.bool), scatter_index=put)
+        explicit = replace(
+            latent, gather_index=take, gather_valid=torch.ones_like(take, dtype=torch.bool), scatter_index=put
+        )
     else:
         explicit = replace(latent, gather_valid=torch.ones_like(latent.gather_index, dtype=torch.bool))
     one, other = (loss_of(model, batch, replace(plan, latent=(layout,))) for layout in (latent, explicit))

@@ -1,4 +1,4 @@
-"""Families of masks: blocks in one to three dimensions, tubes of a study, a recording or an instance, whole recordings."""
+"""Families of masks: blocks in one to three dimensions, tubes of several scopes, whole recordings."""
 
 import pytest
 import torch
@@ -65,9 +65,7 @@ def test_a_block_is_contiguous_along_every_axis(num_axes, ratio, extents):
 
 def test_blocks_of_full_time_hide_the_same_places_at_all_times():
     """Nine places of a block are covered at all three times; with exactly as many hidden, nothing is random."""
-    family = MaskFamily(
-        strategy="block", ratio=27 / 105, block_ratio=9 / 35, block_aspect=(1.0, 1.0), full_time=True
-    )
+    family = MaskFamily(strategy="block", ratio=27 / 105, block_ratio=9 / 35, block_aspect=(1.0, 1.0), full_time=True)
     hidden = hidden_grid(one(family, clip_batch([[0, 1, 2]] * 5)))
     assert bool((hidden == hidden[:, :1]).all())
     assert hidden.sum(dim=(1, 2, 3)).tolist() == [27] * 30

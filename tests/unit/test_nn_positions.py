@@ -71,7 +71,9 @@ def test_a_rotation_in_one_dimension_by_hand():
 @pytest.mark.parametrize(("counts", "width"), [((11,), 6), ((3, 5), 10), ((2, 3, 5), 13)])
 def test_a_rotation_keeps_lengths_and_shows_differences_of_places_only(counts, width):
     def product(one, other):
-        places = [torch.tensor([[sum(p * math.prod(counts[k + 1 :]) for k, p in enumerate(place))]]) for place in (one, other)]
+        places = [
+            torch.tensor([[sum(p * math.prod(counts[k + 1 :]) for k, p in enumerate(place))]]) for place in (one, other)
+        ]
         query, key = (rotary(place, counts, width)(heads(1, width, seed)) for seed, place in enumerate(places))
         torch.testing.assert_close(query.norm(), heads(1, width, 0).norm())
         return (query * key).sum(dim=-1)

@@ -1,4 +1,4 @@
-"""A second kind of model, with an EMA and a loss of two parts, goes through training, resuming, loading and reading out."""
+"""A second kind of model, with an EMA and a loss of two parts, is trained, resumed, loaded and read out."""
 
 import json
 import os
@@ -158,10 +158,10 @@ def test_its_configuration_goes_there_and_back():
 
 def test_wrong_kinds_and_keys_of_another_kind_are_refused(monkeypatch):
     content = to_dict(run_config())
-    with pytest.raises(ConfigError, match="unknown setting 'model.latent'"):
+    with pytest.raises(ConfigError, match=r"unknown setting 'model\.latent'"):
         from_dict(PretrainConfig, content | {"model": content["model"] | {"latent": {}}}, source="here")
     content["model"]["kind"] = "jepa"
-    with pytest.raises(ConfigError, match="model.kind: expected one of masked-autoencoder, latent-prediction, found"):
+    with pytest.raises(ConfigError, match=r"model\.kind: expected one of masked-autoencoder, latent-prediction, found"):
         from_dict(PretrainConfig, content, source="here")
     with pytest.raises(ConfigError, match="'cls' needs latent attention"):
         run_config(readout="cls")

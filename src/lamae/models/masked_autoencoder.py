@@ -264,9 +264,7 @@ class MaskedAutoencoder(nn.Module):
         slots = self.decode(batch, mixed, masks, latent, targets_only=False)
         mask, instances, patch = masks[name], batch.streams[name], self.config.streams[name].patch
         places = torch.cat([mask.context, mask.target], dim=1)
-        targets = make_targets(
-            *normalised_patches(instances, statistics[name], patch, places), how=self.config.target
-        )
+        targets = make_targets(*normalised_patches(instances, statistics[name], patch, places), how=self.config.target)
         predicted = self.decoder(name).predict(slots[name])
         return fill_in(predicted, targets, self.normalised(batch, name), instances, mask, patch)
 

@@ -20,6 +20,8 @@ from lamae.nn.plan import MaskPlan
 class PretrainableConfig(Protocol):
     """The configuration of a model: a frozen dataclass that YAML can hold, with ``kind`` as one of its fields."""
 
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
     @property
     def kind(self) -> str:
         """Name of the kind of model, a key of `lamae.models.MODELS`."""

@@ -29,7 +29,7 @@ class Reconstruction:
 
 
 def visible_slots(mask: StreamMask) -> Bool[Tensor, "instances visible"]:
-    """Return which context slots hold a token of the encoder: none of a hidden view's, and none without anything recorded."""
+    """Return which context slots hold a token of the encoder: none of a hidden view, none without anything recorded."""
     if mask.encoded is None:
         return torch.ones_like(mask.context, dtype=torch.bool) if mask.context_valid is None else mask.context_valid
     seen = torch.zeros_like(mask.context, dtype=torch.bool)

@@ -146,7 +146,8 @@ class MaskConfig:
         Raises:
             ConfigError: There is only one patch, or a mask does not fit the axes.
         """
-        return [family.num_visible(*counts) for family in self.drawn][0]
+        first, *_ = (family.num_visible(*counts) for family in self.drawn)
+        return first
 
 
 def _num_visible(num_patches: int, ratio: float) -> int:

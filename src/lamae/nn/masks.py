@@ -113,7 +113,7 @@ def _block_score(
 def _block(
     noise: Float[Tensor, "instances draws"], counts: Counts, family: MaskFamily
 ) -> Bool[Tensor, "instances patches"]:
-    """Return which patches lie in one block of each instance; the first draw is for its aspect, one more for each axis."""
+    """Return which patches lie in a block of each instance; the draws are for its aspect and its place on each axis."""
     places = torch.unravel_index(torch.arange(math.prod(counts)), counts)
     extents = _block_extents(noise[:, :1], counts, family)
     inside = torch.ones(len(noise), len(places[0]), dtype=torch.bool)

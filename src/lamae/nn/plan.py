@@ -47,14 +47,14 @@ class LatentPlan:
     Encoded tokens are numbered stream by stream (in the order of the batch), instance by instance, slot by slot.
 
     Attributes:
-        gather_index: The kept tokens of each study, padded to the longest with token 0; None when all tokens are kept and the
-            studies are equally long, so that reshaping is enough.
-        gather_valid: Which of them are no padding; None: all.
         members: The encoded instances of each study (numbered stream by stream), padded with instance 0.
         members_valid: Which of them are no padding; None: all.
-        scatter_index: For each stream, where the token of each context slot stands in the flattened ``[studies * kept]`` layout,
-            or ``studies * kept`` for slots without a token (hidden, masked in latent space, not recorded); None when
-            each slot has its token in order.
+        gather_index: The kept tokens of each study, padded to the longest with token 0; None when all tokens are kept
+            and the studies are equally long, so that reshaping is enough.
+        gather_valid: Which of them are no padding; None: all.
+        scatter_index: For each stream, where the token of each context slot stands in the flattened
+            ``[studies * kept]`` layout, or ``studies * kept`` for slots without a token (of a hidden view, masked in
+            latent space, not recorded); None when each slot has its token in order.
     """
 
     members: Int64[Tensor, "studies members"]

@@ -105,7 +105,7 @@ def pretrain(
 def make_trainer(config: PretrainConfig, dataset: PackDataset, workers: Workers) -> Trainer:
     """Build the model and its optimiser, with weights drawn from the seed."""
     model = build_model(config.model, generator=torch.Generator().manual_seed(config.seed)).to(workers.device)
-    forward: nn.Module = torch.compile(model) if config.compile else model
+    forward: nn.Module = torch.compile(model) if config.compile else model  # type: ignore[assignment]
     if workers.world_size > 1:
         forward = DistributedDataParallel(forward)
     return Trainer(

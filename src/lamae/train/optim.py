@@ -21,7 +21,8 @@ class Parametrised(Protocol):
 def make_optimiser(model: Parametrised, config: OptimConfig) -> torch.optim.Optimizer:
     """Return the optimiser of the parameters that ask for a gradient.
 
-    Parameters of one axis (biases, norms, single tokens) have no weight decay. With ``"muon"`` the matrices of the transformer blocks are moved by Muon (Jordan et al. 2024), at rates that fit
+    Parameters of one axis (biases, norms, single tokens) have no weight decay.
+    With ``"muon"`` the matrices of the transformer blocks are moved by Muon (Jordan et al. 2024), at rates that fit
     AdamW's (Liu et al. 2025), and all other parameters by AdamW.
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
