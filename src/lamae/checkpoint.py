@@ -35,7 +35,7 @@ _NAME = re.compile(r"step-(\d{8,})")
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointMeta:
-    """What ``meta.json`` says.
+    """Content of ``meta.json``.
 
     Attributes:
         model: Kind of the model, a key of `lamae.models.MODELS`.
@@ -63,7 +63,7 @@ class CheckpointMeta:
 
     @property
     def weights_sha256(self) -> str:
-        """SHA-256 of the weights, hexadecimal."""
+        """Return the SHA-256 of the weights, hexadecimal."""
         return self.files[WEIGHTS_FILE]["sha256"]
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """How far the work is.
+    """State of the work at a moment.
 
     Attributes:
         done: Parts that are done, those of earlier runs included.

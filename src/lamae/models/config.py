@@ -48,17 +48,17 @@ class StreamConfig:
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """Number of patches along each axis."""
+        """Return the number of patches along each axis."""
         return patch_grid(self.grid, self.patch)
 
     @property
     def num_patches(self) -> int:
-        """Number of patches of an instance."""
+        """Return the number of patches of an instance."""
         return math.prod(self.counts)
 
     @property
     def num_elements(self) -> int:
-        """Number of values in a patch, channels included."""
+        """Return the number of values in a patch, channels included."""
         return math.prod(self.patch) * self.channels
 
 
@@ -85,7 +85,7 @@ class MaskedAutoencoderConfig:
             tokens, such as neighbours in time, see `lamae.nn.transformer.initialise_mimetic`; the first predictions
             are near 0. Short trainings leave the plateau at which nothing but a patch's mean is known much sooner.
         attention_kernel: See `lamae.nn.attention.choose_kernel`.
-        mask: What is hidden in pretraining.
+        mask: Masks of pretraining.
 
     Raises:
         ConfigError: Settings contradict each other.
@@ -147,12 +147,12 @@ class MaskedAutoencoderConfig:
 
     @property
     def patch_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Extent of a patch by stream, as `lamae.nn.masks.draw_masks` takes it."""
+        """Return the extent of a patch by stream, as `lamae.nn.masks.draw_masks` takes it."""
         return {name: stream.patch for name, stream in self.streams.items()}
 
     @property
     def has_latent_attention(self) -> bool:
-        """Whether the instances of a study meet in latent attention."""
+        """Return whether the instances of a study meet in latent attention."""
         return self.latent.depth > 0
 
     def system_name(self, *, aligned: bool) -> str:

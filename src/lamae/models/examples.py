@@ -1,4 +1,4 @@
-"""What a report shows of a model: one study as it fills it in, and how much views attend to each other."""
+"""Examples that a report shows of a model: one study as it fills it in, and latent attention between views."""
 
 import io
 from pathlib import Path

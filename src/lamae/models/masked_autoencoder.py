@@ -32,7 +32,7 @@ from lamae.objectives import masked_reconstruction
 
 @dataclass(frozen=True, kw_only=True)
 class MixedTokens:
-    """What latent attention makes of the encoded tokens.
+    """Tokens after latent attention, or as they were encoded where there is none.
 
     Attributes:
         tokens: Mixed tokens, laid out by study.
@@ -321,7 +321,7 @@ class MaskedAutoencoder(nn.Module):
         return plan, self.encode(batch, self.cut(batch, self.measure(batch), masks), masks)
 
     def _encoded(self, instances: Instances, tokens: Tensor, mask: StreamMask) -> EncodedInstances:
-        """What sentence 2 made of one stream, for objectives."""
+        """Return the tokens of sentence 2 for one stream, for objectives."""
         has_cls = self.config.instance_cls
         return EncodedInstances(
             tokens=tokens[:, 1:] if has_cls else tokens,
@@ -331,14 +331,14 @@ class MaskedAutoencoder(nn.Module):
         )
 
     def _of_instances(self, tokens: Tensor, mask: StreamMask) -> Float[Tensor, "instances visible dim"]:
-        """The encoder's tokens of all instances; zeros for instances that were not encoded."""
+        """Return the encoder's tokens of all instances; zeros for instances that were not encoded."""
         tokens = tokens[:, 1:] if self.config.instance_cls else tokens
         if mask.encoded is None:
             return tokens
         return tokens.new_zeros(len(mask.context), *tokens.shape[1:]).index_copy(0, mask.encoded, tokens)
 
     def _streams(self, batch: StudyBatch) -> list[tuple[str, StreamConfig]]:
-        """The streams of the batch with their configuration, in the batch's order."""
+        """Check the streams of the batch, and return them with their configuration in the batch's order."""
         unknown = set(batch.streams) - set(self.config.streams)
         if unknown:
             raise ConfigError(
@@ -365,14 +365,14 @@ def _chosen_stream(batch: StudyBatch, stream: str | None) -> str:
 
 
 def _encoded_rows(rows: Tensor, mask: StreamMask) -> Tensor:
-    """The rows of the instances that enter the encoder."""
+    """Return the rows of the instances that enter the encoder."""
     return rows if mask.encoded is None else rows[mask.encoded]
 
 
 def _by_instance(
     studies: Float[Tensor, "studies kept dim"], plan: LatentPlan, name: str, mask: StreamMask, *, absent: Tensor
 ) -> Float[Tensor, "instances visible dim"]:
-    """The tokens of studies at the context slots of one stream's instances."""
+    """Return the tokens of studies at the context slots of one stream's instances."""
     index = None if plan.scatter_index is None else plan.scatter_index[name]
     return scatter_instances(studies, index, absent=absent, shape=(mask.context.shape[0], mask.context.shape[1]))
 
@@ -385,7 +385,7 @@ def _mean_token(mixed: Float[Tensor, "studies kept dim"], plan: LatentPlan) -> F
 
 
 def _of_all_instances(decoder: InstanceDecoder, own_cls: Tensor, mask: StreamMask) -> Tensor:
-    """The instances' own CLS tokens for the decoder; the mask token for instances that were not encoded."""
+    """Return the instances' own CLS tokens for the decoder; the mask token where an instance was not encoded."""
     embedded = decoder.embed(own_cls)
     if mask.encoded is None:
         return embedded

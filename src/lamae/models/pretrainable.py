@@ -1,4 +1,4 @@
-"""What a model must offer to be pretrained; `lamae.train` knows this and no model by name."""
+"""The interface of models that can be pretrained; `lamae.train` knows this and no model by name."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Protocol, runtime_checkable
@@ -24,32 +24,32 @@ class PretrainableConfig(Protocol):
 
     @property
     def kind(self) -> str:
-        """Name of the kind of model, a key of `lamae.models.MODELS`."""
+        """Return the name of the kind of model, a key of `lamae.models.MODELS`."""
         ...
 
     @property
     def streams(self) -> Mapping[str, StreamConfig]:
-        """Instances by name of the stream: patches, grids and names of views."""
+        """Return instances by name of the stream: patches, grids and names of views."""
         ...
 
     @property
     def mask(self) -> MaskConfig:
-        """The masks from which plans are drawn."""
+        """Return the masks from which plans are drawn."""
         ...
 
     @property
     def patch_shapes(self) -> Mapping[str, tuple[int, ...]]:
-        """Extent of a patch by stream."""
+        """Return the extent of a patch by stream."""
         ...
 
     @property
     def has_latent_attention(self) -> bool:
-        """Whether instances of a study meet in latent attention, whose CLS token is then a read-out."""
+        """Return whether instances of a study meet in latent attention, whose CLS token is then a read-out."""
         ...
 
     @property
     def instance_cls(self) -> bool:
-        """Whether each instance has a CLS token of its own."""
+        """Return whether each instance has a CLS token of its own."""
         ...
 
     def system_name(self, *, aligned: bool) -> str:
@@ -81,7 +81,7 @@ class Pretrainable(Protocol):
 
     @property
     def config(self) -> PretrainableConfig:
-        """Everything about the model."""
+        """Return everything about the model."""
         ...
 
     def __call__(self, batch: StudyBatch, plan: MaskPlan) -> Any:

@@ -15,12 +15,12 @@ from lamae.nn.noise import first_of
 Readout = Literal["cls", "mean", "view-concat", "encoder-mean", "encoder-view-concat"]
 
 BEFORE_LATENT_ATTENTION = "encoder-"
-"""How the names of read-outs begin that bypass latent attention (LAMAE_E)."""
+"""Prefix of the names of read-outs that bypass latent attention (LAMAE_E)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Features:
-    """What a model knows of the studies of a batch when nothing is hidden.
+    """Tokens of the studies of a batch when nothing is hidden.
 
     Attributes:
         tokens: One token a patch after latent attention (after the encoder at depth 0).

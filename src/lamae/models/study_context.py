@@ -1,4 +1,4 @@
-"""What the decoder of one instance may see of the rest of its study."""
+"""Context of the study for the decoder of one instance."""
 
 from collections.abc import Mapping
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Settings of masks: what is hidden from the encoder and from latent attention."""
+"""Settings of masks."""
 
 import math
 from dataclasses import dataclass
@@ -89,7 +89,7 @@ class MaskFamily:
 
 @dataclass(frozen=True, kw_only=True)
 class MaskConfig:
-    """What is hidden from the encoder and from latent attention.
+    """Masks that hide patches from the encoder and tokens from latent attention.
 
     Attributes:
         strategy: Of the only family, see `MaskFamily`; read where ``families`` is empty, as the next two.
@@ -131,13 +131,13 @@ class MaskConfig:
 
     @property
     def drawn(self) -> tuple[MaskFamily, ...]:
-        """The family of each mask of a plan."""
+        """Return the family of each mask of a plan."""
         families = self.families or (self._flat(),)
         return tuple(family for family in families for _ in range(family.num_masks))
 
     @property
     def hides_views(self) -> bool:
-        """Whether any mask hides whole recordings."""
+        """Return whether any mask hides whole recordings."""
         return any(family.hidden_views > 0 for family in self.drawn)
 
     def num_visible(self, *counts: int) -> int:

@@ -14,7 +14,7 @@ Normalisation = Literal["study", "view", "fixed"]
 
 @dataclass(frozen=True, kw_only=True)
 class Statistics:
-    """How the integers of each instance become normalised values, and these physical units (mV, grey level) again.
+    """Numbers that turn the integers of each instance into normalised values, and these into physical units again.
 
     Attributes:
         scale: What integers are multiplied by.

@@ -1,4 +1,4 @@
-"""What a model that predicts hidden patches returns, and what the objectives take."""
+"""Outputs of models and parts of losses: what passes between models and objectives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -10,11 +10,11 @@ from torch import Tensor
 
 @runtime_checkable
 class Output(Protocol):
-    """What any model returns of a batch in pretraining; the rest is between the model and its objectives."""
+    """The output of any model in pretraining; the rest of it is between the model and its objectives."""
 
     @property
     def summary(self) -> Float[Tensor, "studies dim"]:
-        """A vector of each study, without gradient: what monitors of collapse look at."""
+        """Return a vector of each study, without gradient, for monitors of collapse."""
         ...
 
 
@@ -50,7 +50,7 @@ class MaskedPrediction:
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedInstances:
-    """What the encoder made of the visible patches of one stream under one mask, before latent attention.
+    """Tokens that the encoder makes of the visible patches of one stream under one mask, before latent attention.
 
     Attributes:
         tokens: Tokens of the instances that have a visible token, with gradient.

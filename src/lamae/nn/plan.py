@@ -1,4 +1,4 @@
-"""What a model may see and must predict: index sets for one batch, made outside the model."""
+"""Plans of masks: index sets for one batch that say what a model may see and must predict, made outside the model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from lamae.nn.noise import rank_within
 
 @dataclass(frozen=True, kw_only=True)
 class StreamMask:
-    """Which patches of each instance the encoder sees and which the decoder must predict; the counts are constant.
+    """Context patches (seen by the encoder) and target patches (predicted) of each instance; the counts are constant.
 
     Attributes:
         context: Patches that the encoder sees, in any order.
@@ -32,7 +32,7 @@ class StreamMask:
 
     @property
     def target_valid(self) -> Bool[Tensor, "instances targets"] | None:
-        """Which target patches hold anything recorded; None: all. Others never enter a loss."""
+        """Return which target patches hold anything recorded; None: all. Others never enter a loss."""
         return None if self.slot_valid is None else self.slot_valid[:, self.context.shape[1] :]
 
     def to(self, device: torch.device | str) -> "StreamMask":
@@ -42,7 +42,7 @@ class StreamMask:
 
 @dataclass(frozen=True, kw_only=True)
 class LatentPlan:
-    """How the encoded tokens of a batch are laid out as studies for latent attention, and how they come back.
+    """Layout of the encoded tokens of a batch as studies for latent attention, and the way back.
 
     Encoded tokens are numbered stream by stream (in the order of the batch), instance by instance, slot by slot.
 
@@ -129,12 +129,12 @@ def make_latent_plan(
     ratio: float = 0.0,
     noise: Mapping[str, Tensor] | None = None,
 ) -> LatentPlan:
-    """Lay the encoded tokens out as studies, keeping a constant share of each study's tokens.
+    """Lay the encoded tokens out as studies, keeping a constant fraction of each study's tokens.
 
     Args:
         batch: The batch that the masks belong to.
         masks: One mask for each stream.
-        ratio: Share of each study's visible tokens that latent attention does not see; at least one stays.
+        ratio: Fraction of each study's visible tokens that latent attention does not see; at least one stays.
         noise: For each stream ``[instances, visible]``; the tokens with the least noise stay. Not read at ratio 0.
     """
     study, keep = _tokens(batch, masks)
@@ -142,7 +142,7 @@ def make_latent_plan(
         if noise is None:
             raise ValueError("a latent ratio above 0 needs noise")
         flat = torch.cat([_encoded(noise[name], mask).flatten() for name, mask in masks.items()])
-        keep = _keep_share(study, keep, flat, ratio)
+        keep = _keep_fraction(study, keep, flat, ratio)
     instances = torch.cat([_encoded(batch.streams[name].study_of.cpu(), mask) for name, mask in masks.items()])
     members, members_valid = _by_study(torch.arange(len(instances)), instances, batch.num_studies)
     tokens = keep.nonzero().squeeze(1)
@@ -166,7 +166,7 @@ def full_plan(
     patch_valid: Mapping[str, Bool[Tensor, "instances patches"] | None],
     num_patches: Mapping[str, int],
 ) -> MaskPlan:
-    """The plan in which each recorded patch is visible and nothing is to be predicted.
+    """Return the plan in which each recorded patch is visible and nothing is to be predicted.
 
     Args:
         batch: The batch.
@@ -200,8 +200,8 @@ def _tokens(batch: StudyBatch, masks: Mapping[str, StreamMask]) -> tuple[Tensor,
     return torch.cat(studies), torch.cat(usable)
 
 
-def _keep_share(study: Tensor, usable: Tensor, noise: Tensor, ratio: float) -> Tensor:
-    """Keep the tokens of each study with the least noise: a share of ``1 - ratio`` of the usable ones, at least one."""
+def _keep_fraction(study: Tensor, usable: Tensor, noise: Tensor, ratio: float) -> Tensor:
+    """Keep the tokens of each study with the least noise: ``1 - ratio`` of the usable ones, at least one."""
     num_usable = torch.bincount(study[usable], minlength=int(study.max()) + 1)
     num_kept = (num_usable * (1 - ratio)).round().long().clamp_min(1)
     return usable & (rank_within(study, noise.masked_fill(~usable, torch.inf)) < num_kept[study])

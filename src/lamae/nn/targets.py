@@ -1,4 +1,4 @@
-"""Patches of normalised values, cut from integers, and what a masked autoencoder predicts of them."""
+"""Normalised patches, cut from integers, and the targets that a masked autoencoder predicts."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -8,12 +8,12 @@ number of layers of the same width, the same data, masks and steps. The aligned 
 to these, the joint ones move all layers behind the point where leads meet. What each stands for in the papers:
 ``docs/systems.md``.
 
-A recipe is a system at a size. The docstring of the system is what the recipe says of itself, with ``{size}`` and the
-facts of that size put in.
+A recipe is a system at a size. The docstring of the system is what the recipe says of itself; lines that begin with
+the name of a size are said at that size only.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from lamae.ecg.leads import LEADS
 from lamae.ecg.same_time import EIGHT_LEADS
@@ -32,21 +32,19 @@ WAVELENGTHS = (4.0, 160.0)
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """What the systems of one size share.
+    """Settings that the systems of one size share.
 
     Attributes:
         size: Sizes of the three parts of the model.
         optim: Optimiser and length of the run.
         log_every: Steps between lines of metrics.
-        eval_every: Steps between measurements of the validation loss and between checkpoints.
-        facts: What the docstrings of the systems say at this size, by the name that they put in braces.
+        eval_every: Steps between measurements of the validation loss, and between checkpoints.
     """
 
     size: sizes.Size
     optim: OptimConfig
-    log_every: int
-    eval_every: int
-    facts: Mapping[str, str] = field(default_factory=dict)
+    log_every: int = 50
+    eval_every: int = 1_000
 
 
 SCALES = {
@@ -55,56 +53,24 @@ SCALES = {
         optim=OptimConfig(steps=500, batch_size=16, optimiser="muon", lr=2e-3, warmup_steps=30),
         log_every=20,
         eval_every=200,
-        facts={
-            "encoder": "0.8 million parameters, to see everything work on a laptop",
-            "data": "a thousand ECGs or more. Machine: 2 CPU cores",
-            "time": "about 2 minutes.\n    Score: a frozen linear probe clearly above random weights; no claim against "
-            "other models",
-            "command": "lamae pretrain",
-            "control_time": "about 2 minutes on 2 CPU cores",
-            "mmvm_time": "not measured; by its operations (0.78 GFLOP a study) that of ecg-independent-tiny",
-            "joint_cost": "7 % more operations (0.87 against 0.81 GFLOP a study): attention is over all leads in every "
-            "layer.\n    Time: not measured; by these operations little more than ecg-lamae-tiny",
-            "eight_time": "about a minute and a half on 2 CPU cores",
-        },
     ),
-    "small": Scale(
-        size=sizes.small(),
-        optim=OptimConfig(steps=50_000, batch_size=256, lr=5e-4, warmup_steps=2_500),
-        log_every=50,
-        eval_every=1_000,
-        facts={
-            "encoder": "a ViT-S encoder",
-            "data": "MIMIC-IV-ECG (800,000 ECGs; 16 epochs) or of that order. Machine: one H200 or the like",
-            "time": "a quarter of an hour by arithmetic (24 GFLOP a study at 40 % of 790 TFLOP/s), not measured. "
-            "Score: not measured",
-            "command": "lamae pretrain",
-            "joint_cost": "4 % more operations (25.4 against 24.5 GFLOP a study). Time and score: not measured",
-        },
-    ),
-    "base": Scale(
-        size=sizes.base(),
-        optim=OptimConfig(steps=100_000, batch_size=256, lr=3e-4, warmup_steps=5_000),
-        log_every=50,
-        eval_every=1_000,
-        facts={
-            "encoder": "a ViT-B encoder",
-            "data": "MIMIC-IV-ECG (800,000 ECGs; 32 epochs) or of that order. Machine: one H200 or the like",
-            "time": "an hour and a half by arithmetic (82 GFLOP a study at 50 % of 790 TFLOP/s), not measured. "
-            "Score: not measured",
-            "command": "torchrun --nproc-per-node 8 -m lamae pretrain",
-            "joint_cost": "2 % more operations (84.3 against 82.3 GFLOP a study). Time and score: not measured",
-        },
-    ),
+    "small": Scale(size=sizes.small(), optim=OptimConfig(steps=50_000, batch_size=256, lr=5e-4, warmup_steps=2_500)),
+    "base": Scale(size=sizes.base(), optim=OptimConfig(steps=100_000, batch_size=256, lr=3e-4, warmup_steps=5_000)),
 }
-UNMEASURED = dict.fromkeys(("control_time", "mmvm_time", "eight_time"), "not measured")
-"""Facts of the sizes that do not say otherwise."""
 
 
 def lamae(size: str) -> PretrainConfig:
-    """LAMAE with {encoder}.
+    """LAMAE, a model of {size} size.
 
-    Data: {data}. Time: {time}.
+    tiny: 0.8 million parameters, to see everything work on a laptop.
+    tiny: Data: a thousand ECGs or more. Machine: 2 CPU cores. Time: about 2 minutes.
+    tiny: Score: a frozen linear probe clearly above random weights; no claim against other models.
+    small: The encoder is a ViT-S.
+    small: Data: MIMIC-IV-ECG (800,000 ECGs; 16 epochs) or of that order. Machine: one H200 or the like. Time: a
+    small: quarter of an hour by arithmetic (24 GFLOP a study at 40 % of 790 TFLOP/s), not measured. Score: not measured.
+    base: The encoder is a ViT-B.
+    base: Data: MIMIC-IV-ECG (800,000 ECGs; 32 epochs) or of that order. Machine: one H200 or the like. Time: an hour and
+    base: a half by arithmetic (82 GFLOP a study at 50 % of 790 TFLOP/s), not measured. Score: not measured.
     Command: {command} ecg-lamae-{size} --data PACK --out RUN
     """
     scale = SCALES[size]
@@ -121,7 +87,7 @@ def lamae(size: str) -> PretrainConfig:
 def independent(size: str) -> PretrainConfig:
     """The control of ecg-lamae-{size} without latent attention: the same data, machine, steps and number of layers.
 
-    Time: {control_time}.
+    tiny: Time: about 2 minutes on 2 CPU cores.
     Command: lamae pretrain ecg-independent-{size} --data PACK --out RUN
     """
     return _with_layers(lamae(size), sizes.independent(SCALES[size].size))
@@ -132,7 +98,7 @@ def mmvm(size: str) -> PretrainConfig:
 
     Squared error of unit vectors, of all pairs of present leads, at a weight that rises from 0 to 2 (docs/systems.md).
     Other metrics: --alignment.metric cosine, simclr or mix.
-    Time: {mmvm_time}.
+    tiny: Time: not measured; by its operations (0.78 GFLOP a study) that of ecg-independent-tiny.
     Command: lamae pretrain ecg-mmvm-{size} --data PACK --out RUN
     """
     return replace(independent(size), alignment=AlignmentConfig())
@@ -142,18 +108,23 @@ def joint(size: str) -> PretrainConfig:
     """The control of ecg-lamae-{size} whose leads are never apart: all tokens meet in every layer (ST-MEM's idea).
 
     The layers of the encoder become layers of latent attention; data, masks, steps and number of layers are the same.
-    A step costs {joint_cost}.
+    tiny: A step costs 7 % more operations (0.87 against 0.81 GFLOP a study): attention is over all leads in each layer.
+    tiny: Time: not measured; by these operations little more than ecg-lamae-tiny.
+    small: A step costs 4 % more operations (25.4 against 24.5 GFLOP a study). Time and score: not measured.
+    base: A step costs 2 % more operations (84.3 against 82.3 GFLOP a study). Time and score: not measured.
     Command: lamae pretrain ecg-joint-{size} --data PACK --out RUN
     """
     return _with_layers(lamae(size), sizes.joint(SCALES[size].size))
 
 
 def lamae_8lead(size: str) -> PretrainConfig:
-    """The eight leads of ecg-lamae-{size}, two thirds of its tokens: I, II, V1 to V6, no lead a copy of others.
+    """The eight leads of ecg-lamae-{size}, I, II and V1 to V6: two thirds of its tokens, no lead a copy of others.
 
     Nothing else differs from the recipe for twelve leads, so the pair shows what the copies are worth. Packs and files
     of twelve leads need no other preparation: the model takes its own eight from them (docs/pretext-audit.md).
-    Time: {eight_time}.
+    tiny: Time: about a minute and a half on 2 CPU cores.
+    small: Time and score: not measured.
+    base: Time and score: not measured.
     Command: {command} ecg-lamae-8lead-{size} --data PACK --out RUN
     """
     return eight_leads(lamae(size))
@@ -197,9 +168,16 @@ def lamae_paper(size: str) -> PretrainConfig:
 
 
 def describe(system: Callable[[str], PretrainConfig], size: str) -> str:
-    """Return the docstring of a system with the facts of a size put in."""
-    facts = UNMEASURED | dict(SCALES[size].facts) | {"size": size}
-    return (system.__doc__ or "").strip().format(**facts)
+    """Return the docstring of a system as it is at one size; lines that begin with another size are left out."""
+    lines = []
+    for line in (system.__doc__ or "").strip().splitlines():
+        name, colon, rest = line.strip().partition(": ")
+        if name not in SCALES or not colon:
+            lines.append(line)
+        elif name == size:
+            lines.append(f"    {rest}")
+    command = "torchrun --nproc-per-node 8 -m lamae pretrain" if size == "base" else "lamae pretrain"
+    return "\n".join(lines).format(size=size, command=command)
 
 
 def _model(size: sizes.Size) -> MaskedAutoencoderConfig:

@@ -14,7 +14,7 @@ class OptimConfig:
     """The optimiser and the schedule of its rate.
 
     Attributes:
-        steps: Training steps of the whole run.
+        steps: Number of training steps of the whole run.
         batch_size: Studies in a step, all processes and micro-batches together.
         optimiser: ``"adamw"``; ``"muon"`` moves the matrices of the transformer blocks by Muon and the rest by AdamW,
             and learns more from a short training.
@@ -64,7 +64,7 @@ class OptimConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Which studies and leads a run uses.
+    """Studies and leads that a run uses.
 
     Attributes:
         train_splits: Splits of the packs that are trained on.
@@ -116,7 +116,7 @@ class PretrainConfig:
         log_every: Steps between lines of metrics.
         eval_every: Steps between measurements of the validation loss.
         save_every: Steps between checkpoints.
-        keep: Newest checkpoints that are kept.
+        keep: Number of newest checkpoints that are kept.
         tensorboard: Whether to write TensorBoard files as well (needs ``lamae[tracking]``).
     """
 

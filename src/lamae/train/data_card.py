@@ -1,4 +1,4 @@
-"""What a run was trained on: a card of each pack, and hashes by which leaks are found."""
+"""Training data of a run: a card of each pack, and hashes by which leaks are found."""
 
 from collections import Counter
 from pathlib import Path

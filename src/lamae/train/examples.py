@@ -1,4 +1,4 @@
-"""What a report shows of a run: one study as the model fills it in, and which leads look at which."""
+"""Examples of a run for its report: one study as the model fills it in, and latent attention between leads."""
 
 from pathlib import Path
 

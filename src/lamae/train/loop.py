@@ -34,7 +34,7 @@ from lamae.train.workers import Workers, join_workers
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """How a run ended.
+    """The end of a run.
 
     Attributes:
         path: Folder of the run.

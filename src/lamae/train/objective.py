@@ -1,4 +1,4 @@
-"""What pretraining minimises: the model's own loss, and where a run asks for it the alignment of views beside it."""
+"""The loss of pretraining: the model's own loss, and where a run asks for it the alignment of views beside it."""
 
 from typing import Any
 

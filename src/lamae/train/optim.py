@@ -1,24 +1,17 @@
 """The optimiser and its learning rate."""
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
+from lamae.models import Pretrainable
 from lamae.train.config import OptimConfig
 
 
-class Parametrised(Protocol):
-    """Anything with named parameters."""
-
-    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Return them in a fixed order."""
-        ...
-
-
-def make_optimiser(model: Parametrised, config: OptimConfig) -> torch.optim.Optimizer:
+def make_optimiser(model: nn.Module | Pretrainable, config: OptimConfig) -> torch.optim.Optimizer:
     """Return the optimiser of the parameters that ask for a gradient.
 
     Parameters of one axis (biases, norms, single tokens) have no weight decay.
@@ -94,7 +87,7 @@ def constant(config: OptimConfig, step: int) -> float:
 
 
 SCHEDULES: dict[str, Callable[[OptimConfig, int], float]] = {"cosine": cosine, "constant": constant}
-"""What follows the warm-up, by the name in a configuration."""
+"""Schedules that follow the warm-up, by the name in a configuration."""
 
 
 def schedule_in_words(config: OptimConfig) -> str:

@@ -160,7 +160,7 @@ def with_seconds(card: Mapping[str, Any], seconds: float, workers: Workers) -> d
 
 
 def _flops(config: PretrainConfig, modality: str, num_studies: int) -> dict[str, int]:
-    """Of one micro-batch."""
+    """Count the operations of one micro-batch."""
     batch = example_batch(config.model, num_studies=num_studies, views={modality: config.data.views})
     chosen = config.alignment
     if chosen is None:

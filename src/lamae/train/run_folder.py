@@ -1,4 +1,4 @@
-"""The folder of a run: its configuration, its metrics and what it says about itself."""
+"""The folder of a run: its configuration, its metrics and its own description."""
 
 import fcntl
 import json

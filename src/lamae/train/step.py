@@ -29,7 +29,7 @@ _MASKS, _VALIDATION_MASKS = 1, 2
 
 @dataclass(frozen=True, kw_only=True)
 class Trainer:
-    """What a step needs.
+    """Everything that a step needs.
 
     Attributes:
         config: Settings of the run.
@@ -50,7 +50,7 @@ class Trainer:
 
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
-    """What a step did.
+    """The result of a step.
 
     Attributes:
         loss: Mean loss over the studies of the global batch, all its parts together.
@@ -68,7 +68,7 @@ class StepResult:
 
     @property
     def finite(self) -> bool:
-        """Whether loss and gradient were finite; if not, the step changed nothing."""
+        """Return whether loss and gradient were finite; if not, the step changed nothing."""
         return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
 
 
