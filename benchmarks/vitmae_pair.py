@@ -212,5 +212,5 @@ def copy_positions(ours: MaskedAutoencoder, theirs: Any) -> None:
 
     The first row belongs to the CLS token and stays 0.
     """
-    theirs.vit.embeddings.position_embeddings[0, 1:] = ours.encoders["image"].positions
-    theirs.decoder.decoder_pos_embed[0, 1:] = ours.decoder("image").positions
+    theirs.vit.embeddings.position_embeddings[0, 1:] = ours.encoders["image"].positions.table
+    theirs.decoder.decoder_pos_embed[0, 1:] = ours.decoder("image").positions.table

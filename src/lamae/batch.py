@@ -5,7 +5,8 @@ have is absent, so nothing is computed for it. The table of fields with units is
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float32, Int64, Shaped
@@ -94,15 +95,11 @@ class Instances:
 
         Recordings are numbered through the batch, study by study.
         """
-        if not len(self):
-            return self.study_of, self.study_of
-        width = int(self.recording_of.max()) + 1
-        found, group_of = torch.unique(self.study_of * width + self.recording_of, return_inverse=True)
-        return group_of, found // width
+        return number_recordings(self.study_of, self.recording_of)
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "Instances":
         """Return the same instances on ``device``."""
-        return replace(self, **_moved(self, device, non_blocking))
+        return to_device(self, device, non_blocking=non_blocking)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,13 +152,32 @@ class StudyBatch:
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> "StudyBatch":
         """Return the same batch on ``device``."""
-        streams = {name: instances.to(device, non_blocking=non_blocking) for name, instances in self.streams.items()}
-        return replace(self, streams=streams, **_moved(self, device, non_blocking))
+        return to_device(self, device, non_blocking=non_blocking)
 
 
-def _moved(holder: Instances | StudyBatch, device: torch.device | str, non_blocking: bool) -> dict[str, Tensor]:
-    values = {field.name: getattr(holder, field.name) for field in fields(holder)}
-    return {k: v.to(device, non_blocking=non_blocking) for k, v in values.items() if isinstance(v, Tensor)}
+def number_recordings(
+    study_of: Int64[Tensor, " instances"], recording_of: Int64[Tensor, " instances"]
+) -> tuple[Int64[Tensor, " instances"], Int64[Tensor, " recordings"]]:
+    """Return which recording of the batch each instance comes from, numbered study by study, and its study."""
+    if not len(study_of):
+        return study_of, study_of
+    width = int(recording_of.max()) + 1
+    found, group_of = torch.unique(study_of * width + recording_of, return_inverse=True)
+    return group_of, found // width
+
+
+def to_device(value: Any, device: torch.device | str, *, non_blocking: bool = False) -> Any:
+    """Return a tensor, or a dataclass, tuple or mapping with tensors at any depth, on ``device``."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=non_blocking)
+    if isinstance(value, Mapping):
+        return {key: to_device(item, device, non_blocking=non_blocking) for key, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(to_device(item, device, non_blocking=non_blocking) for item in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        held = {field.name: getattr(value, field.name) for field in fields(value)}
+        return replace(value, **to_device(held, device, non_blocking=non_blocking))
+    return value
 
 
 def _check_tensor(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> None:

@@ -23,12 +23,11 @@ from torch import Tensor, nn
 from lamae._version import __version__
 from lamae.config import from_dict, to_dict
 from lamae.errors import CheckpointError
-from lamae.files import TEMPORARY_MARK, write_atomically
-from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, Readout
+from lamae.files import TEMPORARY_MARK, read_json_object, sync_folder, write_atomically
+from lamae.models import MODELS, Pretrainable, Readout, build_model
 
 FORMAT = "lamae-checkpoint"
 FORMAT_VERSION = 1
-MASKED_AUTOENCODER = "masked-autoencoder"
 META_FILE, WEIGHTS_FILE, TRAIN_STATE_FILE = "meta.json", "weights.safetensors", "train_state.safetensors"
 
 _NAME = re.compile(r"step-(\d{8,})")
@@ -36,10 +35,10 @@ _NAME = re.compile(r"step-(\d{8,})")
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointMeta:
-    """What ``meta.json`` says.
+    """Content of ``meta.json``.
 
     Attributes:
-        model: Kind of the model.
+        model: Kind of the model, a key of `lamae.models.MODELS`.
         model_config: Configuration of the model.
         modality: Modality of the studies, which names the stream of a batch.
         preprocessing: Every parameter of the preprocessing of the training data.
@@ -64,14 +63,14 @@ class CheckpointMeta:
 
     @property
     def weights_sha256(self) -> str:
-        """SHA-256 of the weights, hexadecimal."""
+        """Return the SHA-256 of the weights, hexadecimal."""
         return self.files[WEIGHTS_FILE]["sha256"]
 
 
 def save_checkpoint(
     folder: Path,
     *,
-    model: MaskedAutoencoder,
+    model: Pretrainable,
     modality: str,
     preprocessing: Mapping[str, Any],
     readout: Readout,
@@ -91,7 +90,7 @@ def save_checkpoint(
         step: Training steps done.
         optimiser: Its state is stored, so that training can go on.
         loop: State of the training loop, of plain JSON types.
-        keep: Newest checkpoints to keep; None for all.
+        keep: Number of newest checkpoints to keep; None for all.
 
     Returns:
         The checkpoint's folder.
@@ -104,7 +103,7 @@ def save_checkpoint(
     path = folder / f"step-{step:08d}"
     if not path.exists():
         meta = CheckpointMeta(
-            model=MASKED_AUTOENCODER,
+            model=model.config.kind,
             model_config=to_dict(model.config),
             modality=modality,
             preprocessing=dict(preprocessing),
@@ -114,7 +113,7 @@ def save_checkpoint(
         )
         tensors = {WEIGHTS_FILE: dict(model.state_dict())}
         if optimiser is not None:
-            tensors[TRAIN_STATE_FILE] = _optimiser_tensors(optimiser, model)
+            tensors[TRAIN_STATE_FILE] = optimiser_tensors(optimiser, model)
         _write_folder(path, meta, tensors)
     if keep is not None:
         for old in checkpoints(folder)[:-keep]:
@@ -153,20 +152,20 @@ def read_meta(path: Path) -> CheckpointMeta:
         CheckpointError: It is missing, damaged, of an unknown version, or of a model that is not known here.
     """
     try:
-        content = json.loads((path / META_FILE).read_text(encoding="utf-8"))
+        content = read_json_object(path / META_FILE)
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: {META_FILE} is missing, so this is no whole checkpoint") from error
     except ValueError as error:
         raise CheckpointError(f"{path / META_FILE}: not readable as JSON ({error})") from error
-    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+    if content.pop("format", None) != FORMAT:
         raise CheckpointError(f'{path / META_FILE}: expected "format": "{FORMAT}", so this is no checkpoint of lamae')
     if (version := content.get("format_version")) != FORMAT_VERSION:
         raise CheckpointError(
             f"{path}: checkpoint format version {version}, but this version of lamae reads {FORMAT_VERSION}: "
             f"use the version that wrote it (lamae {content.get('lamae_version', 'unknown')})"
         )
-    if (kind := content.get("model")) != MASKED_AUTOENCODER:
-        raise CheckpointError(f"{path}: holds a model of the kind {kind!r}; known is {MASKED_AUTOENCODER!r}")
+    if (kind := content.get("model")) not in MODELS:
+        raise CheckpointError(f"{path}: holds a model of the kind {kind!r}; known is {', '.join(map(repr, MODELS))}")
     if (readout := content.get("readout")) not in get_args(Readout):
         raise CheckpointError(f"{path / META_FILE}: unknown read-out {readout!r}")
     try:
@@ -175,8 +174,8 @@ def read_meta(path: Path) -> CheckpointMeta:
         raise CheckpointError(f"{path / META_FILE}: entries are missing or unknown ({error})") from error
 
 
-def load_model(path: str | Path, *, device: torch.device | str = "cpu") -> tuple[MaskedAutoencoder, CheckpointMeta]:
-    """Load the model of a checkpoint, in evaluation mode.
+def load_model(path: str | Path, *, device: torch.device | str = "cpu") -> tuple[Any, CheckpointMeta]:
+    """Load the model of a checkpoint, in evaluation mode: a `lamae.models.Pretrainable` of the kind that it is of.
 
     Args:
         path: A run, a folder of checkpoints, or one checkpoint.
@@ -187,14 +186,14 @@ def load_model(path: str | Path, *, device: torch.device | str = "cpu") -> tuple
     """
     path = find_checkpoint(path)
     meta = read_meta(path)
-    config = from_dict(MaskedAutoencoderConfig, meta.model_config, source=str(path / META_FILE))
-    model = MaskedAutoencoder(config)
+    config_class = MODELS[meta.model].config_class
+    model = build_model(from_dict(config_class, meta.model_config, source=str(path / META_FILE)))
     load_weights(path, meta, model)
     return model.to(device).eval(), meta
 
 
-def load_weights(path: Path, meta: CheckpointMeta, model: nn.Module) -> None:
-    """Copy the weights of a checkpoint into a model.
+def load_weights(path: Path, meta: CheckpointMeta, model: nn.Module | Pretrainable) -> None:
+    """Copy the weights and persistent buffers of a checkpoint into a model.
 
     Raises:
         CheckpointError: They are damaged, or of another model.
@@ -213,24 +212,21 @@ def load_weights(path: Path, meta: CheckpointMeta, model: nn.Module) -> None:
     model.load_state_dict(found)
 
 
-def load_train_state(path: Path, meta: CheckpointMeta, model: nn.Module, optimiser: torch.optim.Optimizer) -> None:
+def load_train_state(
+    path: Path, meta: CheckpointMeta, model: nn.Module | Pretrainable, optimiser: torch.optim.Optimizer
+) -> None:
     """Copy the optimiser's state of a checkpoint into an optimiser of the same model.
 
     Raises:
         CheckpointError: The checkpoint holds no such state, or it is damaged or of another model.
     """
-    by_name: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in _read_tensors(path, meta, TRAIN_STATE_FILE).items():
-        kind, name = key.split("/", 1)
-        by_name.setdefault(name, {})[kind] = tensor
-    names = _parameter_names(optimiser, model)
-    if set(names) != set(by_name):
-        raise CheckpointError(f"{path / TRAIN_STATE_FILE}: the state is of another model's parameters")
-    state = {index: by_name[name] for index, name in enumerate(names)}
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    restore_optimiser(
+        optimiser, model, _read_tensors(path, meta, TRAIN_STATE_FILE), source=str(path / TRAIN_STATE_FILE)
+    )
 
 
-def _optimiser_tensors(optimiser: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
+def optimiser_tensors(optimiser: torch.optim.Optimizer, model: nn.Module | Pretrainable) -> dict[str, Tensor]:
+    """Return the state of an optimiser of a model's parameters by ``"kind/name of the parameter"``."""
     states = optimiser.state_dict()["state"]
     return {
         f"{key}/{name}": value
@@ -239,7 +235,65 @@ def _optimiser_tensors(optimiser: torch.optim.Optimizer, model: nn.Module) -> di
     }
 
 
-def _parameter_names(optimiser: torch.optim.Optimizer, model: nn.Module) -> list[str]:
+def restore_optimiser(
+    optimiser: torch.optim.Optimizer, model: nn.Module | Pretrainable, tensors: Mapping[str, Tensor], *, source: str
+) -> None:
+    """Put what `optimiser_tensors` returned back into an optimiser of the same model.
+
+    Raises:
+        CheckpointError: It is of other parameters; the message begins with ``source``.
+    """
+    by_name: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        kind, name = key.split("/", 1)
+        by_name.setdefault(name, {})[kind] = tensor
+    names = _parameter_names(optimiser, model)
+    if set(names) != set(by_name):
+        raise CheckpointError(f"{source}: the state is of another model's parameters")
+    state = {index: by_name[name] for index, name in enumerate(names)}
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+def write_state(file: Path, about: Mapping[str, Any], parts: Mapping[str, Mapping[str, Tensor]]) -> None:
+    """Write named tensors and what there is to say about them as one safetensors file, whole or not at all.
+
+    Args:
+        file: File to write; one that is there is replaced.
+        about: Plain JSON types, such as the state of a loop.
+        parts: Tensors by part and name, such as ``{"weights": ..., "optimiser": ...}``.
+
+    Raises:
+        OSError: Writing failed, for instance on a full disk; what was there is untouched.
+    """
+    tensors = {f"{part}/{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
+    told = torch.frombuffer(bytearray(json.dumps(about).encode()), dtype=torch.uint8)
+    write_atomically(file, _content(tensors | {"about": told}))
+
+
+def read_state(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
+    """Read what `write_state` wrote: what is said about the tensors, and these by part and name.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        CheckpointError: It is damaged.
+    """
+    try:
+        tensors = load(file.read_bytes())
+        about = json.loads(bytes(tensors.pop("about").numpy()))
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{file}: damaged ({error})") from error
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        part, name = key.split("/", 1)
+        parts.setdefault(part, {})[name] = tensor
+    return about, parts
+
+
+def _content(tensors: Mapping[str, Tensor]) -> bytes:
+    return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
+
+
+def _parameter_names(optimiser: torch.optim.Optimizer, model: nn.Module | Pretrainable) -> list[str]:
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     return [names[id(parameter)] for group in optimiser.param_groups for parameter in group["params"]]
 
@@ -249,7 +303,7 @@ def _write_folder(path: Path, meta: CheckpointMeta, tensors: Mapping[str, dict[s
     temporary.mkdir()
     try:
         for name, named in tensors.items():
-            content = save({key: value.detach().cpu().contiguous() for key, value in named.items()})
+            content = _content(named)
             meta.files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
             write_atomically(temporary / name, content)
         text = json.dumps({"format": FORMAT} | asdict(meta), indent=1, ensure_ascii=False)
@@ -258,7 +312,7 @@ def _write_folder(path: Path, meta: CheckpointMeta, tensors: Mapping[str, dict[s
     except OSError:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
 def _read_tensors(path: Path, meta: CheckpointMeta, name: str) -> dict[str, Tensor]:
@@ -287,11 +341,3 @@ def _remove(path: Path) -> None:
 def _remove_leftovers(folder: Path) -> None:
     for leftover in folder.glob(f"*{TEMPORARY_MARK}*"):
         shutil.rmtree(leftover, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

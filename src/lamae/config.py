@@ -1,7 +1,7 @@
 """Conversion of configurations between frozen dataclasses and plain mappings, with all keys and types checked."""
 
 from collections.abc import Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, Field, fields, is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from types import NoneType, UnionType
@@ -148,7 +148,22 @@ def _build(cls: type[T], mapping: object, place: _Place) -> T:
     for name, field in known.items():
         if name not in mapping and field.default is MISSING and field.default_factory is MISSING:
             raise ConfigError(f"{place.source}: the setting {place.below(name).path!r} is missing")
+    for name in known.keys() & mapping.keys():
+        kinds[name] = _kind_of(known[name], kinds[name], mapping[name], place.below(name))
     return cls(**{key: _value(kinds[key], value, place.below(key)) for key, value in mapping.items()})
+
+
+def _kind_of(field: Field, kind: Any, value: object, place: _Place) -> Any:
+    """Return the dataclass of a field; one with ``metadata["kinds"]`` has several, by the ``kind`` in its content."""
+    if "kinds" not in field.metadata:
+        return kind
+    known = field.metadata["kinds"]()
+    name = value.get("kind", next(iter(known))) if isinstance(value, Mapping) else next(iter(known))
+    if name not in known:
+        raise ConfigError(
+            f"{place.source}: {place.below('kind').path}: expected one of {', '.join(known)}, found {name!r}"
+        )
+    return known[name]
 
 
 def _value(kind: Any, value: object, place: _Place) -> Any:
@@ -225,10 +240,15 @@ def _known_keys(kind: Any, prefix: str = "") -> list[str]:
             key
             for field in fields(kind)
             for path in [f"{prefix}{field.name}"]
-            for key in [path, *_known_keys(hints[field.name], f"{path}.")]
+            for key in [path, *_keys_below(field, hints[field.name], f"{path}.")]
         ]
     inner = "<name>." if get_origin(kind) in (dict, Mapping) else ""
     return [key for one in get_args(kind) for key in _known_keys(one, prefix + inner)]
+
+
+def _keys_below(field: Field, kind: Any, prefix: str) -> list[str]:
+    kinds = field.metadata["kinds"]().values() if "kinds" in field.metadata else [kind]
+    return [key for one in kinds for key in _known_keys(one, prefix)]
 
 
 def _words(kind: object) -> str:

@@ -51,7 +51,7 @@ def naming_full_disk(path: Path) -> Iterator[None]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Write the entries of a folder to the disk, so that a renamed file stays renamed after a crash."""
+    """Make sure that what was written or renamed in a folder survives a crash."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -12,8 +12,12 @@ from lamae.checkpoint import (
     load_model,
     load_train_state,
     load_weights,
+    optimiser_tensors,
     read_meta,
+    read_state,
+    restore_optimiser,
     save_checkpoint,
+    write_state,
 )
 from lamae.errors import CheckpointError
 from lamae.models import MaskedAutoencoder
@@ -199,3 +203,31 @@ def test_without_train_state(tmp_path):
     path = save(tmp_path, model=model)
     with pytest.raises(CheckpointError, match=r"train_state.safetensors is missing"):
         load_train_state(path, read_meta(path), model, make_optimiser(model, fake_config().optim))
+
+
+@pytest.mark.parametrize("kind", ["adamw", "muon"])
+def test_any_state_there_and_back(tmp_path, kind):
+    model = make_model()
+    optimiser = moved_optimiser(model, kind)
+    state = optimiser_tensors(optimiser, model)
+    write_state(tmp_path / "state", {"epoch": 3, "best": 0.5}, {"optimiser": state, "weights": model.state_dict()})
+    about, parts = read_state(tmp_path / "state")
+    assert about == {"epoch": 3, "best": 0.5}
+    assert parts["weights"].keys() == model.state_dict().keys()
+    resumed = make_optimiser(model, fake_config(optim__optimiser=kind).optim)
+    restore_optimiser(resumed, model, parts["optimiser"], source="here")
+    again = optimiser_tensors(resumed, model)
+    assert state.keys() == again.keys()
+    assert all(torch.equal(state[name], again[name]) for name in state)
+    del parts["optimiser"][next(key for key in state if key.endswith("/decoders.ecg.mask_token"))]
+    parts["optimiser"] = {k: v for k, v in parts["optimiser"].items() if not k.endswith("decoders.ecg.mask_token")}
+    with pytest.raises(CheckpointError, match="here: the state is of another model's parameters"):
+        restore_optimiser(resumed, model, parts["optimiser"], source="here")
+
+
+def test_a_damaged_state_is_refused(tmp_path):
+    (tmp_path / "state").write_bytes(b"no tensors")
+    with pytest.raises(CheckpointError, match="state: damaged"):
+        read_state(tmp_path / "state")
+    with pytest.raises(FileNotFoundError):
+        read_state(tmp_path / "absent")

@@ -8,7 +8,7 @@ from lamae.errors import ConfigError
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig
 from lamae.models.accounting import count_parameters, flops_per_step
 from lamae.models.sizes import base, independent, joint, large, small, tiny
-from lamae.nn.masks import MaskConfig
+from lamae.nn.masks import MaskConfig, MaskFamily
 from lamae.nn.transformer import TransformerConfig
 
 LIMB = ("I", "II", "III", "aVR", "aVL", "aVF")
@@ -40,12 +40,10 @@ NO_LATENT = TransformerConfig(dim=22, depth=0, num_heads=2)
         ({"latent": NO_LATENT, "mask": MaskConfig(latent_ratio=0.5)}, "latent_ratio 0.5 needs latent attention"),
         ({"mask": MaskConfig(strategy="view", hidden_views=2)}, "hidden_views needs decoder_context"),
         ({"streams": {"ecg": replace(STREAM, patch=(77,))}}, "at least 2 patches"),
+        ({"mask": MaskConfig(families=(MaskFamily(strategy="tube", full_time=True),))}, "full_time is for patches on"),
         (
-            {
-                "streams": {"echo": StreamConfig(patch=(5, 7), grid=(15, 14), view_names=("A4C",))},
-                "mask": MaskConfig(strategy="block"),
-            },
-            "'block' is for one axis",
+            {"mask": MaskConfig(families=(MaskFamily(), MaskFamily(strategy="view", hidden_views=2)))},
+            "hidden_views needs decoder_context",
         ),
     ],
 )

@@ -1,12 +1,15 @@
+import math
 from dataclasses import replace
 
 import pytest
 import torch
+from clip_fakes import NAMES, clip_batch
 
 from lamae.batch import Instances, StudyBatch
 from lamae.errors import ConfigError
-from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig, read_out
-from lamae.nn.masks import MaskConfig, draw_masks
+from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig, masked_autoencoder, read_out
+from lamae.nn import targets
+from lamae.nn.masks import MaskConfig, MaskFamily, draw_masks
 from lamae.nn.plan import MaskPlan, make_latent_plan, make_stream_mask
 from lamae.nn.transformer import TransformerConfig
 from lamae.objectives import masked_reconstruction
@@ -215,12 +218,14 @@ def test_gathering_and_reshaping_agree(ecg_batch, name):
     plan = draw(settings, batch)
     mask, latent = plan.streams["ecg"][0], plan.latent[0]
     num_encoded = 15 if mask.encoded is None else len(mask.encoded)
-    if latent.take is None:
+    if latent.gather_index is None:
         take = torch.arange(num_encoded * 3).view(3, -1)
-        put = latent.put or {"ecg": torch.arange(45).view(15, 3)}
-        explicit = replace(latent, take=take, take_valid=torch.ones_like(take, dtype=torch.bool), put=put)
+        put = latent.scatter_index or {"ecg": torch.arange(45).view(15, 3)}
+        explicit = replace(
+            latent, gather_index=take, gather_valid=torch.ones_like(take, dtype=torch.bool), scatter_index=put
+        )
     else:
-        explicit = replace(latent, take_valid=torch.ones_like(latent.take, dtype=torch.bool))
+        explicit = replace(latent, gather_valid=torch.ones_like(latent.gather_index, dtype=torch.bool))
     one, other = (loss_of(model, batch, replace(plan, latent=(layout,))) for layout in (latent, explicit))
     torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-7)
 
@@ -377,3 +382,57 @@ def test_a_mask_made_by_hand(ecg_batch):
     assert prediction.predicted.shape == (15, 5, 7)
     with pytest.raises(ValueError, match="needs noise"):
         make_latent_plan(batch, {"ecg": mask}, ratio=0.5)
+
+
+@pytest.mark.parametrize(("grid", "patch", "other"), [((77,), (7,), (105,)), ((4, 10, 14), (2, 5, 7), (6, 15, 7))])
+@pytest.mark.parametrize("weights", ["shared", "private"])
+def test_another_grid_runs_where_the_configuration_allows_it(grid, patch, other, weights):
+    stream = StreamConfig(patch=patch, grid=grid, view_names=NAMES, normalise="view")
+    settings = config(streams={"echo": stream}, encoder_weights=weights)
+    batch = clip_batch([[0, 1], [2, 5, 3]], grid=other)
+    with pytest.raises(ConfigError, match="the model was made for 1 channels of"):
+        build(settings).features(batch)
+    model = build(replace(settings, streams={"echo": replace(stream, any_grid=True)}))
+    loss = loss_of(model, batch)
+    loss.backward()
+    assert bool(loss.isfinite())
+    num_patches = math.prod(o // p for o, p in zip(other, patch, strict=True))
+    assert model.features(batch).tokens.shape == (10, num_patches, 22)
+    assert model.reconstruct(batch, draw(settings, batch)).masked.shape == (10, *other)
+    with pytest.raises(ConfigError, match="not divisible"):
+        model.features(clip_batch([[0]], grid=tuple(o + 1 for o in other)))
+
+
+def test_a_longer_recording_of_any_grid_is_one_of_its_own_grid():
+    stream = StreamConfig(patch=(7,), grid=(77,), view_names=NAMES, any_grid=True)
+    longer, batch = replace(stream, grid=(105,), any_grid=False), clip_batch([[0, 1], [2]], grid=(105,))
+    models = [build(config(streams={"echo": one})).eval() for one in (stream, longer)]
+    assert torch.equal(*[model.features(batch).tokens for model in models])
+
+
+def test_a_model_of_several_families_of_masks_is_trained_on_all(ecg_batch):
+    families = (MaskFamily(strategy="tube", ratio=0.5), MaskFamily(strategy="block", ratio=0.8, num_blocks=2))
+    settings = config(mask=MaskConfig(families=families, noise="by-recording", latent_ratio=0.2))
+    batch, model = ecg_batch([LIMB, LIMB[:4]]), build(settings)
+    plan = draw(settings, batch)
+    assert [mask.context.shape[1] for mask in plan.streams["ecg"]] == [6, 2]
+    both = loss_of(model, batch, plan)
+    parts = [
+        loss_of(model, batch, MaskPlan(streams={"ecg": (plan.streams["ecg"][k],)}, latent=(plan.latent[k],)))
+        for k in range(2)
+    ]
+    torch.testing.assert_close(both, sum(parts) / 2)
+
+
+def test_no_float_copy_of_a_clip_is_made_where_nothing_is_measured(monkeypatch):
+    """With fixed normalisation only the visible and the target patches ever become floats."""
+    from lamae.nn import normalise
+
+    seen, real = [], normalise.apply_statistics
+    for module in (normalise, masked_autoencoder, targets):
+        monkeypatch.setattr(module, "apply_statistics", lambda v, *rest: seen.append(v.numel()) or real(v, *rest))
+    stream = StreamConfig(patch=(2, 5, 7), grid=(4, 10, 14), view_names=NAMES, normalise="fixed", fixed_scale=255.0)
+    settings = config(streams={"echo": stream}, mask=MaskConfig(ratio=0.75))
+    batch = clip_batch([[0, 1], [2]], grid=(4, 10, 14))
+    build(settings)(batch, draw(settings, batch))
+    assert seen == [batch.streams["echo"].values.numel() // 4, batch.streams["echo"].values.numel() * 3 // 4]

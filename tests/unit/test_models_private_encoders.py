@@ -119,7 +119,7 @@ def test_before_joint_attention_a_token_is_its_patch_with_place_and_lead(ecg_bat
     model, batch = joint(), ecg_batch([LIMB[:2]])
     encoder = model.encoders["ecg"]
     patches = (batch.streams["ecg"].values * 0.001).view(2, 11, 7)
-    expected = encoder.embed(patches) + encoder.positions + encoder.identity[:2].unsqueeze(1)
+    expected = encoder.embed(patches) + encoder.positions.table + encoder.identity[:2].unsqueeze(1)
     torch.testing.assert_close(model.features(batch).encoder_tokens, expected, rtol=1e-5, atol=1e-6)
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import get_args
 
 import pytest
@@ -16,6 +17,7 @@ def features(**changes) -> Features:
         "token_valid": torch.tensor([[True, True], [True, True], [True, False]]),
         "cls": torch.tensor([[0.5, 1], [2, 3]]),
         "study_of": torch.tensor([0, 0, 1]),
+        "recording_of": torch.tensor([1, 0, 0]),
         "view_of": torch.tensor([0, 1, 1]),
         "time_of": torch.zeros(3),
         "view_names": ("I", "II"),
@@ -40,6 +42,31 @@ def test_an_instance_without_any_data_does_not_count():
 def test_view_concat_follows_the_names_it_is_given_and_fills_with_zeros():
     found = read_out(features(), "view-concat", ("II", "V1", "I"))
     assert found.tolist() == [[6, 7, 0, 0, 2, 3], [9, 0, 0, 0, 0, 0]]
+
+
+def two_clips(**changes) -> Features:
+    """One study: a clip of three frames and one of a single frame, both of view I, and a frame of view II."""
+    return features(
+        tokens=torch.tensor([[[3.0, 0]], [[6.0, 0]], [[0.0, 9]], [[5.0, 1]], [[2.0, 2]]]),
+        token_valid=torch.ones(5, 1, dtype=torch.bool),
+        study_of=torch.tensor([0, 0, 0, 0, 0]),
+        recording_of=torch.tensor([3, 3, 3, 0, 1]),
+        view_of=torch.tensor([0, 0, 0, 0, 1]),
+        time_of=torch.zeros(5),
+        num_studies=1,
+        **changes,
+    )
+
+
+def test_a_recording_counts_once_however_many_instances_it_has():
+    assert read_out(two_clips(), "mean", ()).tolist() == [[pytest.approx(10 / 3), 2]]  # (3, 3), (5, 1), (2, 2)
+    assert read_out(two_clips(), "view-concat", ("II", "I")).tolist() == [[2, 2, 4, 2]]
+
+
+def test_an_empty_recording_does_not_count_and_an_empty_frame_does_not_count_in_its_recording():
+    valid = torch.tensor([[True], [False], [True], [False], [True]])
+    found = replace(two_clips(), token_valid=valid)
+    assert read_out(found, "mean", ()).tolist() == [[1.75, 3.25]]  # (1.5, 4.5), (2, 2)
 
 
 def test_the_encoders_tokens_are_read_out_alike_and_latent_attention_is_bypassed():

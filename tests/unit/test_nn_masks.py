@@ -1,12 +1,9 @@
-from dataclasses import replace
-
 import pytest
 import torch
 
-from lamae.batch import Instances
 from lamae.errors import ConfigError
-from lamae.nn.masks import MaskConfig, draw_masks, patches_with_data
-from lamae.nn.plan import rank_within
+from lamae.nn.masks import MaskConfig, MaskFamily, draw_masks, patches_with_data
+from lamae.nn.noise import rank_within
 
 PATCH = {"ecg": (7,)}  # 11 patches of 77 samples
 LIMB = ("I", "II", "III", "aVR", "aVL", "aVF")
@@ -25,8 +22,8 @@ def by_name(batch, plan, index=0):
         position = int(batch.positions[instances.study_of[row]])
         name = instances.view_names[instances.view_of[row]]
         kept = [True] * len(context)
-        if latent.put is not None:
-            kept = (latent.put["ecg"][row] < latent.put["ecg"].max()).tolist()
+        if latent.scatter_index is not None:
+            kept = (latent.scatter_index["ecg"][row] < latent.scatter_index["ecg"].max()).tolist()
         visible = sorted(context) if row in encoded else "hidden"
         found[position, name] = visible, sorted(p for p, keep in zip(context, kept, strict=True) if keep)
     return found
@@ -149,9 +146,9 @@ def test_latent_masks_keep_a_constant_share_of_each_study(ecg_batch):
     batch = ecg_batch([LIMB, LIMB[:2], LIMB[:5]])
     plan = draw(MaskConfig(ratio=0.7, latent_ratio=0.5), batch)
     latent = plan.latent[0]
-    assert latent.take_valid.sum(dim=1).tolist() == [9, 3, 8]  # half of 18, 6 and 15 (round half to even)
-    put = latent.put["ecg"]
-    assert int((put < latent.take.numel()).sum()) == 20
+    assert latent.gather_valid.sum(dim=1).tolist() == [9, 3, 8]  # half of 18, 6 and 15 (round half to even)
+    put = latent.scatter_index["ecg"]
+    assert int((put < latent.gather_index.numel()).sum()) == 20
 
 
 def test_what_is_taken_is_put_back_in_its_place(ecg_batch):
@@ -159,20 +156,20 @@ def test_what_is_taken_is_put_back_in_its_place(ecg_batch):
     plan = draw(MaskConfig(strategy="view", hidden_views=1, latent_ratio=0.3), batch)
     mask, latent = plan.streams["ecg"][0], plan.latent[0]
     tokens = torch.arange(mask.encoded.numel() * mask.context.shape[1])
-    laid = torch.cat([tokens[latent.take.flatten()], torch.tensor([-1])])
-    back = laid[latent.put["ecg"]]
+    laid = torch.cat([tokens[latent.gather_index.flatten()], torch.tensor([-1])])
+    back = laid[latent.scatter_index["ecg"]]
     seen = back[mask.encoded].flatten()
     assert torch.equal(seen[seen >= 0], tokens[seen >= 0])
-    assert int((seen >= 0).sum()) == int(latent.take_valid.sum())
+    assert int((seen >= 0).sum()) == int(latent.gather_valid.sum())
     hidden = [row for row in range(13) if row not in mask.encoded.tolist()]
     assert bool((back[hidden] == -1).all())
 
 
 def test_equal_studies_without_gaps_need_no_gathering(ecg_batch):
     latent = draw(MaskConfig(), ecg_batch()).latent[0]
-    assert latent.take is None
-    assert latent.put is None
-    assert draw(MaskConfig(), ecg_batch([LIMB, LIMB[:5]])).latent[0].take is not None
+    assert latent.gather_index is None
+    assert latent.scatter_index is None
+    assert draw(MaskConfig(), ecg_batch([LIMB, LIMB[:5]])).latent[0].gather_index is not None
 
 
 def test_several_instances_of_one_view_have_masks_of_their_own(ecg_batch):
@@ -209,8 +206,6 @@ def test_masks_that_do_not_fit_the_stream_are_refused(ecg_batch):
         draw(MaskConfig(), ecg_batch(), patch={"ecg": (5,)})
     with pytest.raises(ConfigError, match="at least 2 patches"):
         draw(MaskConfig(), ecg_batch(), patch={"ecg": (77,)})
-    ecg = ecg_batch().streams["ecg"]
-    frames = replace(ecg, values=torch.zeros(15, 1, 6, 10, dtype=torch.uint8))
-    with pytest.raises(ConfigError, match="'block' is for one axis"):
-        draw(MaskConfig(strategy="block"), replace(ecg_batch(), streams={"ecg": frames}), patch={"ecg": (2, 5)})
-    assert isinstance(frames, Instances)
+    times = MaskConfig(families=(MaskFamily(strategy="block", full_time=True),))
+    with pytest.raises(ConfigError, match=r"full_time is for patches on three axes \(time first\), found 1"):
+        draw(times, ecg_batch())

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from lamae.batch import Instances
-from lamae.nn.normalise import normalise
+from lamae.nn.normalise import measure, normalise
+from lamae.nn.patches import cut_patches, patchify, take_patches
+from lamae.nn.targets import element_validity, normalised_patches
 
 
 def leads(values, *, scale=0.001, valid=None, study_of=None) -> Instances:
@@ -89,3 +91,53 @@ def test_a_large_offset_costs_no_precision():
     ripple = [30000 + 10 * (n % 2) for n in range(1000)]
     found = run(leads([ripple]), "view", std_floor=1e-6)
     torch.testing.assert_close(found.gain, torch.tensor([0.005]), rtol=1e-3, atol=0)
+
+
+GRIDS = [((77,), (7,), 1), ((77,), (7,), 3), ((15, 14), (5, 7), 2), ((6, 15, 14), (2, 5, 7), 3)]
+
+
+@pytest.mark.parametrize(("grid", "patch", "channels"), GRIDS)
+@pytest.mark.parametrize("how", ["fixed", "view", "study"])
+@pytest.mark.parametrize("gaps", [False, True])
+@pytest.mark.parametrize("some", [False, True])
+def test_patches_cut_before_they_are_normalised_have_the_same_bits(grid, patch, channels, how, gaps, some):
+    generator = torch.Generator().manual_seed(3)
+    instances = Instances(
+        values=torch.randint(-997, 997, (5, channels, *grid), generator=generator).to(torch.int16),
+        scale=torch.rand(5, generator=generator) / 100 + 0.001,
+        valid=torch.rand(5, *grid, generator=generator) < 0.8 if gaps else None,
+        study_of=torch.tensor([0, 0, 1, 1, 1]),
+        recording_of=torch.arange(5),
+        view_of=torch.zeros(5, dtype=torch.int64),
+        time_of=torch.zeros(5),
+        view_names=("I",),
+    )
+    settings = {"how": how, "fixed_scale": 0.7, "std_floor": 0.01, "num_studies": 2}
+    whole = patchify(normalise(instances, **settings).values, patch)
+    places = torch.rand(5, whole.shape[1], generator=generator).argsort(dim=1)[:, :3]
+    rows = torch.tensor([1, 4]) if some else None
+    found, valid = normalised_patches(instances, measure(instances, **settings), patch, places, rows)
+    expected, recorded = take_patches(whole, places), element_validity(instances, patch, places)
+    assert torch.equal(found, expected if rows is None else expected[rows])
+    if gaps:
+        assert torch.equal(valid, recorded if rows is None else recorded[rows])
+    else:
+        assert valid is recorded is None
+    assert found.dtype == torch.float32
+
+
+@pytest.mark.parametrize(("grid", "patch", "channels"), GRIDS)
+def test_cutting_takes_integers_as_they_are(grid, patch, channels):
+    values = torch.arange(2 * channels * math.prod(grid)).view(2, channels, *grid).to(torch.int16)
+    places = torch.tensor([[2, 0], [1, 1]])
+    found = cut_patches(values, patch, places)
+    assert torch.equal(found, take_patches(patchify(values, patch), places))
+    assert found.dtype == torch.int16
+
+
+def test_float_values_are_not_changed_in_place():
+    instances = leads([[1000, 3000], [0, 4000]])
+    floats = Instances(**{**vars(instances), "values": instances.values.float()})
+    before = floats.values.clone()
+    run(floats, "study")
+    assert torch.equal(floats.values, before)

@@ -10,10 +10,10 @@ from lamae.data import PackDataset
 from lamae.ecg.leads import LEADS
 from lamae.errors import ConfigError
 from lamae.models import MaskedAutoencoder
+from lamae.progress import format_seconds
 from lamae.train import DataConfig, OptimConfig
 from lamae.train.loop import make_trainer
-from lamae.train.optim import learning_rate, make_optimiser
-from lamae.train.progress import format_seconds
+from lamae.train.optim import learning_rate, make_optimiser, schedule_in_words
 from lamae.train.run_folder import read_metrics
 from lamae.train.step import train_step, validation_loss
 from lamae.train.stopping import stop_requests
@@ -40,6 +40,15 @@ def test_the_rate_by_hand():
     assert learning_rate(config, 7) == pytest.approx(4.0)
     assert learning_rate(config, 9) == pytest.approx(4.0 * (1 + math.cos(math.pi * 5 / 6)))
     assert learning_rate(OptimConfig(steps=3, warmup_steps=0, lr=2.0), 0) == 2.0
+
+
+def test_a_constant_rate_and_its_cooldown_by_hand():
+    config = OptimConfig(steps=10, warmup_steps=2, lr=8.0, schedule="constant", cooldown_steps=4)
+    assert [learning_rate(config, step) for step in range(10)] == [4, 8, 8, 8, 8, 8, 8, 6, 4, 2]
+    assert schedule_in_words(config) == "linear warm-up of 2 steps, constant, linear to 0 over the last 4"
+    flat = OptimConfig(steps=3, warmup_steps=1, lr=8.0, schedule="constant")
+    assert [learning_rate(flat, step) for step in range(3)] == [8, 8, 8]
+    assert schedule_in_words(flat) == "linear warm-up of 1 steps, constant"
 
 
 def test_weight_decay_on_matrices_only():
@@ -170,6 +179,9 @@ def test_compiled_follows_eager(dataset):
         ({"optim__steps": 0}, "optim.steps must be above 0, found 0"),
         ({"optim__lr": 0}, r"optim.lr must be above 0, found 0.0"),
         ({"optim__warmup_steps": 14}, r"optim.warmup_steps must lie between 0 and optim.steps \(13\), found 14"),
+        ({"optim__cooldown_steps": 5}, "optim.cooldown_steps is for optim.schedule 'constant', found 'cosine'"),
+        ({"optim__schedule": "constant", "optim__cooldown_steps": 11}, r"cooldown_steps must fit between the warm-up"),
+        ({"optim__schedule": "linear"}, "optim.schedule: expected"),
         ({"optim__weight_decay": -1}, "optim.weight_decay must not be negative"),
         ({"optim__betas": [0.9, 1.0]}, r"optim.betas must lie in \[0, 1\)"),
         ({"optim__clip": 0}, "optim.clip must be above 0 or null"),

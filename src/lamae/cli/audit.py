@@ -35,6 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
     from lamae.evals.features import check_preprocessing
     from lamae.evals.pretext_audit import AuditData, audit
     from lamae.evals.pretext_table import as_text, check_ending, write_audit
+    from lamae.models import MaskedAutoencoderConfig
     from lamae.pack import Pack
     from lamae.train import PretrainConfig
 
@@ -48,6 +49,8 @@ def run(arguments: argparse.Namespace) -> None:
         model, meta = load_model(folder)
     else:
         config = apply_overrides(recipes.get(arguments.what), dotted(arguments.settings))
+    if not isinstance(config.model, MaskedAutoencoderConfig):
+        raise ConfigError(f"the audit is of masked autoencoders, found a model of the kind {config.model.kind!r}")
     data = None
     if arguments.data is not None:
         data = AuditData(

@@ -47,8 +47,8 @@ def cells_of(batch: StudyBatch, plan: MaskPlan, index: int, *, patch: int, strea
         raise ConfigError(f"the audit is for instances of one axis such as leads, found {instances.grid}")
     mask, latent = plan.streams[stream][index], plan.latent[index]
     seen = visible_slots(mask)
-    if latent.put is not None and latent.take is not None:
-        seen = seen & (latent.put[stream] < latent.take.numel())
+    if latent.scatter_index is not None and latent.gather_index is not None:
+        seen = seen & (latent.scatter_index[stream] < latent.gather_index.numel())
     num_patches = instances.grid[0] // patch
     visible, hidden = (
         torch.zeros(len(instances), num_patches, dtype=torch.bool).scatter(1, places, marked)

@@ -17,9 +17,8 @@ from lamae.ecg.same_time import (
 )
 from lamae.evals.pretext_cells import Cells, by_instance, by_study
 from lamae.models.config import MaskedAutoencoderConfig
-from lamae.models.masked_autoencoder import take_patches
 from lamae.nn.normalise import Normalised, normalise
-from lamae.nn.patches import patchify
+from lamae.nn.patches import patchify, take_patches
 from lamae.nn.plan import StreamMask
 from lamae.nn.targets import element_validity, make_targets
 

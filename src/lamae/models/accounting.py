@@ -4,38 +4,32 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from lamae.batch import Instances, StudyBatch
-from lamae.models.config import MaskedAutoencoderConfig
-from lamae.models.masked_autoencoder import MaskedAutoencoder
+from lamae.models.kinds import build_model
+from lamae.models.pretrainable import Pretrainable, PretrainableConfig, total_loss
 from lamae.nn.masks import draw_masks
 from lamae.nn.output import MaskedOutput
 
-PARTS = {"encoders": "encoder", "latent": "latent_attention", "decoders": "decoder"}
 
-
-def count_parameters(model: nn.Module) -> dict[str, int]:
-    """Number of parameters of each part of a masked autoencoder (``encoder, latent_attention, decoder``) and in total.
-
-    Args:
-        model: A `lamae.models.MaskedAutoencoder`; parts with other names keep their names.
-    """
-    counts = dict.fromkeys(PARTS.values(), 0) if isinstance(model, MaskedAutoencoder) else {}
+def count_parameters(model: Pretrainable) -> dict[str, int]:
+    """Return the number of parameters of each part of a model (see its ``parts``) and in total."""
+    counts = dict.fromkeys(model.parts.values(), 0)
     for name, parameter in model.named_parameters():
-        part = PARTS.get(name.split(".")[0], name.split(".")[0])
+        part = model.parts.get(name.split(".")[0], name.split(".")[0])
         counts[part] = counts.get(part, 0) + parameter.numel()
     return counts | {"total": sum(counts.values())}
 
 
 def flops_per_step(
-    config: MaskedAutoencoderConfig,
+    config: PretrainableConfig,
     batch: StudyBatch,
     *,
     alignment: Callable[[MaskedOutput], Tensor] | None = None,
 ) -> dict[str, int]:
-    """Floating point operations of one training step (forward and backward) on a batch, by part and in total.
+    """Count the floating point operations of one training step (forward and backward) on a batch, by part and in total.
 
     Matrix products and attention are counted, an addition and a multiplication as two; nothing is computed (the model
     and the batch are on torch's ``meta`` device). A product costs as much again for each of its factors that needs a
@@ -51,26 +45,29 @@ def flops_per_step(
     """
     plan = draw_masks(config.mask, batch, config.patch_shapes, torch.Generator().manual_seed(0))
     with torch.device("meta"):
-        model = MaskedAutoencoder(replace(config, encoder_weights="shared", attention_kernel="matmul"))
-    aligned = 0
+        model = build_model(config.for_counting())
     with FlopCounterMode(display=False) as counter:
         output = model(batch.to("meta"), plan.to("meta"))
-        predicted = [p.predicted.sum() for predictions in output.predictions.values() for p in predictions]
-        torch.stack(predicted).sum().backward()
-    if alignment is not None:
-        aligned = _flops_of(alignment, output)
+        total_loss(model.losses(output, global_size=batch.global_size)).backward()
+    total = counter.get_total_flops()
     counts = {name: sum(by_operation.values()) for name, by_operation in counter.get_flop_counts().items()}
-    root, total = type(model).__name__, counter.get_total_flops()
-    encoder = sum(counts.get(f"{root}.encoders.{name}", 0) for name in batch.streams)
-    latent = counts.get(f"{root}.latent", 0)
-    parts = {"encoder": encoder, "latent_attention": latent, "decoder": total - encoder - latent}
+    *called, (_, rest) = model.parts.items()
+    parts = {part: _flops_under(f"{type(model).__name__}.{name}", counts) for name, part in called}
+    parts[rest] = total - sum(parts.values())
     if alignment is not None:
-        parts["alignment"] = aligned
-    return parts | {"total": total + aligned}
+        parts["alignment"] = _flops_of(alignment, output)
+        total += parts["alignment"]
+    return parts | {"total": total}
+
+
+def _flops_under(path: str, counts: Mapping[str, int]) -> int:
+    """Operations of a module, or of the members of a container, which is never called itself."""
+    members = [name for name in counts if name.startswith(f"{path}.") and "." not in name.removeprefix(f"{path}.")]
+    return counts[path] if path in counts else sum(counts[name] for name in members)
 
 
 def _flops_of(objective: Callable[[MaskedOutput], Tensor], output: MaskedOutput) -> int:
-    """Operations of an objective itself, down to the encoder's tokens and no further."""
+    """Count the operations of an objective itself, down to the encoder's tokens and no further."""
     leaves = {
         name: tuple(
             replace(
@@ -88,12 +85,12 @@ def _flops_of(objective: Callable[[MaskedOutput], Tensor], output: MaskedOutput)
 
 
 def example_batch(
-    config: MaskedAutoencoderConfig,
+    config: PretrainableConfig,
     *,
     num_studies: int = 1,
     views: Mapping[str, Sequence[str] | None] | None = None,
 ) -> StudyBatch:
-    """A batch of flat studies with every view once, for counting: it has the shapes of real data and no content.
+    """Return a batch of flat studies with every view once, for counting: it has the shapes of real data and no content.
 
     Args:
         config: The model.

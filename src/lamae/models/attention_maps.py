@@ -1,4 +1,4 @@
-"""How much the views of a study look at each other in latent attention, for reports."""
+"""Summaries of latent attention by view, for reports."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +14,9 @@ class LatentAttentionMaps:
 
     Attributes:
         view_names: Names of the views, the order of rows and columns.
-        views: Share of its attention that a token of the row's view gives to the column's view. What is missing to 1
+        views: Fraction of its attention that a token of the row's view gives to the column's view. What is missing to 1
             in a row goes to the CLS token.
-        cls: Share of its attention that the CLS token gives to each view.
+        cls: Fraction of its attention that the CLS token gives to each view.
 
     A row is the mean over the studies that have its view, in which a view that a study lacks is given 0.
     """

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from lamae.errors import ConfigError
 from lamae.nn.attention import AttentionKernel
-from lamae.nn.masks import MaskConfig
+from lamae.nn.mask_config import MaskConfig
 from lamae.nn.normalise import Normalisation
 from lamae.nn.patches import patch_grid
 from lamae.nn.positions import MAE_WAVELENGTHS
@@ -26,6 +26,8 @@ class StreamConfig:
         normalise: z-score by ``"study"`` or ``"view"``, or ``"fixed"`` division.
         fixed_scale: Physical units (mV, grey level) that become 1 with ``normalise="fixed"``.
         std_floor: Least standard deviation by which z-scores divide, in physical units.
+        any_grid: Whether instances of another extent are welcome too, such as longer recordings; else ``grid`` is
+            exact. Their positions follow from the same waves.
     """
 
     patch: tuple[int, ...]
@@ -35,6 +37,7 @@ class StreamConfig:
     normalise: Normalisation = "study"
     fixed_scale: float = 1.0
     std_floor: float = 0.01
+    any_grid: bool = False
 
     def __post_init__(self) -> None:
         patch_grid(self.grid, self.patch)
@@ -45,17 +48,17 @@ class StreamConfig:
 
     @property
     def counts(self) -> tuple[int, ...]:
-        """Number of patches along each axis."""
+        """Return the number of patches along each axis."""
         return patch_grid(self.grid, self.patch)
 
     @property
     def num_patches(self) -> int:
-        """Number of patches of an instance."""
+        """Return the number of patches of an instance."""
         return math.prod(self.counts)
 
     @property
     def num_elements(self) -> int:
-        """Number of values in a patch, channels included."""
+        """Return the number of values in a patch, channels included."""
         return math.prod(self.patch) * self.channels
 
 
@@ -64,6 +67,7 @@ class MaskedAutoencoderConfig:
     """Everything that `lamae.models.MaskedAutoencoder` is built from.
 
     Attributes:
+        kind: The kind of model, by which `lamae.models.MODELS` finds its class.
         streams: Instances by name of the stream; each stream has its own encoder and decoder of the same size.
         encoder: Size of the encoder; depth 0 leaves patches, positions and identities to latent attention, so that all
             views of a study are encoded as one joint set of tokens (as in ST-MEM).
@@ -81,12 +85,13 @@ class MaskedAutoencoderConfig:
             tokens, such as neighbours in time, see `lamae.nn.transformer.initialise_mimetic`; the first predictions
             are near 0. Short trainings leave the plateau at which nothing but a patch's mean is known much sooner.
         attention_kernel: See `lamae.nn.attention.choose_kernel`.
-        mask: What is hidden in pretraining.
+        mask: Masks of pretraining.
 
     Raises:
         ConfigError: Settings contradict each other.
     """
 
+    kind: Literal["masked-autoencoder"] = "masked-autoencoder"
     streams: Mapping[str, StreamConfig]
     encoder: TransformerConfig
     latent: TransformerConfig
@@ -126,15 +131,13 @@ class MaskedAutoencoderConfig:
             raise ConfigError("instance_cls is for latent depth 0: with latent attention the study has the CLS token")
         if self.latent.depth == 0:
             self._check_independent()
-        if self.mask.hidden_views > 0 and self.decoder_context == "none":
+        if self.mask.hides_views and self.decoder_context == "none":
             raise ConfigError(
                 "mask.hidden_views needs decoder_context 'cls' or 'summaries': "
                 "without it nothing leads from the other views to the decoder of a hidden one"
             )
-        for name, stream in self.streams.items():
-            self.mask.num_visible(stream.num_patches)
-            if self.mask.strategy == "block" and len(stream.grid) > 1:
-                raise ConfigError(f"mask.strategy 'block' is for one axis, but stream {name!r} has {len(stream.grid)}")
+        for stream in self.streams.values():
+            self.mask.num_visible(*stream.counts)
 
     def _check_independent(self) -> None:
         if self.decoder_context != "none":
@@ -144,5 +147,34 @@ class MaskedAutoencoderConfig:
 
     @property
     def patch_shapes(self) -> dict[str, tuple[int, ...]]:
-        """Extent of a patch by stream, as `lamae.nn.masks.draw_masks` takes it."""
+        """Return the extent of a patch by stream, as `lamae.nn.masks.draw_masks` takes it."""
         return {name: stream.patch for name, stream in self.streams.items()}
+
+    @property
+    def has_latent_attention(self) -> bool:
+        """Return whether the instances of a study meet in latent attention."""
+        return self.latent.depth > 0
+
+    def system_name(self, *, aligned: bool) -> str:
+        """Return the name of the pretrained system in tables, as ``docs/systems.md`` has them."""
+        if self.encoder.depth == 0:
+            name = "Joint"
+        elif self.has_latent_attention:
+            name = "LAMAE"
+        else:
+            name = "MMVM" if aligned else "Ind_P"
+        if aligned and self.has_latent_attention:
+            name += " + alignment"
+        return name if self.encoder_weights == "shared" else f"{name}, private encoders"
+
+    def card(self) -> dict[str, Any]:
+        """Return what else a matched control must share, for the card of a run."""
+        return {
+            "target": self.target,
+            "decoder_context": self.decoder_context,
+            "encoder_weights": self.encoder_weights,
+        }
+
+    def for_counting(self) -> "MaskedAutoencoderConfig":
+        """Return a model of as many operations: shared encoders cost what private ones do; attention is explicit."""
+        return replace(self, encoder_weights="shared", attention_kernel="matmul")

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from lamae.models.config import MaskedAutoencoderConfig, StreamConfig
 from lamae.nn.plan import StreamMask
-from lamae.nn.positions import sincos_positions
+from lamae.nn.positions import SinCosPositions
 from lamae.nn.transformer import NORM_EPS, Transformer, token_parameter
 
 FIRST_HEAD = 0.1
@@ -28,16 +28,13 @@ class InstanceDecoder(nn.Module):
         stream: The stream that this decoder is for.
     """
 
-    positions: Tensor
-
     def __init__(self, config: MaskedAutoencoderConfig, stream: StreamConfig) -> None:
         super().__init__()
         dim = config.decoder.dim
         self.embed = nn.Linear(config.encoder.dim, dim)
         self.context_embed = nn.Linear(config.encoder.dim, dim) if config.decoder_context != "none" else None
         self.mask_token = token_parameter(dim)
-        positions = sincos_positions(stream.counts, dim, wavelengths=config.position_wavelengths)
-        self.register_buffer("positions", positions, persistent=False)
+        self.positions = SinCosPositions(stream.counts, dim, wavelengths=config.position_wavelengths)
         self.identity = token_parameter(len(stream.view_names), dim) if config.view_identity == "learned" else None
         self.transformer = Transformer(config.decoder, kernel=config.attention_kernel)
         self.norm = nn.LayerNorm(dim, eps=NORM_EPS)
@@ -51,6 +48,7 @@ class InstanceDecoder(nn.Module):
         front: Float[Tensor, "instances front dim"] | None,
         front_valid: Bool[Tensor, "instances front"] | None,
         *,
+        counts: tuple[int, ...],
         skip: int,
     ) -> Float[Tensor, "instances some dim"]:
         """Decode slots.
@@ -61,15 +59,16 @@ class InstanceDecoder(nn.Module):
             view_of: View of each instance in the order of the stream's ``view_names``.
             front: Tokens that stand in front and have no position: context of the study, CLS of the instance.
             front_valid: Which of them exist; None: all.
+            counts: Number of patches of an instance along each axis.
             skip: How many slots from the first are not asked for: the context slots, or 0.
 
         Returns:
             The other slots (context, then target), before the norm.
         """
         N, _, D = tokens.shape
-        hidden = self.mask_token.to(tokens.dtype).expand(N, mask.target.shape[1], D)
+        targets = self.mask_token.to(tokens.dtype).expand(N, mask.target.shape[1], D)
         places = torch.cat([mask.context, mask.target], dim=1)
-        slots = torch.cat([tokens, hidden], dim=1) + self.positions[places]  # [N, visible + hidden, D]
+        slots = torch.cat([tokens, targets], dim=1) + self.positions(places, counts)  # [N, visible + targets, D]
         if self.identity is not None:
             slots = slots + self.identity[view_of].unsqueeze(1)
         if front is None:

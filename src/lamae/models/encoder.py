@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from lamae.batch import Instances
 from lamae.errors import ConfigError
 from lamae.models.config import MaskedAutoencoderConfig, StreamConfig
-from lamae.nn.positions import sincos_positions
+from lamae.nn.positions import SinCosPositions
 from lamae.nn.transformer import NORM_EPS, Transformer, token_parameter
 
 
@@ -24,14 +24,11 @@ class InstanceEncoder(nn.Module):
         identity: Whether tokens may carry an identity of their view; without one ``config.view_identity`` is not read.
     """
 
-    positions: Tensor
-
     def __init__(self, config: MaskedAutoencoderConfig, stream: StreamConfig, *, identity: bool = True) -> None:
         super().__init__()
         dim = config.encoder.dim
         self.embed = nn.Linear(stream.num_elements, dim)
-        positions = sincos_positions(stream.counts, dim, wavelengths=config.position_wavelengths)
-        self.register_buffer("positions", positions, persistent=False)
+        self.positions = SinCosPositions(stream.counts, dim, wavelengths=config.position_wavelengths)
         learned = identity and config.view_identity == "learned"
         self.identity = token_parameter(len(stream.view_names), dim) if learned else None
         self.cls = token_parameter(1, 1, dim) if config.instance_cls else None
@@ -44,6 +41,7 @@ class InstanceEncoder(nn.Module):
         places: Int64[Tensor, "instances visible"],
         view_of: Int64[Tensor, " instances"],
         key_mask: Bool[Tensor, "instances visible"] | None,
+        counts: tuple[int, ...],
     ) -> Float[Tensor, "instances tokens dim"]:
         """Encode visible patches.
 
@@ -52,11 +50,12 @@ class InstanceEncoder(nn.Module):
             places: Which patch of its instance each one is.
             view_of: View of each instance in the order of the stream's ``view_names``.
             key_mask: Which patches hold anything recorded; None: all.
+            counts: Number of patches of an instance along each axis.
 
         Returns:
             One token a visible patch, after the CLS token where the model has one for each instance.
         """
-        tokens = self.embed(patches) + self.positions[places]
+        tokens = self.embed(patches) + self.positions(places, counts)
         if self.identity is not None:
             tokens = tokens + self.identity[view_of].unsqueeze(1)
         if self.cls is not None:
@@ -66,7 +65,7 @@ class InstanceEncoder(nn.Module):
 
 
 def known_views(instances: Instances, stream: StreamConfig, *, needed: bool) -> Int64[Tensor, " instances"]:
-    """View of each instance in the order of the model's names, whatever the order of the batch's names.
+    """Return the view of each instance in the order of the model's names, whatever the order of the batch's names.
 
     Args:
         instances: Instances with their own ``view_names``.

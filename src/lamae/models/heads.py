@@ -29,13 +29,13 @@ class LinearHead(nn.Module):
 
 
 class MLPHead(nn.Module):
-    """Norm, one hidden layer with GELU, dropout, and a linear layer, on one vector a study.
+    """Norm, one inner layer with GELU, dropout, and a linear layer, on one vector a study.
 
     Args:
         dim: Width of the vectors.
-        hidden_dim: Width of the hidden layer.
+        hidden_dim: Width of the inner layer.
         num_outputs: Number of labels or values.
-        dropout: Share of hidden values that training sets to 0.
+        dropout: Fraction of inner values that training sets to 0.
     """
 
     def __init__(self, *, dim: int, hidden_dim: int, num_outputs: int, dropout: float = 0.0) -> None:

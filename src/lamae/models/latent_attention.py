@@ -39,7 +39,7 @@ class LatentAttention(nn.Module):
     def weights(
         self, tokens: Float[Tensor, "studies kept dim"], key_mask: Bool[Tensor, "studies kept"] | None
     ) -> list[Float[Tensor, "studies 1+kept 1+kept"]]:
-        """The attention weights of each layer, averaged over its heads; CLS comes first."""
+        """Return the attention weights of each layer, averaged over its heads; CLS comes first."""
         tokens, key_mask = self._with_cls(tokens, key_mask)
         weights = []
         for block in self.transformer.blocks:
@@ -57,16 +57,16 @@ def gather_studies(
     tokens: list[Shaped[Tensor, "_instances _visible dim"]], plan: LatentPlan, num_studies: int
 ) -> Shaped[Tensor, "studies kept dim"]:
     """Lay the encoded tokens of all streams out as studies: by reshaping where that is enough."""
-    if plan.take is None:
+    if plan.gather_index is None:
         (only,) = tokens
         return only.reshape(num_studies, -1, only.shape[-1])
     flat = torch.cat([stream.flatten(0, 1) for stream in tokens])
-    return flat.index_select(0, plan.take.flatten()).view(*plan.take.shape, flat.shape[-1])
+    return flat.index_select(0, plan.gather_index.flatten()).view(*plan.gather_index.shape, flat.shape[-1])
 
 
 def scatter_instances(
     tokens: Float[Tensor, "studies kept dim"],
-    put: Int64[Tensor, "instances visible"] | None,
+    scatter_index: Int64[Tensor, "instances visible"] | None,
     *,
     absent: Float[Tensor, " dim"],
     shape: tuple[int, int],
@@ -75,11 +75,11 @@ def scatter_instances(
 
     Args:
         tokens: Tokens by study.
-        put: Where each slot's token stands, or one past the last for none; None when reshaping is enough.
+        scatter_index: Where each slot's token stands, or one past the last for none; None when reshaping is enough.
         absent: What stands in slots without a token.
         shape: ``(instances, visible)``.
     """
-    if put is None:
+    if scatter_index is None:
         return tokens.reshape(*shape, tokens.shape[-1])
     table = torch.cat([tokens.flatten(0, 1), absent.to(tokens.dtype).unsqueeze(0)])
-    return table.index_select(0, put.flatten()).view(*shape, tokens.shape[-1])
+    return table.index_select(0, scatter_index.flatten()).view(*shape, tokens.shape[-1])

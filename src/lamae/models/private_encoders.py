@@ -32,12 +32,13 @@ class PrivateEncoders(nn.Module):
         places: Int64[Tensor, "instances visible"],
         view_of: Int64[Tensor, " instances"],
         key_mask: Bool[Tensor, "instances visible"] | None,
+        counts: tuple[int, ...],
     ) -> Float[Tensor, "instances tokens dim"]:
         """Encode visible patches; arguments and result as of `InstanceEncoder`."""
         order = view_of.argsort(stable=True)
-        counts = torch.bincount(view_of, minlength=len(self.views)).tolist()
+        num_of_view = torch.bincount(view_of, minlength=len(self.views)).tolist()
         tokens = []
-        for encoder, rows in zip(self.views, order.split(counts), strict=True):
+        for encoder, rows in zip(self.views, order.split(num_of_view), strict=True):
             own_mask = None if key_mask is None else key_mask[rows]
-            tokens.append(encoder(patches[rows], places[rows], view_of[rows], own_mask))
+            tokens.append(encoder(patches[rows], places[rows], view_of[rows], own_mask, counts))
         return torch.cat(tokens)[order.argsort()]

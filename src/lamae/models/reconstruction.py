@@ -7,7 +7,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from lamae.batch import Instances
-from lamae.models.config import StreamConfig
 from lamae.nn.normalise import Normalised
 from lamae.nn.patches import unpatchify
 from lamae.nn.plan import StreamMask
@@ -30,7 +29,7 @@ class Reconstruction:
 
 
 def visible_slots(mask: StreamMask) -> Bool[Tensor, "instances visible"]:
-    """Which context slots hold a token of the encoder: none of a hidden view's, and none without anything recorded."""
+    """Return which context slots hold a token of the encoder: none of a hidden view, none without anything recorded."""
     if mask.encoded is None:
         return torch.ones_like(mask.context, dtype=torch.bool) if mask.context_valid is None else mask.context_valid
     seen = torch.zeros_like(mask.context, dtype=torch.bool)
@@ -44,7 +43,7 @@ def fill_in(
     normalised: Normalised,
     instances: Instances,
     mask: StreamMask,
-    stream: StreamConfig,
+    patch: tuple[int, ...],
 ) -> Reconstruction:
     """Put predictions of all slots (context, then target) in their places and undo both normalisations.
 
@@ -55,21 +54,21 @@ def fill_in(
         normalised: The stream's values with the way back to physical units.
         instances: The instances.
         mask: The mask that was decoded.
-        stream: Patch and grid.
+        patch: Extent of a patch along each axis.
     """
     places = torch.cat([mask.context, mask.target], dim=1)
     back = places.argsort(dim=1)  # slot of each patch
     rows = torch.arange(len(places), device=places.device).unsqueeze(1)
     values = (predicted.float() * targets.gain + targets.shift)[rows, back]
-    hidden = torch.cat([~visible_slots(mask), torch.ones_like(mask.target, dtype=torch.bool)], dim=1)[rows, back]
+    unseen = torch.cat([~visible_slots(mask), torch.ones_like(mask.target, dtype=torch.bool)], dim=1)[rows, back]
     recorded = instances.valid
     if recorded is None:
-        recorded = torch.ones(len(instances), *stream.grid, dtype=torch.bool, device=places.device)
-    masked = unpatchify(hidden.unsqueeze(-1).expand(values.shape), stream.patch, stream.grid)[:, 0] & recorded
+        recorded = torch.ones(len(instances), *instances.grid, dtype=torch.bool, device=places.device)
+    masked = unpatchify(unseen.unsqueeze(-1).expand(values.shape), patch, instances.grid)[:, 0] & recorded
     one_each = (-1, *[1] * (normalised.values.ndim - 1))
     gain, shift = normalised.gain.view(one_each), normalised.shift.view(one_each)
     original = torch.where(recorded.unsqueeze(1), normalised.values * gain + shift, 0.0)
-    filled = unpatchify(values, stream.patch, stream.grid) * gain + shift
+    filled = unpatchify(values, patch, instances.grid) * gain + shift
     return Reconstruction(
         original=original,
         reconstructed=torch.where(masked.unsqueeze(1), filled, original),

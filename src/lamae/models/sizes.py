@@ -57,12 +57,12 @@ def large() -> Size:
 
 
 def independent(size: Size) -> Size:
-    """The matched control with independent views: the layers of latent attention become layers of the encoder."""
+    """Return the matched control with independent views: the layers of latent attention go to the encoder."""
     depth = size.encoder.depth + size.latent.depth
     return replace(size, encoder=replace(size.encoder, depth=depth), latent=replace(size.latent, depth=0))
 
 
 def joint(size: Size) -> Size:
-    """The matched control with joint tokens: the layers of the encoder become layers of latent attention."""
+    """Return the matched control with joint tokens: the layers of the encoder become layers of latent attention."""
     depth = size.encoder.depth + size.latent.depth
     return replace(size, encoder=replace(size.encoder, depth=0), latent=replace(size.latent, depth=depth))

@@ -1,4 +1,4 @@
-"""What the decoder of one instance may see of the rest of its study."""
+"""Context of the study for the decoder of one instance."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -51,10 +51,10 @@ def study_context(
 def _mean_of_encoded(
     tokens: Float[Tensor, "instances visible dim"], mask: StreamMask, plan: LatentPlan, name: str
 ) -> Float[Tensor, "encoded dim"]:
-    """Mean of each encoded instance's tokens, without the slots that have none."""
+    """Return the mean of each encoded instance's tokens, without the slots that have none."""
     rows = tokens if mask.encoded is None else tokens[mask.encoded]
-    if plan.put is None or plan.take is None:  # every slot of an encoded instance has its token
+    if plan.scatter_index is None or plan.gather_index is None:  # every slot of an encoded instance has its token
         return rows.mean(dim=1)
-    where = plan.put[name] if mask.encoded is None else plan.put[name][mask.encoded]
-    present = (where < plan.take.numel()).unsqueeze(-1).to(tokens.dtype)
+    where = plan.scatter_index[name] if mask.encoded is None else plan.scatter_index[name][mask.encoded]
+    present = (where < plan.gather_index.numel()).unsqueeze(-1).to(tokens.dtype)
     return (rows * present).sum(dim=1) / present.sum(dim=1).clamp_min(1)

@@ -8,6 +8,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
+from lamae.nn.positions import Rotation
+
 AttentionKernel = Literal["auto", "sdpa", "matmul"]
 
 LONGEST_MATMUL = 512
@@ -49,7 +51,7 @@ def attend(
 def attention_weights(
     query: Float[Tensor, "b h n e"], key: Float[Tensor, "b h m e"], *, key_mask: Bool[Tensor, "b m"] | None = None
 ) -> Float[Tensor, "b h n m"]:
-    """The weights that `attend` gives to the keys; each row sums to 1."""
+    """Return the weights that `attend` gives to the keys; each row sums to 1."""
     B, H, N, E = query.shape
     M = key.shape[2]
     flat_query, flat_key = query.reshape(B * H, N, E), key.reshape(B * H, M, E)
@@ -82,18 +84,28 @@ class SelfAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def forward(
-        self, tokens: Float[Tensor, "b n dim"], key_mask: Bool[Tensor, "b n"] | None = None, *, skip: int = 0
+        self,
+        tokens: Float[Tensor, "b n dim"],
+        key_mask: Bool[Tensor, "b n"] | None = None,
+        *,
+        skip: int = 0,
+        rotate: Rotation | None = None,
     ) -> Float[Tensor, "b rest dim"]:
-        """Let each token but the first ``skip`` attend to all tokens that ``key_mask`` allows."""
+        """Let each token but the first ``skip`` attend to all tokens that ``key_mask`` allows.
+
+        ``rotate`` turns queries and keys by the places of their tokens, see `lamae.nn.positions.rotary`; None: nothing.
+        """
         B, N, D = tokens.shape
         query, key, value = self._project(tokens)
+        if rotate is not None:
+            query, key = rotate(query), rotate(key)
         mixed = attend(query[:, :, skip:], key, value, kernel=self.kernel, key_mask=key_mask)
         return self.out(mixed.transpose(1, 2).reshape(B, N - skip, D))
 
     def weights(
         self, tokens: Float[Tensor, "b n dim"], key_mask: Bool[Tensor, "b n"] | None = None
     ) -> Float[Tensor, "b h n n"]:
-        """The attention weights of each head, for reports."""
+        """Return the attention weights of each head, for reports."""
         query, key, _ = self._project(tokens)
         return attention_weights(query, key, key_mask=key_mask)
 

@@ -1,63 +1,21 @@
 """Drawing masks with constant counts, the same ones however a global batch is cut or its views are ordered."""
 
-import random
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from lamae.batch import Instances, StudyBatch
-from lamae.errors import ConfigError
+from lamae.nn.mask_config import MaskConfig, MaskFamily
+from lamae.nn.noise import Noise, first_of, make_noise, rank_within
 from lamae.nn.patches import patch_grid, patchify
-from lamae.nn.plan import MaskPlan, StreamMask, make_latent_plan, make_stream_mask, rank_within
+from lamae.nn.plan import MaskPlan, StreamMask, make_latent_plan, make_stream_mask
 
-MaskStrategy = Literal["random", "tube", "block", "view"]
+__all__ = ["MaskConfig", "MaskFamily", "draw_masks", "patches_with_data"]
 
-
-@dataclass(frozen=True, kw_only=True)
-class MaskConfig:
-    """What is hidden from the encoder and from latent attention.
-
-    Attributes:
-        strategy: ``"random"``: patches of each instance by themselves. ``"tube"``: the same patches in all instances of
-            a study (for ECGs: the same times in all leads, so that no lead can be computed from others by Einthoven's
-            law). ``"block"``: one contiguous stretch of each instance. ``"view"``: whole views, and random patches of
-            the others.
-        ratio: Share of an instance's patches that the encoder does not see.
-        latent_ratio: Share of a study's visible tokens that latent attention does not see.
-        hidden_views: Views of each study without any visible token (``"view"`` only); one view always stays. Such a
-            view is asked for as many patches as the others.
-        num_masks: Masks for each instance, which share its loading and normalisation.
-    """
-
-    strategy: MaskStrategy = "random"
-    ratio: float = 0.75
-    latent_ratio: float = 0.0
-    hidden_views: int = 0
-    num_masks: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 < self.ratio < 1 or not 0 <= self.latent_ratio < 1:
-            raise ConfigError(f"ratio must lie in (0, 1) and latent_ratio in [0, 1), found {self}")
-        if self.num_masks < 1 or self.hidden_views < 0:
-            raise ConfigError(f"num_masks must be at least 1 and hidden_views at least 0, found {self}")
-        if (self.strategy == "view") != (self.hidden_views > 0):
-            raise ConfigError(
-                f"hidden_views ({self.hidden_views}) above 0 and strategy 'view' ({self.strategy!r}) go together"
-            )
-
-    def num_visible(self, num_patches: int) -> int:
-        """Number of patches that the encoder sees of an instance: at least 1, and at least 1 is hidden.
-
-        Raises:
-            ConfigError: There is only one patch.
-        """
-        if num_patches < 2:
-            raise ConfigError(f"masking needs at least 2 patches an instance, found {num_patches}: use a smaller patch")
-        return min(max(round(num_patches * (1 - self.ratio)), 1), num_patches - 1)
+Counts = tuple[int, ...]
 
 
 def draw_masks(
@@ -65,12 +23,12 @@ def draw_masks(
 ) -> MaskPlan:
     """Draw the masks of a batch on the CPU.
 
-    One number is taken from ``generator``, and all noise grows from it for the whole global batch, by position of the
-    study, name of the view and patch. So a study's masks do not depend on the rank, the micro-batch or the order of
-    leads, as long as each rank and each micro-batch of one step hands in a generator in the same state.
+    One number is taken from ``generator``, and all noise grows from it for the whole global batch. So a study's masks
+    do not depend on the rank, the micro-batch or the order of leads, as long as each rank and each micro-batch of one
+    step hands in a generator in the same state.
 
     Args:
-        config: Strategy, ratios and number of masks.
+        config: Kinds of masks and where their noise comes from.
         batch: The batch, on the CPU.
         patch_shapes: Extent of a patch by stream.
         generator: Source of randomness, on the CPU.
@@ -84,11 +42,11 @@ def draw_masks(
     seed = int(torch.randint(2**62, (1,), generator=generator))
     streams: dict[str, list[StreamMask]] = {name: [] for name in batch.streams}
     latents = []
-    for index in range(config.num_masks):
+    for index, family in enumerate(config.drawn):
         masks, latent_noise = {}, {}
         for name, instances in batch.streams.items():
-            noise = _Noise(seed=f"{seed}/{index}/{name}", batch=batch, instances=instances)
-            masks[name] = _draw_stream(config, instances, patch_shapes[name], noise)
+            noise = make_noise(config.noise, seed=f"{seed}/{index}/{name}", batch=batch, instances=instances)
+            masks[name] = _draw_stream(family, instances, patch_shapes[name], noise)
             streams[name].append(masks[name])
             if config.latent_ratio > 0:
                 num_patches = masks[name].context.shape[1] + masks[name].target.shape[1]
@@ -98,88 +56,102 @@ def draw_masks(
 
 
 def patches_with_data(instances: Instances, patch: tuple[int, ...]) -> Bool[Tensor, "instances patches"] | None:
-    """Which patches hold anything recorded; None when every place was recorded."""
+    """Return which patches hold anything recorded; None when every place was recorded."""
     if instances.valid is None:
         return None
     return patchify(instances.valid.unsqueeze(1), patch).any(dim=2)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Noise:
-    """Uniform noise of one stream and mask that depends on position, view name and patch only."""
-
-    seed: str
-    batch: StudyBatch
-    instances: Instances
-
-    def by_study(self, purpose: str, num: int) -> Float[Tensor, "instances num"]:
-        """The same noise for all instances of a study."""
-        table = self._table(purpose, (self.batch.global_size, num))
-        return table[self.batch.positions[self.instances.study_of]]
-
-    def by_instance(self, purpose: str, num: int) -> Float[Tensor, "instances num"]:
-        """Noise for each instance: by its view's name and, where a view is there several times, by which one it is."""
-        names = self.instances.view_names
-        slot_of_view = torch.tensor([sorted(names).index(name) for name in names])
-        study_of, view_of = self.instances.study_of, self.instances.view_of
-        repeat = rank_within(study_of * len(names) + view_of, torch.arange(len(study_of)))
-        noise = torch.empty(len(study_of), num)
-        for index in range(int(repeat.max()) + 1):
-            rows = repeat == index
-            table = self._table(f"{purpose}/{index}", (self.batch.global_size, len(names), num))
-            noise[rows] = table[self.batch.positions[study_of[rows]], slot_of_view[view_of[rows]]]
-        return noise
-
-    def _table(self, purpose: str, shape: tuple[int, ...]) -> Tensor:
-        seed = random.Random(f"{self.seed}/{purpose}").getrandbits(62)
-        return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
-
-
-def _draw_stream(config: MaskConfig, instances: Instances, patch: tuple[int, ...], noise: _Noise) -> StreamMask:
+def _draw_stream(family: MaskFamily, instances: Instances, patch: tuple[int, ...], noise: Noise) -> StreamMask:
     counts = patch_grid(instances.grid, patch)
-    num_patches = 1
-    for count in counts:
-        num_patches *= count
-    num_visible = config.num_visible(num_patches)
+    num_visible = family.num_visible(*counts)
     patch_valid = patches_with_data(instances, patch)
-    if config.strategy == "block" and len(counts) > 1:
-        raise ConfigError(f"the mask strategy 'block' is for one axis (time), found patches on {len(counts)}")
-    score = _SCORES[config.strategy](noise, num_patches, num_visible, patch_valid)
-    order = score.argsort(dim=1, stable=True)
-    hidden = _hidden_views(noise, config.hidden_views) if config.strategy == "view" else None
+    order = _SCORES[family.strategy](family, noise, instances, counts, patch_valid).argsort(dim=1, stable=True)
+    hidden = _hidden_views(noise, instances, family.hidden_views) if family.strategy == "view" else None
     return make_stream_mask(order[:, :num_visible], order[:, num_visible:], patch_valid=patch_valid, hidden=hidden)
 
 
-def _random_score(noise: _Noise, num_patches: int, num_visible: int, patch_valid: Tensor | None) -> Tensor:
-    score = noise.by_instance("patch", num_patches)
+def _random_score(
+    family: MaskFamily, noise: Noise, instances: Instances, counts: Counts, patch_valid: Tensor | None
+) -> Tensor:
+    score = noise.by_instance("patch", math.prod(counts))
     return score if patch_valid is None else score + ~patch_valid
 
 
-def _tube_score(noise: _Noise, num_patches: int, num_visible: int, patch_valid: Tensor | None) -> Tensor:
-    """Patches that no instance of the study recorded come last: the same times must be visible in all."""
-    score = noise.by_study("patch", num_patches)
-    if patch_valid is None:
-        return score
-    study_of = noise.instances.study_of
-    in_any = torch.zeros(noise.batch.num_studies, num_patches).index_add(0, study_of, patch_valid.float())
-    return score + (in_any == 0)[study_of]
+def _tube_score(
+    family: MaskFamily, noise: Noise, instances: Instances, counts: Counts, patch_valid: Tensor | None
+) -> Tensor:
+    """Patches that no instance of the scope recorded come last: the same ones must be visible in all."""
+    num_times = counts[0] if family.full_time else 1
+    draw, groups = {
+        "study": (noise.by_study, instances.study_of),
+        "recording": (noise.by_recording, instances.recordings()[0]),
+        "instance": (noise.by_instance, torch.arange(len(instances))),
+    }[family.scope]
+    score = draw("patch", math.prod(counts) // num_times)
+    if patch_valid is not None:
+        has_data = patch_valid.unflatten(1, (num_times, -1)).any(dim=1).float()
+        in_any = torch.zeros(int(groups.max()) + 1, score.shape[1]).index_add(0, groups, has_data)
+        score = score + (in_any == 0)[groups]
+    return score.repeat(1, num_times)
 
 
-def _block_score(noise: _Noise, num_patches: int, num_visible: int, patch_valid: Tensor | None) -> Tensor:
-    """The masked stretch starts anywhere where it fits; patches without data keep their place in it."""
-    start = (noise.by_instance("block", 1) * (num_visible + 1)).long()
-    place = torch.arange(num_patches)
-    return ((place >= start) & (place < start + num_patches - num_visible)).float()
+def _block_score(
+    family: MaskFamily, noise: Noise, instances: Instances, counts: Counts, patch_valid: Tensor | None
+) -> Tensor:
+    """Blocks lie anywhere where they fit; patches without data keep their place in them."""
+    num_patches, num_visible = math.prod(counts), family.num_visible(*counts)
+    if len(counts) == 1 and family.num_blocks == 1 and family.block_ratio is None:
+        start = (noise.by_instance("block", 1) * (num_visible + 1)).long()
+        return _within(torch.arange(num_patches), start, num_patches - num_visible).float()
+    covered = torch.zeros(len(instances), num_patches, dtype=torch.bool)
+    for number in range(family.num_blocks):
+        covered |= _block(noise.by_instance(f"block/{number}", 1 + len(counts)), counts, family)
+    return covered + noise.by_instance("patch", num_patches)  # what is too few or too many is evened out at random
 
 
-def _hidden_views(noise: _Noise, num_hidden: int) -> Bool[Tensor, " instances"]:
-    study_of = noise.instances.study_of
-    present = torch.bincount(study_of)
-    num_hidden_of: Int64[Tensor, " studies"] = (present - 1).clamp(min=0, max=num_hidden)
-    return rank_within(study_of, noise.by_instance("view", 1).squeeze(1)) < num_hidden_of[study_of]
+def _block(
+    noise: Float[Tensor, "instances draws"], counts: Counts, family: MaskFamily
+) -> Bool[Tensor, "instances patches"]:
+    """Return which patches lie in a block of each instance; the draws are for its aspect and its place on each axis."""
+    places = torch.unravel_index(torch.arange(math.prod(counts)), counts)
+    extents = _block_extents(noise[:, :1], counts, family)
+    inside = torch.ones(len(noise), len(places[0]), dtype=torch.bool)
+    for axis, (count, extent) in enumerate(zip(counts, extents, strict=True)):
+        start = (noise[:, 1 + axis, None] * (count - extent + 1)).long()
+        inside &= _within(places[axis], start, extent)
+    return inside
 
 
-_SCORES: dict[str, Callable[[_Noise, int, int, Tensor | None], Tensor]] = {
+def _block_extents(
+    noise: Float[Tensor, "instances 1"], counts: Counts, family: MaskFamily
+) -> list[Int64[Tensor, "instances 1"]]:
+    """Return the patches of a block along each axis: its fraction of the grid is shared out equally among the axes."""
+    part, ones = family.one_block, torch.ones_like(noise)
+    if len(counts) == 1:
+        wanted = [ones * part * counts[0]]
+    else:
+        of_time = 1.0 if family.full_time else part ** (1 / 3)
+        area = (part if len(counts) == 2 else part / of_time) * math.prod(counts[-2:])
+        low, high = family.block_aspect
+        aspect = low + noise * (high - low)
+        wanted = [ones * of_time * count for count in counts[:-2]] + [(area * aspect).sqrt(), (area / aspect).sqrt()]
+    return [w.round().long().clamp(1, count) for w, count in zip(wanted, counts, strict=True)]
+
+
+def _within(place: Tensor, start: Tensor, extent: Tensor | int) -> Tensor:
+    return (place >= start) & (place < start + extent)
+
+
+def _hidden_views(noise: Noise, instances: Instances, num_hidden: int) -> Bool[Tensor, " instances"]:
+    """Return the instances of the recordings that are hidden as a whole."""
+    group_of, study_of = instances.recordings()
+    score = noise.by_recording("view", 1).squeeze(1)[first_of(group_of)]
+    num_hidden_of = (torch.bincount(study_of) - 1).clamp(min=0, max=num_hidden)
+    return (rank_within(study_of, score) < num_hidden_of[study_of])[group_of]
+
+
+_SCORES: dict[str, Callable[[MaskFamily, Noise, Instances, Counts, Tensor | None], Tensor]] = {
     "random": _random_score,
     "tube": _tube_score,
     "block": _block_score,

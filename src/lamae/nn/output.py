@@ -1,15 +1,39 @@
-"""What a model that predicts hidden patches returns, and what the objectives take."""
+"""Outputs of models and parts of losses: what passes between models and objectives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 
+@runtime_checkable
+class Output(Protocol):
+    """The output of any model in pretraining; the rest of it is between the model and its objectives."""
+
+    @property
+    def summary(self) -> Float[Tensor, "studies dim"]:
+        """Return a vector of each study, without gradient, for monitors of collapse."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossPart:
+    """A named part of a loss, which adds up over micro-batches and ranks to the mean over studies of the global batch.
+
+    Attributes:
+        value: A scalar with gradient, not yet weighted.
+        weight: What it is multiplied by in the whole loss; None: nothing, and no weight is logged.
+    """
+
+    value: Float[Tensor, ""]
+    weight: float | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class MaskedPrediction:
-    """Hidden patches of one stream under one mask, predicted and true.
+    """Target patches of one stream under one mask, predicted and true.
 
     Attributes:
         predicted: Predicted elements of the target patches.
@@ -18,15 +42,15 @@ class MaskedPrediction:
         study_of: Study of each instance.
     """
 
-    predicted: Float[Tensor, "instances hidden elements"]
-    target: Float[Tensor, "instances hidden elements"]
-    valid: Bool[Tensor, "instances hidden elements"] | None
+    predicted: Float[Tensor, "instances targets elements"]
+    target: Float[Tensor, "instances targets elements"]
+    valid: Bool[Tensor, "instances targets elements"] | None
     study_of: Int64[Tensor, " instances"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class EncodedInstances:
-    """What the encoder made of the visible patches of one stream under one mask, before latent attention.
+    """Tokens that the encoder makes of the visible patches of one stream under one mask, before latent attention.
 
     Attributes:
         tokens: Tokens of the instances that have a visible token, with gradient.

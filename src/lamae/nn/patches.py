@@ -1,7 +1,8 @@
 """Cutting instances into patches and putting them together again, in one, two and three dimensions."""
 
+import torch
 from einops import rearrange
-from jaxtyping import Shaped
+from jaxtyping import Int64, Shaped
 from torch import Tensor
 
 from lamae.errors import ConfigError
@@ -45,6 +46,39 @@ def patchify(
         case (t, h, w):
             return rearrange(values, "n c (gt t) (gh h) (gw w) -> n (gt gh gw) (t h w c)", t=t, h=h, w=w)
     raise AssertionError(patch)
+
+
+def cut_patches(
+    values: Shaped[Tensor, "instances channel *grid"], patch: tuple[int, ...], places: Int64[Tensor, "instances some"]
+) -> Shaped[Tensor, "instances some elements"]:
+    """Cut the patches at the given places only: the same ones as `take_patches` of `patchify`.
+
+    Args:
+        values: Instances with one, two or three axes.
+        patch: Extent of a patch along each axis.
+        places: Patches of each instance, in the order of `patchify`.
+
+    Raises:
+        ConfigError: The grid is not divisible by the patch.
+    """
+    counts = patch_grid(tuple(values.shape[2:]), patch)
+    if len(counts) == 1:
+        return take_patches(patchify(values, patch), places)  # patches of one channel are a view
+    N, axes = len(values), range(len(counts))
+    sizes = [size for count, extent in zip(counts, patch, strict=True) for size in (count, extent)]
+    laid = values.reshape(N, -1, *sizes)
+    laid = laid.permute(0, *[2 + 2 * axis for axis in axes], *[3 + 2 * axis for axis in axes], 1)
+    rows = torch.arange(N, device=places.device).unsqueeze(1)
+    return laid[(rows, *torch.unravel_index(places, counts))].flatten(2)
+
+
+def take_patches(
+    patches: Shaped[Tensor, "instances patches elements"], places: Int64[Tensor, "instances some"]
+) -> Shaped[Tensor, "instances some elements"]:
+    """Return the patches of each instance at the given places."""
+    N, P, _ = patches.shape
+    rows = torch.arange(N, device=patches.device).unsqueeze(1) * P + places
+    return patches.flatten(0, 1).index_select(0, rows.flatten()).unflatten(0, rows.shape)
 
 
 def unpatchify(

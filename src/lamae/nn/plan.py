@@ -1,19 +1,19 @@
-"""What a model may see and must predict: index sets for one batch, made outside the model."""
+"""Plans of masks: index sets for one batch that say what a model may see and must predict, made outside the model."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
-from lamae.batch import StudyBatch
+from lamae.batch import StudyBatch, to_device
+from lamae.nn.noise import rank_within
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamMask:
-    """Which patches of each instance the encoder sees and which the decoder must predict; the counts are constant.
+    """Context patches (seen by the encoder) and target patches (predicted) of each instance; the counts are constant.
 
     Attributes:
         context: Patches that the encoder sees, in any order.
@@ -25,48 +25,47 @@ class StreamMask:
     """
 
     context: Int64[Tensor, "instances visible"]
-    target: Int64[Tensor, "instances hidden"]
+    target: Int64[Tensor, "instances targets"]
     encoded: Int64[Tensor, " encoded"] | None = None
     context_valid: Bool[Tensor, "encoded visible"] | None = None
     slot_valid: Bool[Tensor, "instances slots"] | None = None
 
     @property
-    def target_valid(self) -> Bool[Tensor, "instances hidden"] | None:
-        """Which target patches hold anything recorded; None: all. Others never enter a loss."""
+    def target_valid(self) -> Bool[Tensor, "instances targets"] | None:
+        """Return which target patches hold anything recorded; None: all. Others never enter a loss."""
         return None if self.slot_valid is None else self.slot_valid[:, self.context.shape[1] :]
 
     def to(self, device: torch.device | str) -> "StreamMask":
         """Return the same mask on ``device``."""
-        return replace(self, **_moved(self, device))
+        return to_device(self, device)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LatentPlan:
-    """How the encoded tokens of a batch are laid out as studies for latent attention, and how they come back.
+    """Layout of the encoded tokens of a batch as studies for latent attention, and the way back.
 
     Encoded tokens are numbered stream by stream (in the order of the batch), instance by instance, slot by slot.
 
     Attributes:
-        take: The kept tokens of each study, padded to the longest with token 0; None when all tokens are kept and the
-            studies are equally long, so that reshaping is enough.
-        take_valid: Which of them are no padding; None: all.
         members: The encoded instances of each study (numbered stream by stream), padded with instance 0.
         members_valid: Which of them are no padding; None: all.
-        put: For each stream, where the token of each context slot stands in the flattened ``[studies * kept]`` layout,
-            or ``studies * kept`` for slots without a token (hidden, masked in latent space, not recorded); None when
-            each slot has its token in order.
+        gather_index: The kept tokens of each study, padded to the longest with token 0; None when all tokens are kept
+            and the studies are equally long, so that reshaping is enough.
+        gather_valid: Which of them are no padding; None: all.
+        scatter_index: For each stream, where the token of each context slot stands in the flattened
+            ``[studies * kept]`` layout, or ``studies * kept`` for slots without a token (of a hidden view, masked in
+            latent space, not recorded); None when each slot has its token in order.
     """
 
     members: Int64[Tensor, "studies members"]
     members_valid: Bool[Tensor, "studies members"] | None = None
-    take: Int64[Tensor, "studies kept"] | None = None
-    take_valid: Bool[Tensor, "studies kept"] | None = None
-    put: Mapping[str, Int64[Tensor, "instances visible"]] | None = None
+    gather_index: Int64[Tensor, "studies kept"] | None = None
+    gather_valid: Bool[Tensor, "studies kept"] | None = None
+    scatter_index: Mapping[str, Int64[Tensor, "instances visible"]] | None = None
 
     def to(self, device: torch.device | str) -> "LatentPlan":
         """Return the same plan on ``device``."""
-        put = None if self.put is None else {name: where.to(device) for name, where in self.put.items()}
-        return replace(self, put=put, **_moved(self, device))
+        return to_device(self, device)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,13 +87,12 @@ class MaskPlan:
 
     def to(self, device: torch.device | str) -> "MaskPlan":
         """Return the same plan on ``device``."""
-        streams = {name: tuple(mask.to(device) for mask in masks) for name, masks in self.streams.items()}
-        return replace(self, streams=streams, latent=tuple(latent.to(device) for latent in self.latent))
+        return to_device(self, device)
 
 
 def make_stream_mask(
     context: Int64[Tensor, "instances visible"],
-    target: Int64[Tensor, "instances hidden"],
+    target: Int64[Tensor, "instances targets"],
     *,
     patch_valid: Bool[Tensor, "instances patches"] | None,
     hidden: Bool[Tensor, " instances"] | None,
@@ -131,12 +129,12 @@ def make_latent_plan(
     ratio: float = 0.0,
     noise: Mapping[str, Tensor] | None = None,
 ) -> LatentPlan:
-    """Lay the encoded tokens out as studies, keeping a constant share of each study's tokens.
+    """Lay the encoded tokens out as studies, keeping a constant fraction of each study's tokens.
 
     Args:
         batch: The batch that the masks belong to.
         masks: One mask for each stream.
-        ratio: Share of each study's visible tokens that latent attention does not see; at least one stays.
+        ratio: Fraction of each study's visible tokens that latent attention does not see; at least one stays.
         noise: For each stream ``[instances, visible]``; the tokens with the least noise stay. Not read at ratio 0.
     """
     study, keep = _tokens(batch, masks)
@@ -144,22 +142,22 @@ def make_latent_plan(
         if noise is None:
             raise ValueError("a latent ratio above 0 needs noise")
         flat = torch.cat([_encoded(noise[name], mask).flatten() for name, mask in masks.items()])
-        keep = _keep_share(study, keep, flat, ratio)
+        keep = _keep_fraction(study, keep, flat, ratio)
     instances = torch.cat([_encoded(batch.streams[name].study_of.cpu(), mask) for name, mask in masks.items()])
     members, members_valid = _by_study(torch.arange(len(instances)), instances, batch.num_studies)
     tokens = keep.nonzero().squeeze(1)
-    take, take_valid = _by_study(tokens, study[keep], batch.num_studies)
-    in_order = len(masks) == 1 and take_valid is None and len(tokens) == len(keep)
+    gather_index, gather_valid = _by_study(tokens, study[keep], batch.num_studies)
+    in_order = len(masks) == 1 and gather_valid is None and len(tokens) == len(keep)
     if in_order and all(mask.encoded is None for mask in masks.values()):
         return LatentPlan(members=members, members_valid=members_valid)
-    where = torch.full((len(keep),), take.numel(), dtype=torch.int64)
-    where[keep] = study[keep] * take.shape[1] + rank_within(study[keep], tokens)
+    where = torch.full((len(keep),), gather_index.numel(), dtype=torch.int64)
+    where[keep] = study[keep] * gather_index.shape[1] + rank_within(study[keep], tokens)
     return LatentPlan(
         members=members,
         members_valid=members_valid,
-        take=None if in_order else take,
-        take_valid=take_valid,
-        put=_by_instance(where, masks, nowhere=take.numel()),
+        gather_index=None if in_order else gather_index,
+        gather_valid=gather_valid,
+        scatter_index=_by_instance(where, masks, nowhere=gather_index.numel()),
     )
 
 
@@ -168,7 +166,7 @@ def full_plan(
     patch_valid: Mapping[str, Bool[Tensor, "instances patches"] | None],
     num_patches: Mapping[str, int],
 ) -> MaskPlan:
-    """The plan in which each recorded patch is visible and nothing is to be predicted.
+    """Return the plan in which each recorded patch is visible and nothing is to be predicted.
 
     Args:
         batch: The batch.
@@ -184,17 +182,6 @@ def full_plan(
         masks[name] = make_stream_mask(context, target, patch_valid=valid, hidden=None)
     latent = make_latent_plan(batch, masks)
     return MaskPlan(streams={name: (mask,) for name, mask in masks.items()}, latent=(latent,))
-
-
-def rank_within(groups: Int64[Tensor, " items"], order_by: Tensor) -> Int64[Tensor, " items"]:
-    """Rank of each item within its group by ascending ``order_by`` (``[items]``); ties keep their order."""
-    order = order_by.argsort(stable=True)
-    order = order[groups[order].argsort(stable=True)]
-    counts = torch.bincount(groups)
-    start = counts.cumsum(0) - counts
-    rank = torch.empty_like(order)
-    rank[order] = torch.arange(len(order)) - start[groups[order]]
-    return rank
 
 
 def _encoded(rows: Tensor, mask: StreamMask) -> Tensor:
@@ -213,8 +200,8 @@ def _tokens(batch: StudyBatch, masks: Mapping[str, StreamMask]) -> tuple[Tensor,
     return torch.cat(studies), torch.cat(usable)
 
 
-def _keep_share(study: Tensor, usable: Tensor, noise: Tensor, ratio: float) -> Tensor:
-    """Keep the tokens of each study with the least noise: a share of ``1 - ratio`` of the usable ones, at least one."""
+def _keep_fraction(study: Tensor, usable: Tensor, noise: Tensor, ratio: float) -> Tensor:
+    """Keep the tokens of each study with the least noise: ``1 - ratio`` of the usable ones, at least one."""
     num_usable = torch.bincount(study[usable], minlength=int(study.max()) + 1)
     num_kept = (num_usable * (1 - ratio)).round().long().clamp_min(1)
     return usable & (rank_within(study, noise.masked_fill(~usable, torch.inf)) < num_kept[study])
@@ -231,16 +218,11 @@ def _by_study(items: Tensor, study: Tensor, num_studies: int) -> tuple[Tensor, T
 
 def _by_instance(where: Tensor, masks: Mapping[str, StreamMask], *, nowhere: int) -> dict[str, Tensor]:
     """Cut what is known of each encoded token into ``[instances, visible]`` by stream."""
-    put, start = {}, 0
+    laid, start = {}, 0
     for name, mask in masks.items():
         num_instances, num_visible = mask.context.shape
         rows = torch.arange(num_instances) if mask.encoded is None else mask.encoded
-        put[name] = torch.full((num_instances, num_visible), nowhere, dtype=torch.int64)
-        put[name][rows] = where[start : start + len(rows) * num_visible].view(len(rows), num_visible)
+        laid[name] = torch.full((num_instances, num_visible), nowhere, dtype=torch.int64)
+        laid[name][rows] = where[start : start + len(rows) * num_visible].view(len(rows), num_visible)
         start += len(rows) * num_visible
-    return put
-
-
-def _moved(holder: Any, device: torch.device | str) -> dict[str, Tensor]:
-    values = {field.name: getattr(holder, field.name) for field in fields(holder)}
-    return {name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)}
+    return laid

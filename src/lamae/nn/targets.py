@@ -1,4 +1,4 @@
-"""What a masked autoencoder predicts: the hidden patches, raw or each normalised by itself."""
+"""Normalised patches, cut from integers, and the targets that a masked autoencoder predicts."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from lamae.batch import Instances
-from lamae.nn.patches import patchify
+from lamae.nn.normalise import Statistics, apply_statistics
+from lamae.nn.patches import cut_patches
 
 TARGET_EPS = 1e-6
 
@@ -23,14 +24,14 @@ class Targets:
         shift: Mean of each patch, or 0.
     """
 
-    values: Float[Tensor, "instances hidden elements"]
-    gain: Float[Tensor, "instances hidden 1"]
-    shift: Float[Tensor, "instances hidden 1"]
+    values: Float[Tensor, "instances targets elements"]
+    gain: Float[Tensor, "instances targets 1"]
+    shift: Float[Tensor, "instances targets 1"]
 
 
 def make_targets(
-    patches: Float[Tensor, "instances hidden elements"],
-    valid: Bool[Tensor, "instances hidden elements"] | None,
+    patches: Float[Tensor, "instances targets elements"],
+    valid: Bool[Tensor, "instances targets elements"] | None,
     *,
     how: Literal["raw", "patch-normalised"],
 ) -> Targets:
@@ -60,12 +61,37 @@ def make_targets(
     return Targets(values=centred.div_(gain), gain=gain, shift=shift)
 
 
+def normalised_patches(
+    instances: Instances,
+    by: Statistics,
+    patch: tuple[int, ...],
+    places: Int64[Tensor, "instances some"],
+    rows: Int64[Tensor, " some_instances"] | None = None,
+) -> tuple[Float[Tensor, "_instances some elements"], Bool[Tensor, "_instances some elements"] | None]:
+    """Cut patches from the integers and normalise these only.
+
+    Args:
+        instances: Values as integers.
+        by: Statistics of the instances.
+        patch: Extent of a patch along each axis.
+        places: Patches of each instance.
+        rows: Instances whose patches are wanted; None: all.
+
+    Returns:
+        The patches, 0 where nothing was recorded, and which of their elements were recorded (None: all).
+    """
+    values, valid = instances.values, instances.valid
+    if rows is not None:
+        values, valid, places, by = values[rows], None if valid is None else valid[rows], places[rows], by.of(rows)
+    if valid is not None:
+        valid = cut_patches(valid.unsqueeze(1).expand(values.shape), patch, places)
+    return apply_statistics(cut_patches(values, patch, places), by, valid), valid
+
+
 def element_validity(
-    instances: Instances, patch: tuple[int, ...], places: Int64[Tensor, "instances hidden"]
-) -> Bool[Tensor, "instances hidden elements"] | None:
-    """Which elements of the patches at ``places`` were recorded; None: all."""
+    instances: Instances, patch: tuple[int, ...], places: Int64[Tensor, "instances some"]
+) -> Bool[Tensor, "instances some elements"] | None:
+    """Return which elements of the patches at ``places`` were recorded; None: all."""
     if instances.valid is None:
         return None
-    valid = instances.valid.unsqueeze(1).expand(instances.values.shape)
-    patches = patchify(valid, patch)
-    return patches[torch.arange(len(patches), device=places.device).unsqueeze(1), places]
+    return cut_patches(instances.valid.unsqueeze(1).expand(instances.values.shape), patch, places)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lamae.errors import ConfigError
 from lamae.nn.attention import AttentionKernel, SelfAttention
+from lamae.nn.positions import Rotation
 
 NORM_EPS = 1e-6
 
@@ -23,7 +24,7 @@ class TransformerConfig:
         dim: Width of the tokens.
         depth: Number of blocks; 0 (for latent attention) means none.
         num_heads: Heads of each attention; divides ``dim``.
-        mlp_ratio: Hidden width of the MLP in units of ``dim``.
+        mlp_ratio: Inner width of the MLP in units of ``dim``.
     """
 
     dim: int
@@ -48,20 +49,25 @@ class Block(nn.Module):
 
     def __init__(self, config: TransformerConfig, *, kernel: AttentionKernel) -> None:
         super().__init__()
-        hidden = int(config.dim * config.mlp_ratio)
+        mlp_dim = int(config.dim * config.mlp_ratio)
         self.attention_norm = nn.LayerNorm(config.dim, eps=NORM_EPS)
         self.attention = SelfAttention(dim=config.dim, num_heads=config.num_heads, kernel=kernel)
         self.mlp_norm = nn.LayerNorm(config.dim, eps=NORM_EPS)
-        self.mlp = nn.Sequential(nn.Linear(config.dim, hidden), nn.GELU(), nn.Linear(hidden, config.dim))
+        self.mlp = nn.Sequential(nn.Linear(config.dim, mlp_dim), nn.GELU(), nn.Linear(mlp_dim, config.dim))
 
     def forward(
-        self, tokens: Float[Tensor, "b n dim"], key_mask: Bool[Tensor, "b n"] | None = None, *, skip: int = 0
+        self,
+        tokens: Float[Tensor, "b n dim"],
+        key_mask: Bool[Tensor, "b n"] | None = None,
+        *,
+        skip: int = 0,
+        rotate: Rotation | None = None,
     ) -> Float[Tensor, "b rest dim"]:
         """Apply the block; tokens that ``key_mask`` excludes are seen by none.
 
-        The first ``skip`` tokens are seen but not computed.
+        The first ``skip`` tokens are seen but not computed; ``rotate`` goes to the attention.
         """
-        tokens = tokens[:, skip:] + self.attention(self.attention_norm(tokens), key_mask, skip=skip)
+        tokens = tokens[:, skip:] + self.attention(self.attention_norm(tokens), key_mask, skip=skip, rotate=rotate)
         return tokens + self.mlp(self.mlp_norm(tokens))
 
 
@@ -78,12 +84,17 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(config, kernel=kernel) for _ in range(config.depth))
 
     def forward(
-        self, tokens: Float[Tensor, "b n dim"], key_mask: Bool[Tensor, "b n"] | None = None, *, skip: int = 0
+        self,
+        tokens: Float[Tensor, "b n dim"],
+        key_mask: Bool[Tensor, "b n"] | None = None,
+        *,
+        skip: int = 0,
+        rotate: Rotation | None = None,
     ) -> Float[Tensor, "b rest dim"]:
         """Apply the blocks in order; the last one does not compute the first ``skip`` tokens, which nobody reads."""
         last = len(self.blocks) - 1
         for index, block in enumerate(self.blocks):
-            tokens = block(tokens, key_mask, skip=skip if index == last else 0)
+            tokens = block(tokens, key_mask, skip=skip if index == last else 0, rotate=rotate)
         return tokens
 
 
@@ -126,7 +137,7 @@ def initialise_mimetic(module: nn.Module, *, generator: torch.Generator | None =
 
 
 def token_parameter(*shape: int) -> nn.Parameter:
-    """A learned token or table of tokens (CLS, mask token, identities), drawn by `initialise_tokens`."""
+    """Return a learned token or table of tokens (CLS, mask token, identities), drawn by `initialise_tokens`."""
     return nn.Parameter(torch.zeros(*shape))
 
 

@@ -24,7 +24,7 @@ Metric = Literal["mse", "cosine", "simclr", "mix"]
 
 @dataclass(frozen=True, kw_only=True)
 class AlignmentConfig:
-    """How the views of a study are drawn together, and how much that weighs beside reconstruction.
+    """Objective that draws the views of a study together, and its weight beside the model's own loss.
 
     The weight of a step is 0 until the warm-up of the learning rate has ended. With ``u`` from 0 there to 1 at the end
     of the run it is then ``final_weight * (s(u) - s(0)) / (s(1) - s(0))``, where ``s(u)`` is the logistic function of
@@ -35,7 +35,7 @@ class AlignmentConfig:
         tokens: What stands for a view: ``"mean"`` of its visible tokens, or ``"cls"``, its own CLS token
             (``model.instance_cls``).
         final_weight: Weight at the end of the run.
-        midpoint: Share of the annealing after which the logistic function is half-way up.
+        midpoint: Fraction of the annealing after which the logistic function is half-way up.
         steepness: Its slope; 10 rises from 10 % to 90 % over the middle 44 % of the annealing.
         temperature: Of ``"simclr"``.
 
@@ -70,7 +70,7 @@ class AlignmentConfig:
 
 
 def alignment(output: MaskedOutput, config: AlignmentConfig, *, global_size: int) -> Float[Tensor, ""]:
-    """Alignment of the encoded views of each study, summed over studies / ``global_size``; not yet weighted.
+    """Return the alignment of the encoded views of each study, summed over studies / ``global_size``; not yet weighted.
 
     Like `masked_reconstruction` it adds up over micro-batches and ranks to the mean over the studies of the global
     batch. ``"simclr"`` (and its third of ``"mix"``) tells a study from the others of its micro-batch on its process, so
@@ -98,7 +98,7 @@ def alignment(output: MaskedOutput, config: AlignmentConfig, *, global_size: int
 def mse(
     vectors: Float[Tensor, "views dim"], study_of: Int64[Tensor, " views"], num_studies: int
 ) -> Float[Tensor, " studies"]:
-    """Mean squared difference of unit vectors, over all pairs of views of a study and over dimensions.
+    """Return the mean squared difference of unit vectors, over all pairs of views of a study and over dimensions.
 
     Over pairs ``|a - b|^2`` sums to the number of views times the squared distances to their mean, which needs no table
     of pairs. As a mean over dimensions of *unit* vectors it is at most ``4 / dim`` (0.005 at width 768), so that even
@@ -122,7 +122,7 @@ def mse(
 def cosine(
     vectors: Float[Tensor, "views dim"], study_of: Int64[Tensor, " views"], num_studies: int
 ) -> Float[Tensor, " studies"]:
-    """Negative mean cosine over all pairs of views of a study, from -1 (aligned) on; arguments as of `mse`.
+    """Return the negative mean cosine over all pairs of views of a study, from -1 (aligned) on; arguments as of `mse`.
 
     ``|a - b|^2 = 2 - 2 cos`` for unit vectors, so it is `mse` in another scale: ``dim / 2`` times it, minus 1.
     """
@@ -133,9 +133,9 @@ def cosine(
 def simclr(
     vectors: Float[Tensor, "views dim"], study_of: Int64[Tensor, " views"], num_studies: int, *, temperature: float
 ) -> Float[Tensor, " studies"]:
-    """Contrastive loss (NT-Xent, Chen et al. 2020), mean over the ordered pairs of views of a study.
+    """Return the contrastive loss (NT-Xent, Chen et al. 2020), mean over the ordered pairs of views of a study.
 
-    For a view and one positive, another view of its study, it is minus the log share of the positive in the sum of
+    For a view and one positive, another view of its study, it is minus the log fraction of the positive in the sum of
     ``exp(cosine / temperature)`` over it and all views of the *other studies* given. Further views of the same study
     are neither. Without another study there is nothing to tell apart, and the loss is 0.
 
@@ -161,7 +161,7 @@ def simclr(
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """No autocast: sums over many studies of nearly equal terms. The device of shapes without values has none."""
+    """Return a context without autocast, for sums over many nearly equal terms; ``meta`` has no autocast."""
     return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
@@ -177,7 +177,7 @@ def _by_study(vectors: Tensor, study_of: Tensor, num_studies: int, config: Align
 
 
 def _vectors(encoded: EncodedInstances, tokens: Literal["mean", "cls"]) -> Float[Tensor, "instances dim"]:
-    """What stands for each view."""
+    """Return the vector that stands for each view."""
     if tokens == "cls":
         if encoded.cls is None:
             raise ConfigError("alignment.tokens 'cls' needs model.instance_cls: this model's views have no CLS token")
@@ -189,5 +189,5 @@ def _vectors(encoded: EncodedInstances, tokens: Literal["mean", "cls"]) -> Float
 
 
 def _count(study_of: Tensor, num_studies: int, like: Tensor) -> Float[Tensor, " studies"]:
-    """Number of present views of each study."""
+    """Return the number of present views of each study."""
     return like.new_zeros(num_studies).index_add(0, study_of, like.new_ones(len(study_of)))

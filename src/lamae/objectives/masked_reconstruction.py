@@ -1,4 +1,4 @@
-"""The objective of masked autoencoders: squared error on hidden patches."""
+"""The objective of masked autoencoders: squared error on target patches."""
 
 import torch
 from jaxtyping import Float
@@ -8,15 +8,15 @@ from lamae.nn.output import MaskedOutput, MaskedPrediction
 
 
 def masked_reconstruction(output: MaskedOutput, *, global_size: int) -> Float[Tensor, ""]:
-    """Mean squared error over the hidden recorded elements of each study, summed over studies / ``global_size``.
+    """Return the mean squared error over a study's recorded target elements, summed over studies / ``global_size``.
 
     Gradients add up: the sum over all micro-batches and ranks of one global batch is the mean over its studies, and a
     study of 40 views counts as much as one of 4.
 
-    The ECG paper's objective (section 2.2) sums the squared error over the elements of all hidden patches, divides by
+    The ECG paper's objective (section 2.2) sums the squared error over the elements of all target patches, divides by
     the mask ratio and averages over the leads: with ``T`` patches of ``E`` elements and a ratio ``a``, that is
-    ``T * E`` times the mean over hidden elements, so a constant times this loss where each lead has the same number of
-    hidden elements. The echo paper's (section 2) divides by the numbers of views and of frames and is the same constant
+    ``T * E`` times the mean over target elements, so a constant times this loss where each lead has the same number of
+    target elements. The echo paper's (section 2) divides by the numbers of views and of frames and is the same constant
     times this one. The mean does not depend on the patch size, and neither does a good learning rate.
 
     Args:
@@ -25,7 +25,7 @@ def masked_reconstruction(output: MaskedOutput, *, global_size: int) -> Float[Te
         global_size: Number of studies in the global batch.
 
     Returns:
-        A scalar; a study without any hidden recorded element adds 0.
+        A scalar; a study without any recorded element in them adds 0.
     """
     num_masks = len(next(iter(output.predictions.values())))
     total = torch.zeros((), device=output.summary.device)
@@ -36,7 +36,7 @@ def masked_reconstruction(output: MaskedOutput, *, global_size: int) -> Float[Te
 
 
 def _sums(output: MaskedOutput, predictions: list[MaskedPrediction]) -> tuple[Tensor, Tensor]:
-    """Sum of squared errors and number of elements by study."""
+    """Return the sum of squared errors and number of elements by study."""
     error = torch.zeros(output.num_studies, device=output.summary.device)
     count = torch.zeros_like(error)
     for prediction in predictions:

@@ -2,17 +2,22 @@
 
 The shared choices, and why: targets normalised by patch (the largest gain of all choices in small trials); random masks
 and a decoder that sees its own lead only, as in the paper; mimetic initialisation and positions whose wavelengths fit
-the grid, without which a training of some thousand steps stays at predicting each patch's mean (``LOG.md``); views read
-out side by side. The independent models differ in nothing but latent attention: the same number of layers of the same
-width, the same data, masks and steps. The aligned ones (MMVM) add the alignment of leads to these, the joint ones
-move all layers behind the point where leads meet. What each stands for in the papers: ``docs/systems.md``.
+the grid, without which a training of some thousand steps stays at predicting each patch's mean (``LOG.md``);
+concatenated per-view features as read-out. The independent models differ in nothing but latent attention: the same
+number of layers of the same width, the same data, masks and steps. The aligned ones (MMVM) add the alignment of leads
+to these, the joint ones move all layers behind the point where leads meet. What each stands for in the papers:
+``docs/systems.md``.
+
+A recipe is a system at a size. The docstring of the system is what the recipe says of itself; lines that begin with
+the name of a size are said at that size only.
 """
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from lamae.ecg.leads import LEADS
-from lamae.models import MaskedAutoencoderConfig, StreamConfig
-from lamae.models.sizes import Size, base, independent, joint, small, tiny
+from lamae.ecg.same_time import EIGHT_LEADS
+from lamae.models import MaskedAutoencoderConfig, StreamConfig, sizes
 from lamae.nn.masks import MaskConfig
 from lamae.nn.positions import MAE_WAVELENGTHS
 from lamae.objectives import AlignmentConfig
@@ -25,145 +30,115 @@ WAVELENGTHS = (4.0, 160.0)
 """Of the positions, in patches: 1 s to 40 s, so that every number of a position differs along ten seconds."""
 
 
-def lamae_tiny() -> PretrainConfig:
-    """LAMAE with 0.8 million parameters, to see everything work on a laptop.
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """Settings that the systems of one size share.
 
-    Data: a thousand ECGs or more. Machine: 2 CPU cores. Time: about 2 minutes.
-    Score: a frozen linear probe clearly above random weights; no claim against other models.
-    Command: lamae pretrain ecg-lamae-tiny --data PACK --out RUN
+    Attributes:
+        size: Sizes of the three parts of the model.
+        optim: Optimiser and length of the run.
+        log_every: Steps between lines of metrics.
+        eval_every: Steps between measurements of the validation loss, and between checkpoints.
     """
-    return PretrainConfig(
-        model=_model(tiny()),
+
+    size: sizes.Size
+    optim: OptimConfig
+    log_every: int = 50
+    eval_every: int = 1_000
+
+
+SCALES = {
+    "tiny": Scale(
+        size=sizes.tiny(),
         optim=OptimConfig(steps=500, batch_size=16, optimiser="muon", lr=2e-3, warmup_steps=30),
-        readout="view-concat",
         log_every=20,
         eval_every=200,
-        save_every=200,
-    )
+    ),
+    "small": Scale(size=sizes.small(), optim=OptimConfig(steps=50_000, batch_size=256, lr=5e-4, warmup_steps=2_500)),
+    "base": Scale(size=sizes.base(), optim=OptimConfig(steps=100_000, batch_size=256, lr=3e-4, warmup_steps=5_000)),
+}
 
 
-def lamae_small() -> PretrainConfig:
-    """LAMAE with a ViT-S encoder.
+def lamae(size: str) -> PretrainConfig:
+    """LAMAE, a model of {size} size.
 
-    Data: MIMIC-IV-ECG (800,000 ECGs; 16 epochs) or of that order. Machine: one H200 or the like. Time: a quarter of an
-    hour by arithmetic (24 GFLOP a study at 40 % of 790 TFLOP/s), not measured. Score: not measured.
-    Command: lamae pretrain ecg-lamae-small --data PACK --out RUN
+    tiny: 0.8 million parameters, to see everything work on a laptop.
+    tiny: Data: a thousand ECGs or more. Machine: 2 CPU cores. Time: about 2 minutes.
+    tiny: Score: a frozen linear probe clearly above random weights; no claim against other models.
+    small: The encoder is a ViT-S.
+    small: Data: MIMIC-IV-ECG (800,000 ECGs; 16 epochs) or of that order. Machine: one H200 or the like. Time: a
+    small: quarter of an hour by arithmetic (24 GFLOP a study at 40 % of 790 TFLOP/s), not measured. Score: not measured.
+    base: The encoder is a ViT-B.
+    base: Data: MIMIC-IV-ECG (800,000 ECGs; 32 epochs) or of that order. Machine: one H200 or the like. Time: an hour and
+    base: a half by arithmetic (82 GFLOP a study at 50 % of 790 TFLOP/s), not measured. Score: not measured.
+    Command: {command} ecg-lamae-{size} --data PACK --out RUN
     """
+    scale = SCALES[size]
     return PretrainConfig(
-        model=_model(small()),
-        optim=OptimConfig(steps=50_000, batch_size=256, lr=5e-4, warmup_steps=2_500),
+        model=_model(scale.size),
+        optim=scale.optim,
         readout="view-concat",
-        log_every=50,
-        eval_every=1_000,
-        save_every=1_000,
+        log_every=scale.log_every,
+        eval_every=scale.eval_every,
+        save_every=scale.eval_every,
     )
 
 
-def lamae_base() -> PretrainConfig:
-    """LAMAE with a ViT-B encoder.
+def independent(size: str) -> PretrainConfig:
+    """The control of ecg-lamae-{size} without latent attention: the same data, machine, steps and number of layers.
 
-    Data: MIMIC-IV-ECG (800,000 ECGs; 32 epochs) or of that order. Machine: one H200 or the like. Time: an hour and a
-    half by arithmetic (82 GFLOP a study at 50 % of 790 TFLOP/s), not measured. Score: not measured.
-    Command: torchrun --nproc-per-node 8 -m lamae pretrain ecg-lamae-base --data PACK --out RUN
+    tiny: Time: about 2 minutes on 2 CPU cores.
+    Command: lamae pretrain ecg-independent-{size} --data PACK --out RUN
     """
-    return PretrainConfig(
-        model=_model(base()),
-        optim=OptimConfig(steps=100_000, batch_size=256, lr=3e-4, warmup_steps=5_000),
-        readout="view-concat",
-        log_every=50,
-        eval_every=1_000,
-        save_every=1_000,
-    )
+    return _with_layers(lamae(size), sizes.independent(SCALES[size].size))
 
 
-def independent_tiny() -> PretrainConfig:
-    """The control of ecg-lamae-tiny without latent attention: the same data, machine, steps and number of layers.
-
-    Time: about 2 minutes on 2 CPU cores.
-    Command: lamae pretrain ecg-independent-tiny --data PACK --out RUN
-    """
-    return _independent(lamae_tiny(), tiny())
-
-
-def independent_small() -> PretrainConfig:
-    """The control of ecg-lamae-small without latent attention: the same data, machine, steps and number of layers.
-
-    Command: lamae pretrain ecg-independent-small --data PACK --out RUN
-    """
-    return _independent(lamae_small(), small())
-
-
-def independent_base() -> PretrainConfig:
-    """The control of ecg-lamae-base without latent attention: the same data, machine, steps and number of layers.
-
-    Command: lamae pretrain ecg-independent-base --data PACK --out RUN
-    """
-    return _independent(lamae_base(), base())
-
-
-def mmvm_tiny() -> PretrainConfig:
-    """MMVM / MVMAE: ecg-independent-tiny whose leads are aligned beside being reconstructed, nothing else changed.
+def mmvm(size: str) -> PretrainConfig:
+    """MMVM / MVMAE: ecg-independent-{size} whose leads are aligned beside being reconstructed, nothing else changed.
 
     Squared error of unit vectors, of all pairs of present leads, at a weight that rises from 0 to 2 (docs/systems.md).
     Other metrics: --alignment.metric cosine, simclr or mix.
-    Time: not measured; by its operations (0.78 GFLOP a study) that of ecg-independent-tiny.
-    Command: lamae pretrain ecg-mmvm-tiny --data PACK --out RUN
+    tiny: Time: not measured; by its operations (0.78 GFLOP a study) that of ecg-independent-tiny.
+    Command: lamae pretrain ecg-mmvm-{size} --data PACK --out RUN
     """
-    return replace(independent_tiny(), alignment=AlignmentConfig())
+    return replace(independent(size), alignment=AlignmentConfig())
 
 
-def mmvm_small() -> PretrainConfig:
-    """MMVM / MVMAE: ecg-independent-small whose leads are aligned beside being reconstructed, nothing else changed.
-
-    Squared error of unit vectors, of all pairs of present leads, at a weight that rises from 0 to 2 (docs/systems.md).
-    Other metrics: --alignment.metric cosine, simclr or mix.
-    Command: lamae pretrain ecg-mmvm-small --data PACK --out RUN
-    """
-    return replace(independent_small(), alignment=AlignmentConfig())
-
-
-def mmvm_base() -> PretrainConfig:
-    """MMVM / MVMAE: ecg-independent-base whose leads are aligned beside being reconstructed, nothing else changed.
-
-    Squared error of unit vectors, of all pairs of present leads, at a weight that rises from 0 to 2 (docs/systems.md).
-    Other metrics: --alignment.metric cosine, simclr or mix.
-    Command: lamae pretrain ecg-mmvm-base --data PACK --out RUN
-    """
-    return replace(independent_base(), alignment=AlignmentConfig())
-
-
-def joint_tiny() -> PretrainConfig:
-    """The control of ecg-lamae-tiny whose leads are never apart: all tokens meet in every layer (ST-MEM's idea).
+def joint(size: str) -> PretrainConfig:
+    """The control of ecg-lamae-{size} whose leads are never apart: all tokens meet in every layer (ST-MEM's idea).
 
     The layers of the encoder become layers of latent attention; data, masks, steps and number of layers are the same.
-    A step costs 7 % more operations (0.87 against 0.81 GFLOP a study): attention is over all leads in every layer.
-    Time: not measured; by these operations little more than ecg-lamae-tiny.
-    Command: lamae pretrain ecg-joint-tiny --data PACK --out RUN
+    tiny: A step costs 7 % more operations (0.87 against 0.81 GFLOP a study): attention is over all leads in each layer.
+    tiny: Time: not measured; by these operations little more than ecg-lamae-tiny.
+    small: A step costs 4 % more operations (25.4 against 24.5 GFLOP a study). Time and score: not measured.
+    base: A step costs 2 % more operations (84.3 against 82.3 GFLOP a study). Time and score: not measured.
+    Command: lamae pretrain ecg-joint-{size} --data PACK --out RUN
     """
-    return _joint(lamae_tiny(), tiny())
+    return _with_layers(lamae(size), sizes.joint(SCALES[size].size))
 
 
-def joint_small() -> PretrainConfig:
-    """The control of ecg-lamae-small whose leads are never apart: all tokens meet in every layer (ST-MEM's idea).
+def lamae_8lead(size: str) -> PretrainConfig:
+    """The eight leads of ecg-lamae-{size}, I, II and V1 to V6: two thirds of its tokens, no lead a copy of others.
 
-    The layers of the encoder become layers of latent attention; data, masks, steps and number of layers are the same.
-    A step costs 4 % more operations (25.4 against 24.5 GFLOP a study). Time and score: not measured.
-    Command: lamae pretrain ecg-joint-small --data PACK --out RUN
+    Nothing else differs from the recipe for twelve leads, so the pair shows what the copies are worth. Packs and files
+    of twelve leads need no other preparation: the model takes its own eight from them (docs/pretext-audit.md).
+    tiny: Time: about a minute and a half on 2 CPU cores.
+    small: Time and score: not measured.
+    base: Time and score: not measured.
+    Command: {command} ecg-lamae-8lead-{size} --data PACK --out RUN
     """
-    return _joint(lamae_small(), small())
+    return eight_leads(lamae(size))
 
 
-def joint_base() -> PretrainConfig:
-    """The control of ecg-lamae-base whose leads are never apart: all tokens meet in every layer (ST-MEM's idea).
+def independent_8lead(size: str) -> PretrainConfig:
+    """The control of ecg-lamae-8lead-{size} without latent attention.
 
-    The layers of the encoder become layers of latent attention; data, masks, steps and number of layers are the same.
-    A step costs 2 % more operations (84.3 against 82.3 GFLOP a study). Time and score: not measured.
-    Command: lamae pretrain ecg-joint-base --data PACK --out RUN
+    Command: lamae pretrain ecg-independent-8lead-{size} --data PACK --out RUN
     """
-    return _joint(lamae_base(), base())
+    return eight_leads(independent(size))
 
 
-def lamae_paper() -> PretrainConfig:
+def lamae_paper(size: str) -> PretrainConfig:
     """ECG-LAMAE as the paper states it (section 2), with our choice wherever it states nothing.
 
     Stated: twelve leads, encoder and decoder shared by all leads and applied to each apart; random masks; the encoder
@@ -179,19 +154,33 @@ def lamae_paper() -> PretrainConfig:
     Command: lamae pretrain ecg-lamae-paper --data PACK --out RUN
     """
     mask = MaskConfig(strategy="random", ratio=0.75, latent_ratio=0.25)
+    scale = SCALES[size]
     return PretrainConfig(
         model=replace(
-            _model(base()), target="raw", mask=mask, position_wavelengths=MAE_WAVELENGTHS, initialisation="mae"
+            _model(scale.size), target="raw", mask=mask, position_wavelengths=MAE_WAVELENGTHS, initialisation="mae"
         ),
         optim=OptimConfig(steps=100_000, batch_size=256, lr=1e-4, warmup_steps=5_000, betas=(0.9, 0.999)),
         readout="cls",
-        log_every=50,
-        eval_every=1_000,
-        save_every=1_000,
+        log_every=scale.log_every,
+        eval_every=scale.eval_every,
+        save_every=scale.eval_every,
     )
 
 
-def _model(size: Size) -> MaskedAutoencoderConfig:
+def describe(system: Callable[[str], PretrainConfig], size: str) -> str:
+    """Return the docstring of a system as it is at one size; lines that begin with another size are left out."""
+    lines = []
+    for line in (system.__doc__ or "").strip().splitlines():
+        name, colon, rest = line.strip().partition(": ")
+        if name not in SCALES or not colon:
+            lines.append(line)
+        elif name == size:
+            lines.append(f"    {rest}")
+    command = "torchrun --nproc-per-node 8 -m lamae pretrain" if size == "base" else "lamae pretrain"
+    return "\n".join(lines).format(size=size, command=command)
+
+
+def _model(size: sizes.Size) -> MaskedAutoencoderConfig:
     return MaskedAutoencoderConfig(
         streams={"ecg": STREAM},
         encoder=size.encoder,
@@ -205,13 +194,11 @@ def _model(size: Size) -> MaskedAutoencoderConfig:
     )
 
 
-def _independent(config: PretrainConfig, size: Size) -> PretrainConfig:
-    apart = independent(size)
-    model = replace(config.model, encoder=apart.encoder, latent=apart.latent)
-    return replace(config, model=model)
+def _with_layers(config: PretrainConfig, size: sizes.Size) -> PretrainConfig:
+    return replace(config, model=replace(config.model, encoder=size.encoder, latent=size.latent))
 
 
-def _joint(config: PretrainConfig, size: Size) -> PretrainConfig:
-    together = joint(size)
-    model = replace(config.model, encoder=together.encoder, latent=together.latent)
-    return replace(config, model=model)
+def eight_leads(config: PretrainConfig) -> PretrainConfig:
+    """Return a recipe for twelve leads as one for eight: the model knows no others, and training uses no others."""
+    streams = {name: replace(stream, view_names=EIGHT_LEADS) for name, stream in config.model.streams.items()}
+    return replace(config, model=replace(config.model, streams=streams), data=replace(config.data, views=EIGHT_LEADS))

@@ -1,4 +1,4 @@
-"""Which studies of the packs a run trains on, and which measure its validation loss."""
+"""Choice of the studies that a run trains on, and of those that measure its validation loss."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -35,7 +35,8 @@ def choose_studies(config: PretrainConfig, packs: Sequence[Pack]) -> tuple[PackD
     training = among()
     if data.max_patients is not None:
         training = among(rows=rows_of_some_patients(training, data.max_patients, seed=data.patients_seed))
-    _check_samples(packs[0], config.model.streams[modality].grid)
+    if not config.model.streams[modality].any_grid:
+        _check_samples(packs[0], config.model.streams[modality].grid)
     found = {
         name for pack in packs if "split" in pack.studies.column_names for name in pack.studies["split"].to_pylist()
     }

@@ -4,21 +4,25 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from lamae.errors import ConfigError
-from lamae.models import MaskedAutoencoderConfig, Readout
+from lamae.models import PretrainableConfig, Readout, model_configs
+from lamae.nn.precision import Precision
 from lamae.objectives import AlignmentConfig
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimConfig:
-    """The optimiser, with a linear warm-up and a cosine down to zero.
+    """The optimiser and the schedule of its rate.
 
     Attributes:
-        steps: Training steps of the whole run.
+        steps: Number of training steps of the whole run.
         batch_size: Studies in a step, all processes and micro-batches together.
         optimiser: ``"adamw"``; ``"muon"`` moves the matrices of the transformer blocks by Muon and the rest by AdamW,
             and learns more from a short training.
         lr: Highest learning rate.
-        warmup_steps: Steps over which the rate rises to it.
+        schedule: How the rate falls after a linear warm-up: ``"cosine"`` down to zero at the end, or ``"constant"``
+            until the cool-down.
+        warmup_steps: Steps over which the rate rises to the highest.
+        cooldown_steps: Last steps, over which a constant rate falls linearly to zero; 0: it stays.
         weight_decay: Decoupled weight decay; not on biases, norms and single tokens (parameters of one axis).
         betas: AdamW's averages of the gradient and its square.
         clip: Largest norm of the gradient; None for no clipping.
@@ -29,7 +33,9 @@ class OptimConfig:
     batch_size: int = 64
     optimiser: Literal["adamw", "muon"] = "adamw"
     lr: float = 1e-3
+    schedule: Literal["cosine", "constant"] = "cosine"
     warmup_steps: int = 50
+    cooldown_steps: int = 0
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)
     clip: float | None = 1.0
@@ -42,6 +48,15 @@ class OptimConfig:
             0 <= self.warmup_steps <= self.steps,
             f"optim.warmup_steps must lie between 0 and optim.steps ({self.steps}), found {self.warmup_steps}",
         )
+        _check(
+            0 <= self.cooldown_steps <= self.steps - self.warmup_steps,
+            f"optim.cooldown_steps must fit between the warm-up ({self.warmup_steps}) and the end ({self.steps}), "
+            f"found {self.cooldown_steps}",
+        )
+        _check(
+            self.schedule == "constant" or self.cooldown_steps == 0,
+            f"optim.cooldown_steps is for optim.schedule 'constant', found {self.schedule!r}",
+        )
         _check(self.weight_decay >= 0, f"optim.weight_decay must not be negative, found {self.weight_decay}")
         _check(all(0 <= beta < 1 for beta in self.betas), f"optim.betas must lie in [0, 1), found {self.betas}")
         _check(self.clip is None or self.clip > 0, f"optim.clip must be above 0 or null, found {self.clip}")
@@ -49,7 +64,7 @@ class OptimConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Which studies and leads a run uses.
+    """Studies and leads that a run uses.
 
     Attributes:
         train_splits: Splits of the packs that are trained on.
@@ -89,7 +104,7 @@ class PretrainConfig:
     """A pretraining run, whole: with the packs it determines the weights.
 
     Attributes:
-        model: The model and its masks.
+        model: The model and its masks; its ``kind`` says which model of `lamae.models.MODELS`.
         optim: Optimiser and length of the run.
         data: Studies and leads.
         alignment: Draws the views of a study together beside reconstructing them (MMVM); None: reconstruction alone.
@@ -101,16 +116,16 @@ class PretrainConfig:
         log_every: Steps between lines of metrics.
         eval_every: Steps between measurements of the validation loss.
         save_every: Steps between checkpoints.
-        keep: Newest checkpoints that are kept.
+        keep: Number of newest checkpoints that are kept.
         tensorboard: Whether to write TensorBoard files as well (needs ``lamae[tracking]``).
     """
 
-    model: MaskedAutoencoderConfig
+    model: PretrainableConfig = field(metadata={"kinds": model_configs})
     optim: OptimConfig = field(default_factory=OptimConfig)
     data: DataConfig = field(default_factory=DataConfig)
     alignment: AlignmentConfig | None = None
     readout: Readout = "mean"
-    precision: Literal["fp32", "bf16"] = "bf16"
+    precision: Precision = "bf16"
     compile: bool = False
     device: str = "auto"
     seed: int = 0
@@ -125,7 +140,7 @@ class PretrainConfig:
             _check(getattr(self, name) > 0, f"{name} must be above 0, found {getattr(self, name)}")
         _check(self.seed >= 0, f"seed must not be negative, found {self.seed}")
         _check(
-            self.readout != "cls" or self.model.latent.depth > 0,
+            self.readout != "cls" or self.model.has_latent_attention,
             "readout 'cls' needs latent attention, but model.latent.depth is 0: use 'mean' or 'view-concat'",
         )
         if self.alignment is not None:

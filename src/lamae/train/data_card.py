@@ -1,4 +1,4 @@
-"""What a run was trained on: a card of each pack, and hashes by which leaks are found."""
+"""Training data of a run: a card of each pack, and hashes by which leaks are found."""
 
 from collections import Counter
 from pathlib import Path
@@ -73,7 +73,7 @@ def _hashes(pack: Pack, rows: np.ndarray) -> pa.Table:
     return pa.table(
         {
             "patient_hash": pa.array(patient_hashes(keys, pack.info.salt).tolist(), pa.string()),
-            "record_hash": pa.array([by_record.get(record) for record in records], pa.string()),
+            "record_hash": pa.array([None if record is None else by_record[record] for record in records], pa.string()),
             "salt_hash": pa.array([salt_fingerprint(pack.info.salt)] * len(rows), pa.string()),
         }
     )

@@ -1,4 +1,4 @@
-"""What a run was computed with."""
+"""Versions and machine of a run."""
 
 import platform
 from typing import Any

@@ -13,9 +13,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lamae.checkpoint import checkpoints, load_train_state, load_weights, read_meta, save_checkpoint
 from lamae.data import PackDataset
-from lamae.models import MaskedAutoencoder
+from lamae.models import build_model
 from lamae.models.accounting import count_parameters
 from lamae.pack import Pack
+from lamae.progress import Moment, Progress, format_seconds
 from lamae.train.choose_studies import choose_studies
 from lamae.train.config import PretrainConfig
 from lamae.train.data_card import PATIENTS_FILE, data_card, write_patients
@@ -24,7 +25,6 @@ from lamae.train.examples import write_examples
 from lamae.train.metrics import MetricsLog
 from lamae.train.nonfinite import refuse_nonfinite
 from lamae.train.optim import make_optimiser
-from lamae.train.progress import TrainingProgress, format_seconds
 from lamae.train.run_card import run_card, with_seconds
 from lamae.train.run_folder import RunFolder
 from lamae.train.step import Trainer, dry_run, train_step, validation_loss
@@ -34,7 +34,7 @@ from lamae.train.workers import Workers, join_workers
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """How a run ended.
+    """The end of a run.
 
     Attributes:
         path: Folder of the run.
@@ -104,7 +104,7 @@ def pretrain(
 
 def make_trainer(config: PretrainConfig, dataset: PackDataset, workers: Workers) -> Trainer:
     """Build the model and its optimiser, with weights drawn from the seed."""
-    model = MaskedAutoencoder(config.model, generator=torch.Generator().manual_seed(config.seed)).to(workers.device)
+    model = build_model(config.model, generator=torch.Generator().manual_seed(config.seed)).to(workers.device)
     forward: nn.Module = torch.compile(model) if config.compile else model  # type: ignore[assignment]
     if workers.world_size > 1:
         forward = DistributedDataParallel(forward)
@@ -180,8 +180,10 @@ class _Run:
     def train(self, stop: StopRequest, *, progress: bool) -> RunSummary:
         """Do the steps that are left."""
         steps = self.config.optim.steps
-        with TrainingProgress(steps=steps, start=self.step, enabled=progress) as shown:
-            shown.note(self._opening())
+        with Progress(
+            "pretraining", total=steps, done=self.step, show=progress, line=_line, log="lamae.train"
+        ) as shown:
+            shown.say(self._opening())
             interrupted = False
             while self.step < steps and not interrupted:
                 self._do_step(shown)
@@ -193,7 +195,7 @@ class _Run:
             write_examples(self.folder.path / "examples", self.trainer, self.validation)
         return self._close(status)
 
-    def _do_step(self, shown: TrainingProgress) -> None:
+    def _do_step(self, shown: Progress) -> None:
         began = time.perf_counter()
         result = train_step(self.trainer, self.step)
         if not result.finite:
@@ -204,7 +206,7 @@ class _Run:
         if self.workers.is_main and (self.step % self.config.log_every == 0 or self.step == self.config.optim.steps):
             due = self.step % self.config.eval_every == 0 or self.step == self.config.optim.steps
             measured = validation_loss(self.trainer, self.validation) if due and self.validation is not None else None
-            shown.report(self.step, self.log.write(self.step, result, validation=measured))
+            shown.advance(self.step, self.log.write(self.step, result, validation=measured))
 
     def _save(self) -> None:
         if self.workers.is_main:
@@ -245,3 +247,8 @@ class _Run:
             self.folder.write_info(self._info | ending | {"validation_loss": summary.validation_loss, "card": card})
             self.log.close()
         return summary
+
+
+def _line(moment: Moment) -> str:
+    left = format_seconds(moment.left_s)
+    return f"step {moment.done}/{moment.total}  {moment.note}  {left} left"

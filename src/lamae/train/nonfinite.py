@@ -1,4 +1,4 @@
-"""When the loss is no number any more: say which studies, change nothing."""
+"""Refusal of a step whose loss or gradient is not finite: the studies are named, nothing is changed."""
 
 import json
 from typing import Any, NoReturn

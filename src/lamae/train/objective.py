@@ -1,46 +1,28 @@
-"""What pretraining minimises: reconstruction, and where a run asks for it the alignment of views beside it."""
+"""The loss of pretraining: the model's own loss, and where a run asks for it the alignment of views beside it."""
 
-from dataclasses import dataclass, replace
+from typing import Any
 
-from torch import Tensor
-
-from lamae.nn.output import MaskedOutput
-from lamae.objectives import alignment, masked_reconstruction
+from lamae.models import Pretrainable
+from lamae.nn.output import LossPart
+from lamae.objectives import alignment
 from lamae.train.config import PretrainConfig
 
 
-@dataclass(frozen=True, kw_only=True)
-class Loss:
-    """The share of some studies in the loss of a global batch.
+def pretraining_losses(
+    config: PretrainConfig, model: Pretrainable, output: Any, *, global_size: int, step: int
+) -> dict[str, LossPart]:
+    """Return the parts of the loss of some of the studies of a step, by name.
 
-    Attributes:
-        total: What is minimised: reconstruction plus ``weight`` times alignment.
-        reconstruction: See `lamae.objectives.masked_reconstruction`.
-        alignment: See `lamae.objectives.alignment`, not weighted; None for runs without.
-        weight: Its weight in this step.
+    Args:
+        config: Settings of the run.
+        model: The model that made the output.
+        output: Its output; alignment takes a `lamae.nn.output.MaskedOutput`.
+        global_size: Number of studies in the global batch.
+        step: Number of the step, from 0.
     """
-
-    total: Tensor
-    reconstruction: Tensor
-    alignment: Tensor | None = None
-    weight: float = 0.0
-
-    def detach(self) -> "Loss":
-        """Return the same figures without their gradients."""
-        return replace(
-            self,
-            total=self.total.detach(),
-            reconstruction=self.reconstruction.detach(),
-            alignment=None if self.alignment is None else self.alignment.detach(),
-        )
-
-
-def pretraining_loss(config: PretrainConfig, output: MaskedOutput, *, global_size: int, step: int) -> Loss:
-    """Return the loss of some of the studies of a step; it adds up to the mean over the studies of the global batch."""
-    reconstruction = masked_reconstruction(output, global_size=global_size)
-    if config.alignment is None:
-        return Loss(total=reconstruction, reconstruction=reconstruction)
-    aligned = alignment(output, config.alignment, global_size=global_size)
-    weight = config.alignment.weight(step, warmup_steps=config.optim.warmup_steps, steps=config.optim.steps)
-    total = reconstruction + weight * aligned
-    return Loss(total=total, reconstruction=reconstruction, alignment=aligned, weight=weight)
+    parts = dict(model.losses(output, global_size=global_size))
+    if config.alignment is not None:
+        value = alignment(output, config.alignment, global_size=global_size)
+        weight = config.alignment.weight(step, warmup_steps=config.optim.warmup_steps, steps=config.optim.steps)
+        parts["alignment"] = LossPart(value=value, weight=weight)
+    return parts

@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from lamae.config import to_dict
+from lamae.models import build_model
 from lamae.models.accounting import count_parameters, example_batch, flops_per_step
-from lamae.models.masked_autoencoder import MaskedAutoencoder
+from lamae.nn.mask_config import MaskConfig
 from lamae.nn.output import MaskedOutput
 from lamae.objectives import alignment
 from lamae.train.config import PretrainConfig
+from lamae.train.optim import schedule_in_words
 from lamae.train.workers import Workers
 
 CPU_INFO = Path("/proc/cpuinfo")
@@ -54,28 +57,20 @@ def planned_card(config: PretrainConfig, *, modality: str, world_size: int = 1) 
     """
     model, optim = config.model, config.optim
     with torch.device("meta"):
-        parameters = count_parameters(MaskedAutoencoder(model))
+        parameters = count_parameters(build_model(model))
     return {
         "system": system_name(config),
         "parameters": parameters,
         "tokens": tokens_of_study(config, modality),
-        "mask": {
-            "strategy": model.mask.strategy,
-            "ratio": model.mask.ratio,
-            "latent_ratio": model.mask.latent_ratio,
-            "hidden_views": model.mask.hidden_views,
-            "num_masks": model.mask.num_masks,
-        },
-        "target": model.target,
-        "decoder_context": model.decoder_context,
-        "encoder_weights": model.encoder_weights,
+        "mask": mask_of_card(model.mask),
+        **model.card(),
         "alignment": None if config.alignment is None else config.alignment.metric,
         "flops": flops_of_run(config, modality, world_size=world_size),
         "steps": optim.steps,
         "batch_size": optim.batch_size,
         "optimiser": optim.optimiser,
         "lr": optim.lr,
-        "schedule": f"linear warm-up of {optim.warmup_steps} steps, cosine to 0",
+        "schedule": schedule_in_words(optim),
         "warmup_steps": optim.warmup_steps,
         "weight_decay": optim.weight_decay,
         "precision": config.precision,
@@ -85,27 +80,27 @@ def planned_card(config: PretrainConfig, *, modality: str, world_size: int = 1) 
 
 def system_name(config: PretrainConfig) -> str:
     """Return the name of the pretrained system in tables, as ``docs/systems.md`` has them."""
-    model = config.model
-    if model.encoder.depth == 0:
-        name = "Joint"
-    elif model.latent.depth > 0:
-        name = "LAMAE"
-    else:
-        name = "Ind_P" if config.alignment is None else "MMVM"
-    if config.alignment is not None and model.latent.depth > 0:
-        name += " + alignment"
-    return name if model.encoder_weights == "shared" else f"{name}, private encoders"
+    return config.model.system_name(aligned=config.alignment is not None)
+
+
+def mask_of_card(mask: MaskConfig) -> dict[str, Any]:
+    """Return the settings of masks: the flat ones, or the families in their place."""
+    told = to_dict(mask)
+    families, noise = told.pop("families"), told.pop("noise")
+    if families:
+        told = {"latent_ratio": mask.latent_ratio, "families": families}
+    return told if noise == "by-name" else told | {"noise": noise}
 
 
 def tokens_of_study(config: PretrainConfig, modality: str) -> dict[str, int]:
-    """Return how many tokens a study with all views used has, and how many of them the encoder sees in training."""
+    """Return how many tokens a study with all views used has, and how many the encoder sees under the first mask."""
     stream = config.model.streams[modality]
     views = len(stream.view_names if config.data.views is None else config.data.views)
-    seen = max(views - config.model.mask.hidden_views, 1)
+    seen = max(views - config.model.mask.drawn[0].hidden_views, 1)
     return {
         "per_view": stream.num_patches,
         "views": views,
-        "visible": seen * config.model.mask.num_visible(stream.num_patches),
+        "visible": seen * config.model.mask.num_visible(*stream.counts),
         "total": views * stream.num_patches,
     }
 
@@ -165,7 +160,7 @@ def with_seconds(card: Mapping[str, Any], seconds: float, workers: Workers) -> d
 
 
 def _flops(config: PretrainConfig, modality: str, num_studies: int) -> dict[str, int]:
-    """Of one micro-batch."""
+    """Count the operations of one micro-batch."""
     batch = example_batch(config.model, num_studies=num_studies, views={modality: config.data.views})
     chosen = config.alignment
     if chosen is None:

@@ -1,4 +1,4 @@
-"""The folder of a run: its configuration, its metrics and what it says about itself."""
+"""The folder of a run: its configuration, its metrics and its own description."""
 
 import fcntl
 import json
@@ -11,7 +11,7 @@ import yaml
 
 from lamae.config import difference, from_dict, read_yaml, to_dict
 from lamae.errors import CheckpointError, ConfigError
-from lamae.files import write_atomically
+from lamae.files import read_json_object, write_atomically
 from lamae.train.config import PretrainConfig
 
 RUN_FORMAT = "lamae-run"
@@ -37,12 +37,12 @@ class RunFolder:
 
     @property
     def info(self) -> dict[str, Any]:
-        """What ``run.json`` says; empty when there is none yet."""
+        """Content of ``run.json``; empty when there is none yet."""
         file = self.path / INFO_FILE
-        if not file.exists():
-            return {}
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = read_json_object(file)
+        except FileNotFoundError:
+            return {}
         except ValueError as error:
             raise CheckpointError(f"{file}: not readable as JSON ({error})") from error
         if content.get("format") != RUN_FORMAT or content.get("format_version") != RUN_FORMAT_VERSION:

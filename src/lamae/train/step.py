@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,24 +13,23 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lamae.batch import StudyBatch
 from lamae.data import MicroBatch, PackDataset, global_batch, micro_batches
-from lamae.models import MaskedAutoencoder
+from lamae.models import Pretrainable
+from lamae.models.pretrainable import total_loss
 from lamae.nn.masks import draw_masks
+from lamae.nn.output import LossPart
 from lamae.nn.plan import MaskPlan
-from lamae.objectives import masked_reconstruction
+from lamae.nn.precision import autocast
 from lamae.train.config import PretrainConfig
-from lamae.train.objective import Loss, pretraining_loss
+from lamae.train.objective import pretraining_losses
 from lamae.train.optim import learning_rate
 from lamae.train.workers import Workers
-
-PARTS = ("reconstruction", "alignment", "alignment_weight")
-"""Names of the parts of a loss that is not reconstruction alone."""
 
 _MASKS, _VALIDATION_MASKS = 1, 2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trainer:
-    """What a step needs.
+    """Everything that a step needs.
 
     Attributes:
         config: Settings of the run.
@@ -42,7 +41,7 @@ class Trainer:
     """
 
     config: PretrainConfig
-    model: MaskedAutoencoder
+    model: Pretrainable
     forward: nn.Module
     optimiser: torch.optim.Optimizer
     dataset: PackDataset
@@ -51,14 +50,14 @@ class Trainer:
 
 @dataclass(frozen=True, kw_only=True)
 class StepResult:
-    """What a step did.
+    """The result of a step.
 
     Attributes:
         loss: Mean loss over the studies of the global batch, all its parts together.
         grad_norm: Norm of the gradient before clipping.
         lr: Learning rate.
         summary: ``[studies, dim]`` what monitors look at, of this process's last micro-batch.
-        parts: What the loss consists of, by name; empty when that is reconstruction alone.
+        parts: What the loss consists of, by name, with ``NAME_weight`` of weighted parts; empty when it is one part.
     """
 
     loss: float
@@ -69,7 +68,7 @@ class StepResult:
 
     @property
     def finite(self) -> bool:
-        """Whether loss and gradient were finite; if not, the step changed nothing."""
+        """Return whether loss and gradient were finite; if not, the step changed nothing."""
         return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
 
 
@@ -77,31 +76,35 @@ def train_step(trainer: Trainer, step: int) -> StepResult:
     """Do one step: gradients of all micro-batches, the check that they are finite, then the optimiser."""
     config, workers = trainer.config, trainer.workers
     pieces = own_micro_batches(trainer, step)
-    losses: list[Loss] = []
+    totals: list[Tensor] = []
+    losses: list[Mapping[str, LossPart]] = []
     summary = torch.empty(0)
     for number, micro in enumerate(pieces):
         batch, plan = draw_batch(trainer, micro, step)
         with _synchronised(trainer.forward, last=number == len(pieces) - 1):
-            with autocast(config, workers.device):
+            with autocast(config.precision, workers.device):
                 output = trainer.forward(batch, plan)
-                loss = pretraining_loss(config, output, global_size=micro.global_size, step=step)
-            (loss.total * workers.world_size).backward()  # DDP averages gradients over processes; the loss is a sum
-        losses.append(loss.detach())
+                parts = pretraining_losses(config, trainer.model, output, global_size=micro.global_size, step=step)
+                total = total_loss(parts)
+            (total * workers.world_size).backward()  # DDP averages gradients over processes; the loss is a sum
+        totals.append(total.detach())
+        losses.append({name: replace(part, value=part.value.detach()) for name, part in parts.items()})
         summary = output.summary
     grad_norm = nn.utils.clip_grad_norm_(trainer.model.parameters(), config.optim.clip or math.inf)
-    *own, norm = torch.stack([*_sums(losses), grad_norm]).tolist()
-    total, *parts = workers.sum(*own)
+    *own, norm = torch.stack([torch.stack(totals).sum(), *_sums(losses), grad_norm]).tolist()
+    loss, *values = workers.sum(*own)
     result = StepResult(
-        loss=total,
+        loss=loss,
         grad_norm=norm,
         lr=learning_rate(config.optim, step),
         summary=summary,
-        parts=dict(zip(PARTS, [*parts, losses[0].weight], strict=True)) if parts else {},
+        parts=_told_parts(losses[0], values),
     )
     if result.finite:
         for group in trainer.optimiser.param_groups:
             group["lr"] = result.lr
         trainer.optimiser.step()
+        trainer.model.after_step(step, steps=config.optim.steps)
     trainer.optimiser.zero_grad()
     return result
 
@@ -115,7 +118,7 @@ def dry_run(trainer: Trainer) -> None:
     """
     micro = own_micro_batches(trainer, 0)[0]
     one = MicroBatch(indices=micro.indices[:1], positions=micro.positions[:1], global_size=micro.global_size)
-    with autocast(trainer.config, trainer.workers.device):
+    with autocast(trainer.config.precision, trainer.workers.device):
         trainer.model(*draw_batch(trainer, one, 0))
 
 
@@ -142,16 +145,17 @@ def find_culprits(trainer: Trainer, step: int) -> list[int]:
         for index, position in zip(micro.indices, micro.positions, strict=True):
             alone = MicroBatch(indices=np.array([index]), positions=np.array([position]), global_size=micro.global_size)
             batch, plan = draw_batch(trainer, alone, step)
-            with autocast(trainer.config, trainer.workers.device):
-                loss = pretraining_loss(trainer.config, trainer.model(batch, plan), global_size=1, step=step)
-            if not math.isfinite(loss.total.item()):
+            with autocast(trainer.config.precision, trainer.workers.device):
+                output = trainer.model(batch, plan)
+                parts = pretraining_losses(trainer.config, trainer.model, output, global_size=1, step=step)
+            if not math.isfinite(total_loss(parts).item()):
                 found.append(int(index))
     return found
 
 
 @torch.no_grad()
 def validation_loss(trainer: Trainer, dataset: PackDataset) -> float:
-    """Return the mean reconstruction loss of the validation studies, with the same masks each time.
+    """Return the mean of the model's own loss over the validation studies, with the same masks each time.
 
     Alignment is left out, so that systems with and without it can be compared.
     """
@@ -162,15 +166,10 @@ def validation_loss(trainer: Trainer, dataset: PackDataset) -> float:
         rows = np.arange(start, min(start + config.optim.batch_size, num))
         batch = dataset.batch(rows, positions=rows, global_size=num)
         plan = validation_masks(config, batch).to(trainer.workers.device)
-        with autocast(config, trainer.workers.device):
+        with autocast(config.precision, trainer.workers.device):
             output = trainer.model(batch.to(trainer.workers.device), plan)
-            total += masked_reconstruction(output, global_size=num).item()
+            total += total_loss(trainer.model.losses(output, global_size=num)).item()
     return total
-
-
-def autocast(config: PretrainConfig, device: torch.device) -> torch.autocast:
-    """Return the context in which the model runs in the precision of the run."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.precision == "bf16")
 
 
 def validation_masks(config: PretrainConfig, batch: StudyBatch) -> MaskPlan:
@@ -184,13 +183,16 @@ def _masks(config: PretrainConfig, batch: StudyBatch, purpose: int, step: int) -
     return draw_masks(config.model.mask, batch, config.model.patch_shapes, generator)
 
 
-def _sums(losses: Sequence[Loss]) -> list[Tensor]:
-    """Sums over micro-batches of the loss and, where there are several, of its parts."""
-    by_part = [[loss.total for loss in losses]]
-    aligned = [loss.alignment for loss in losses if loss.alignment is not None]
-    if aligned:
-        by_part += [[loss.reconstruction for loss in losses], aligned]
-    return [torch.stack(values).sum() for values in by_part]
+def _sums(losses: Sequence[Mapping[str, LossPart]]) -> list[Tensor]:
+    """Sums over micro-batches of each part of the loss; none where it has one part."""
+    names = list(losses[0]) if len(losses[0]) > 1 else []
+    return [torch.stack([parts[name].value for parts in losses]).sum() for name in names]
+
+
+def _told_parts(parts: Mapping[str, LossPart], values: Sequence[float]) -> dict[str, float]:
+    told = dict(zip(parts, values, strict=True)) if values else {}
+    weights = {f"{name}_weight": part.weight for name, part in parts.items() if values and part.weight is not None}
+    return told | weights
 
 
 def _synchronised(forward: nn.Module, *, last: bool) -> Any:

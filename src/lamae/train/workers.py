@@ -27,7 +27,7 @@ class Workers:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes the files."""
+        """Return whether this process writes the files."""
         return self.rank == 0
 
     def sum(self, *values: float) -> list[float]:

@@ -17,7 +17,7 @@ from lamae.ecg.same_time import EIGHT_LEADS
 from lamae.errors import ConfigError, DataError
 from lamae.evals import EvalSettings, FinetuneConfig, extract, finetune, probe, reconstruct
 from lamae.pack import Pack, write_pack
-from lamae.recipes.ecg_eight_leads import eight_leads
+from lamae.recipes.ecg import eight_leads
 from lamae.train import pretrain
 
 
