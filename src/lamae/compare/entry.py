@@ -1,13 +1,16 @@
 """One result as the comparison sees it: which system, judged how, with which seed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lamae.results import Evaluation, read_result, task_of
 
 AS_RECORDED = "as recorded"
+Item = TypeVar("Item")
+Key = TypeVar("Key")
+
 _PROTOCOL_OF_KIND = {"probe": "linear", "finetune": "fine-tune", "handmade": "hand-made"}
 
 
@@ -137,3 +140,26 @@ def share_words(share: tuple[str, float]) -> str:
     if kind == "count":
         return f"labels of {number:,.0f} studies"
     return "all labels" if number == 1 else f"{100 * number:g} % of the labels"
+
+
+def simulated_words(entries: Iterable[Entry]) -> str:
+    """Return the sentence that a caption begins with where the tested studies are simulated, else nothing."""
+    return "SIMULATED DATA: no patient was tested. " if any(entry.simulated for entry in entries) else ""
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Return the items by their key, keys and items in the order given."""
+    found: dict[Key, list[Item]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
+
+
+def systems_of(entries: Iterable[Entry]) -> list[str]:
+    """Return the names of the systems, each once."""
+    return list(dict.fromkeys(entry.system for entry in entries))
+
+
+def listed(groups: Mapping[Any, Sequence[Entry]]) -> str:
+    """Return ``"linear: LAMAE, Ind_P; fine-tune: Scratch"``."""
+    return "; ".join(f"{key}: {', '.join(systems_of(entries))}" for key, entries in groups.items())
