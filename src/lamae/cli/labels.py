@@ -1,4 +1,4 @@
-"""`lamae labels PACK SET`: what a label set holds before anything is learned from it. Counts, nobody's data."""
+"""`lamae labels PACK SET`: the labels of a set before anything is learned from them. Aggregate counts only."""
 
 import argparse
 from pathlib import Path
@@ -66,7 +66,7 @@ def _groups(pack: Any, folds: tuple[int, ...] | None) -> dict[str, Any]:
 
 
 def _labels(pack: Any, arguments: argparse.Namespace, groups: dict[str, Any]) -> Any:
-    """Make the labels; those of folds from all of the folds, since each of them is trained on in its turn."""
+    """Return the labels; those of folds from all folds, since each of them is trained on in turn."""
     import numpy as np
 
     from lamae.labels import make_labels

@@ -41,7 +41,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class SystemStyle:
-    """How a system is drawn."""
+    """Colour, marker and line of a system."""
 
     colour: str
     shape: str

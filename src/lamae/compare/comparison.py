@@ -38,10 +38,10 @@ class Comparison:
     """A whole comparison.
 
     Attributes:
-        title: What was compared.
-        simulated: Whether any tested study is simulated.
+        title: Names of the systems.
+        simulated: True if any tested study is simulated.
         sections: In the order in which they are shown; the first part of the first one is the main table.
-        warnings: Differences of matched systems that should not be there.
+        warnings: Differences between the pretrainings of the systems.
     """
 
     title: str

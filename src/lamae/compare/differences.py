@@ -32,7 +32,7 @@ class Difference:
         p_holm: By row, after Holm's correction over the labels; macro's is one test and not corrected.
         per_seed: Macro difference of each pair of seeds.
         seeds: The pairs of seeds.
-        notes: How the seeds were paired, where that is not plain.
+        notes: Notes on the pairing of seeds, where it is not obvious.
     """
 
     system: str

@@ -1,4 +1,4 @@
-"""One result as the comparison sees it: which system, judged how, with which seed."""
+"""One result as the comparison sees it: its system, protocol, fraction of labels and seed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ _PROTOCOL_OF_KIND = {"probe": "linear", "finetune": "fine-tune", "handmade": "ha
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Entry:
-    """A result with its folder. Everything is said by ``result.json``; what an older one lacks is inferred from it."""
+    """A result with its folder. Everything comes from ``result.json``; what an older one lacks is inferred from it."""
 
     folder: Path
     evaluation: Evaluation
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """What ``result.json`` says."""
+        """Content of ``result.json``."""
         return self.evaluation.info
 
     @property
@@ -33,12 +33,12 @@ class Entry:
 
     @property
     def run(self) -> Mapping[str, Any]:
-        """What the result says of the encoder; empty without one."""
+        """Description of the encoder in the result; empty without one."""
         return self.info.get("run") or {}
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """What the run's card says of the encoder and its pretraining; empty without one."""
+        """The run's card: the encoder and its pretraining; empty without one."""
         return self.run.get("card") or {}
 
     @property
@@ -60,9 +60,9 @@ class Entry:
 
     @property
     def joins_every_table(self) -> bool:
-        """Whether its protocol cannot be that of a frozen encoder, since labels teach what others have pretrained.
+        """True if its protocol cannot be that of a frozen encoder, since it learns from labels what others pretrained.
 
-        Hand-made features, training from scratch, and latent attention that was added after pretraining.
+        Hand-crafted features, training from scratch, and latent attention that was added after pretraining.
         """
         added = self.system.endswith(" + LA") and self.protocol == "fine-tune"
         return added or self.initialisation in ("scratch", "none")
@@ -74,20 +74,20 @@ class Entry:
 
     @property
     def has_study_token(self) -> bool:
-        """Whether the model has a CLS token of the study: without latent attention there is none."""
+        """True if the model has a CLS token of the study: without latent attention there is none."""
         depth = self.run.get("latent_depth")
         bypassed = str(self.readout or "").startswith("encoder-")
         return depth is None or (depth > 0 and not bypassed)
 
     @property
     def condition(self) -> str:
-        """What was done to the test signals: ``"as recorded"``, ``"leads:I,II"``, ``"noise:muscle@10dB"``..."""
+        """Condition of the test signals: ``"as recorded"``, ``"leads:I,II"``, ``"noise:muscle@10dB"``..."""
         condition = self.info.get("condition")
         return AS_RECORDED if not condition else str(condition["name"])
 
     @property
     def label_share(self) -> tuple[str, float]:
-        """Which labels could be used: ``("share", 0.05)`` of the training patients, ``("count", 100)`` studies."""
+        """Labelled subset: ``("share", 0.05)`` of the training patients, or ``("count", 100)`` studies."""
         split = self.info["split"]
         if (number := split.get("label_count")) is not None:
             return "count", float(number)
@@ -112,7 +112,7 @@ class Entry:
 
     @property
     def task(self) -> tuple[str, ...]:
-        """What two results must share to stand in one table."""
+        """Identity of the task, which the results of one table share."""
         transfer = self.info.get("transfer")
         trained = (
             () if not transfer else (str(transfer["train"].get("cohort")), str(transfer["train"].get("pack_hash")))
@@ -121,7 +121,7 @@ class Entry:
 
     @property
     def simulated(self) -> bool:
-        """Whether the tested studies are simulated."""
+        """True if the tested studies are simulated."""
         return bool(self.info["data"]["simulated"])
 
 

@@ -18,10 +18,10 @@ class Group:
         task: Cohort, version, pack, label set and kind of labels, see `lamae.results.task_of`.
         protocol: Protocol of the systems that have an encoder to read out.
         readout: Their read-out; several are joined by `` / `` where they necessarily differ.
-        condition: What was done to the test signals.
-        share: Fraction or number of the labels that could be used.
+        condition: Condition of the test signals.
+        share: Labelled subset, see `Entry.label_share`.
         systems: Results by system, in the order of the inputs; each list has the seeds and draws of labels.
-        warnings: What makes the comparison less than fair.
+        warnings: Reasons why the comparison is less than fair.
     """
 
     task: tuple[str, ...]
@@ -70,9 +70,9 @@ class Group:
 def make_groups(entries: Sequence[Entry], *, mixed: bool = False) -> list[Group]:
     """Group results into tables.
 
-    A system that labels teach what others have pretrained (from scratch, hand-made, latent attention added downstream)
-    joins every table of its task, condition and share of labels, with a note, unless it was judged by the table's own
-    protocol.
+    A system that learns from labels what others pretrained (from scratch, hand-crafted features, latent attention added
+    downstream) joins every table of its task, condition and labelled subset, with a note, unless it was judged by the
+    table's own protocol.
 
     Args:
         entries: The results.
@@ -233,7 +233,7 @@ def _refuse_lonely(groups: Sequence[Group]) -> None:
 
 
 def _differences(one: Group, other: Group) -> list[str]:
-    """Say in what two tables differ."""
+    """Return the differences of two tables in words."""
     tasks = zip(one.task, other.task, strict=False)
     found = [f"{_TASK_PARTS[min(i, 5)]}: {a!r} and {b!r}" for i, (a, b) in enumerate(tasks) if a != b]
     if len(one.task) != len(other.task):

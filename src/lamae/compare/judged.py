@@ -23,7 +23,7 @@ _PREFERRED_REFERENCES = (INDEPENDENT, "Independent leads")
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a comparison is made.
+    """Settings of a comparison.
 
     Attributes:
         reference: The system to hold the others against; None takes independent leads, else the random control, else
@@ -69,8 +69,8 @@ class Judged:
         reference: The system that stars and differences are held against.
         level: Coverage of the intervals.
         draws: Number of draws of patients.
-        settings: How the comparison is made.
-        warnings: What must be said beside the table.
+        settings: Settings of the comparison.
+        warnings: Warnings to show beside the table.
     """
 
     group: Group
@@ -111,7 +111,7 @@ class Judged:
 
     @property
     def has_several_seeds(self) -> bool:
-        """Whether any system has more than one pretraining seed."""
+        """True if any system has more than one pretraining seed."""
         return any(len(seeds) > 1 for seeds in self.by_seed.values())
 
     def values(self, system: str, metric: str) -> dict[str, OverSeeds]:

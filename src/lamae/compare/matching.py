@@ -33,7 +33,7 @@ class _Fact:
 def matched_control_table(entries: Sequence[Entry]) -> Table:
     """Return the table of each system's pretraining and its cost, with a warning for each thing that differs.
 
-    A system without pretraining (random, from scratch) has the figures of its encoder only, hand-made features none.
+    A system without pretraining (random, from scratch) has the figures of its encoder only, hand-crafted features none.
     """
     cards, systems = _cards(entries), systems_of(entries)
     seeds = {(entry.system, entry.seed) for entry in entries if entry.seed is not None}

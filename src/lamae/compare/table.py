@@ -83,7 +83,7 @@ class Table:
         rows: The rows.
         records: The figures themselves, one record a line of the CSV file.
         notes: Warnings that belong beside the table.
-        folded: Whether pages show it shut.
+        folded: If true, pages show it shut.
     """
 
     key: str

@@ -28,7 +28,7 @@ def compare(results: Sequence[str | Path], out: str | Path, *, settings: Setting
             sets may be among them.
         out: Folder to write: ``comparison.html``, ``tables.md``, ``tables/*.csv|md|tex``, ``charts/*.png|svg`` and
             ``comparison.json``. Files of an earlier comparison in it are replaced.
-        settings: How to compare.
+        settings: Settings of the comparison.
 
     Raises:
         DataError: Results cannot be compared; the message says in what they differ.
@@ -54,7 +54,7 @@ def compare(results: Sequence[str | Path], out: str | Path, *, settings: Setting
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Return what the page and `lamae report` show."""
+    """Return the content of the page and of `lamae report`."""
     return {
         "format": COMPARISON_FORMAT,
         "format_version": COMPARISON_FORMAT_VERSION,

@@ -71,7 +71,7 @@ def plot_ecg(
         leads: Names of the rows of ``values_mv``.
         rate_hz: Samples a second.
         reconstructed_mv: ``[leads, samples]`` in mV, drawn in colour where ``masked`` is true.
-        masked: ``[leads, samples]`` bool, the parts that a model did not see; they are shaded.
+        masked: ``[leads, samples]`` bool, the parts hidden from the model; they are shaded.
         layout: ``"3x4"`` prints the 12 standard leads in four columns of equal time with a rhythm strip below;
             ``"rows"`` prints every lead over the whole time.
         rhythm_lead: The lead of the rhythm strip in ``"3x4"``, None for none.

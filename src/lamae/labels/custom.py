@@ -1,4 +1,4 @@
-"""Label sets of your own: a YAML file that says which codes stand for which label."""
+"""Custom label sets: a YAML file that maps labels to codes."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -37,17 +37,17 @@ def custom_labels(
     wanted: Sequence[str] | None = None,
     statements: Statements | None = None,
 ) -> LabelTable:
-    """Make the labels of a set of your own.
+    """Return the labels of a custom set.
 
-    ICD codes match by their beginning (``I48`` matches ``I480``), other codes as a whole. A label of several columns
-    is made from those that are there.
+    ICD codes match by prefix (``I48`` matches ``I480``), other codes as a whole. A label of several columns
+    is made from those that the table has.
 
     Args:
         studies: Table of studies.
         custom: The set.
-        where: What the table is, for messages.
+        where: Name of the table for messages.
         wanted: Make these labels only, and leave out those for which no column is there.
-        statements: Which studies take part: those with any code in one of the columns that the set names (the
+        statements: Studies that take part: those with any code in one of the columns that the set names (the
             default), those with a code of the set, or all.
 
     Raises:

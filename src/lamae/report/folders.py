@@ -99,7 +99,7 @@ def read_run(folder: Path) -> Run:
 
 
 def read_run_info(folder: Path) -> dict[str, Any]:
-    """Read ``run.json``: what a run says about itself."""
+    """Read ``run.json``."""
     file = folder / "run.json"
     info = _read_json(file)
     if (found := info.get("format")) != RUN_FORMAT:
@@ -154,7 +154,7 @@ def _check_keys(file: Path, info: Mapping[str, Any], required: Sequence[str]) ->
 
 
 def _read_metrics(path: Path) -> tuple[Mapping[str, Any], ...]:
-    """Read JSON lines. A last line without an end is what a killed run leaves, and is passed over."""
+    """Read JSON lines; an unfinished last line, as a killed run leaves it, is skipped."""
     if not path.is_file():
         return ()
     lines = path.read_text(encoding="utf-8").split("\n")[:-1]

@@ -1,4 +1,4 @@
-"""Put the page together and write it as one file without any link to the outside."""
+"""The page, assembled and written as one file without any link to the outside."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,8 +24,8 @@ def write_report(inputs: Sequence[Path], out: Path, *, title: str | None = None)
     """Write one self-contained HTML page from RUN and RESULT folders.
 
     Args:
-        inputs: Folders of runs, results and comparisons, in the order in which they shall appear. The first result that
-            rests on a pretraining run is the one that the headline speaks of: order, not score, chooses it.
+        inputs: Folders of runs, results and comparisons, in the order in which to show them. The headline
+            is about the first result that rests on a pretraining run: order, not score, chooses it.
         out: The HTML file to write; it replaces an older one as a whole or not at all.
         title: Title of the page.
 

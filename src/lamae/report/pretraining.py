@@ -1,4 +1,4 @@
-"""What the page shows of a run: its examples, and cards of what was trained, on what data, on what machine."""
+"""The sections of runs: examples, parameters, resolved recipe, environment, and a card for each pack."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -21,7 +21,7 @@ _PROBES = {"attention-pool": "attention pooling", "mlp": "perceptron", "knn": "n
 
 
 _STEPS, _WIDEST_STEP = ((0.05, 0.3), (0.1, 0.6)), 0.2
-"""Distance of the ticks, with the widest spread of values that it serves: few enough ticks to read their numbers."""
+"""Distances of the ticks, each with the widest spread of values that it serves, so that their numbers do not touch."""
 
 
 def short_protocol(info: Mapping[str, Any]) -> str:
@@ -104,7 +104,7 @@ class Task:
     """All results on one label set of one cohort.
 
     Attributes:
-        main: The system that the page speaks of first: the first pretrained one in the order of the inputs.
+        main: The system of the headline: the first pretrained one in the order of the inputs.
         metrics: Names of the macro metrics in the order of the columns.
         scale: Axis of the macro chart, None where the results hold no AUROC.
         label_scale: Axis of the chart by label.
