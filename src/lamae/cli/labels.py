@@ -34,9 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
     pack = Pack.open(arguments.data)
     groups = _groups(pack, arguments.folds)
     table = _labels(pack, arguments, groups)
-    keys = pack.studies.column("patient_key" if "patient_key" in pack.studies.column_names else "study_id").to_pylist()
-    patients = [f"alone:{number}" if key is None else key for number, key in enumerate(keys)]
-    found = overview(table, arguments.labels, groups=groups, patients=patients, want=arguments.want)
+    found = overview(table, arguments.labels, groups=groups, patients=pack.patient_keys(), want=arguments.want)
     print(found)
     if arguments.out is not None:
         write_atomically(arguments.out, found.as_csv().encode())

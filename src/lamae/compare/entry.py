@@ -1,4 +1,4 @@
-"""One result as the comparison sees it: its system, protocol, fraction of labels and seed."""
+"""One result as the comparison sees it: its system, protocol, amount of labels and seed."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -86,17 +86,17 @@ class Entry:
         return AS_RECORDED if not condition else str(condition["name"])
 
     @property
-    def label_share(self) -> tuple[str, float]:
-        """Labelled subset: ``("share", 0.05)`` of the training patients, or ``("count", 100)`` studies."""
+    def label_amount(self) -> tuple[str, float]:
+        """Amount of labels: ``("fraction", 0.05)`` of the training patients, or ``("count", 100)`` studies."""
         split = self.info["split"]
         if (number := split.get("label_count")) is not None:
             return "count", float(number)
-        return "share", float(split.get("label_fraction") or 1.0)
+        return "fraction", float(split.get("label_fraction") or 1.0)
 
     @property
     def label_draw(self) -> int:
         """Seed of the draw of the labelled patients; 0 where all are used."""
-        if self.label_share == ("share", 1.0):
+        if self.label_amount == ("fraction", 1.0):
             return 0
         return int(self.info["split"].get("label_draw", self.info.get("seed", 0)))
 
@@ -134,9 +134,9 @@ def read_entries(folders: list[Path]) -> list[Entry]:
     return [Entry(folder=Path(folder), evaluation=read_result(folder)) for folder in folders]
 
 
-def share_words(share: tuple[str, float]) -> str:
+def amount_words(amount: tuple[str, float]) -> str:
     """Return ``"5 % of the labels"`` or ``"labels of 100 studies"``."""
-    kind, number = share
+    kind, number = amount
     if kind == "count":
         return f"labels of {number:,.0f} studies"
     return "all labels" if number == 1 else f"{100 * number:g} % of the labels"

@@ -1,10 +1,10 @@
-"""Results grouped into tables: one task, protocol, read-out, condition and fraction of the labels each."""
+"""Results grouped into tables: one task, protocol, read-out, condition and amount of labels each."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lamae.compare.entry import AS_RECORDED, Entry, grouped, listed, share_words, systems_of
+from lamae.compare.entry import AS_RECORDED, Entry, amount_words, grouped, listed, systems_of
 from lamae.errors import DataError
 
 _TASK_PARTS = ("cohort", "version of the cohort", "pack (test set)", "label set", "kind of labels", "training cohort")
@@ -19,7 +19,7 @@ class Group:
         protocol: Protocol of the systems that have an encoder to read out.
         readout: Their read-out; several are joined by `` / `` where they necessarily differ.
         condition: Condition of the test signals.
-        share: Labelled subset, see `Entry.label_share`.
+        amount: Amount of labels, see `Entry.label_amount`.
         systems: Results by system, in the order of the inputs; each list has the seeds and draws of labels.
         warnings: Reasons why the comparison is less than fair.
     """
@@ -28,7 +28,7 @@ class Group:
     protocol: str
     readout: str | None
     condition: str
-    share: tuple[str, float]
+    amount: tuple[str, float]
     systems: Mapping[str, Sequence[Entry]]
     warnings: Sequence[str] = field(default_factory=list)
 
@@ -62,7 +62,7 @@ class Group:
             transfer,
             self.protocol,
             self.readout or "",
-            share_words(self.share),
+            amount_words(self.amount),
             condition,
         )
 
@@ -71,7 +71,7 @@ def make_groups(entries: Sequence[Entry], *, mixed: bool = False) -> list[Group]
     """Group results into tables.
 
     A system that learns from labels what others pretrained (from scratch, hand-crafted features, latent attention added
-    downstream) joins every table of its task, condition and labelled subset, with a note, unless it was judged by the
+    downstream) joins every table of its task, condition and amount of labels, with a note, unless it was judged by the
     table's own protocol.
 
     Args:
@@ -90,14 +90,14 @@ def make_groups(entries: Sequence[Entry], *, mixed: bool = False) -> list[Group]
             reason="one-system",
         )
     groups: list[Group] = []
-    for members in grouped(entries, lambda entry: (entry.task, entry.condition, entry.label_share)).values():
+    for members in grouped(entries, lambda entry: (entry.task, entry.condition, entry.label_amount)).values():
         groups += _tables(members, mixed=mixed)
     _refuse_lonely(groups)
     return sorted(groups, key=lambda g: (g.task, g.condition != AS_RECORDED))
 
 
 def _tables(members: Sequence[Entry], *, mixed: bool) -> list[Group]:
-    """Split the results of one task, condition and share of labels by protocol and read-out."""
+    """Split the results of one task, condition and amount of labels by protocol and read-out."""
     floating = [entry for entry in members if entry.joins_every_table]
     fixed = [entry for entry in members if not entry.joins_every_table]
     if mixed or not fixed:
@@ -117,7 +117,7 @@ def _tables(members: Sequence[Entry], *, mixed: bool) -> list[Group]:
             Group(
                 task=members[0].task,
                 condition=members[0].condition,
-                share=members[0].label_share,
+                amount=members[0].label_amount,
                 protocol=protocol,
                 readout=" / ".join(readouts) or None,
                 systems=grouped(together, lambda entry: entry.system),
@@ -203,14 +203,14 @@ def _protocol_warnings(own: Sequence[Entry], floating: Sequence[Entry]) -> list[
 
 def _refuse_duplicates(entries: Sequence[Entry]) -> None:
     def identity(entry: Entry) -> tuple[Any, ...]:
-        share = (entry.label_share, entry.label_draw)
-        return (entry.system, entry.task, entry.protocol, entry.readout, entry.condition, *share, entry.seed)
+        amount = (entry.label_amount, entry.label_draw)
+        return (entry.system, entry.task, entry.protocol, entry.readout, entry.condition, *amount, entry.seed)
 
     for key, same in grouped(entries, identity).items():
         if len(same) > 1:
             raise DataError(
                 f"{same[0].folder} and {same[1].folder} are the same entry of a table: system {key[0]!r}, "
-                f"{share_words(same[0].label_share)}, draw {same[0].label_draw}, seed {key[-1]}; leave one out, or "
+                f"{amount_words(same[0].label_amount)}, draw {same[0].label_draw}, seed {key[-1]}; leave one out, or "
                 "name it otherwise when it is judged (--system NAME)",
                 reason="duplicate-result",
             )
@@ -242,6 +242,6 @@ def _differences(one: Group, other: Group) -> list[str]:
         "protocol": (one.protocol, other.protocol),
         "read-out": (one.readout, other.readout),
         "condition": (one.condition, other.condition),
-        "labels": (share_words(one.share), share_words(other.share)),
+        "labels": (amount_words(one.amount), amount_words(other.amount)),
     }
     return found + [f"{name}: {a!r} and {b!r}" for name, (a, b) in pairs.items() if a != b]

@@ -115,7 +115,7 @@ class Judged:
         return any(len(seeds) > 1 for seeds in self.by_seed.values())
 
     def values(self, system: str, metric: str) -> dict[str, OverSeeds]:
-        """Return a metric of a system for macro and each label; intervals of shares are cut at 0 and 1."""
+        """Return a metric of a system for macro and each label; intervals of metrics between 0 and 1 are cut there."""
         seeds, place = list(self.by_seed[system].values()), self.metrics.index(metric)
         found = over_seeds(seeds, place, rows=self.rows, num_patients=self.num_patients, level=self.level)
         if self.kind == "regression":

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lamae.compare.entry import AS_RECORDED, grouped, share_words, simulated_words
+from lamae.compare.entry import AS_RECORDED, amount_words, grouped, simulated_words
 from lamae.compare.estimates import MACRO, OverSeeds
 from lamae.compare.groups import Group
 from lamae.compare.judged import Judged, LabelRow
@@ -155,7 +155,7 @@ def caption_of(judged: Judged, what: str, *, correction: bool) -> str:
     protocol = [
         f"Protocol {group.protocol}",
         f"read-out {group.readout}" if group.readout else "",
-        f"{share_words(group.share)} of the training set",
+        f"{amount_words(group.amount)} of the training set",
         f"test signals: {group.condition}" if group.condition != AS_RECORDED else "",
         f"cross-validated over {folds} folds" if folds else "",
     ]

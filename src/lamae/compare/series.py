@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from lamae.compare.charts import Chart, SystemStyle, as_chart, efficiency, robustness
-from lamae.compare.entry import AS_RECORDED, Entry, grouped, share_words, simulated_words
+from lamae.compare.entry import AS_RECORDED, Entry, amount_words, grouped, simulated_words
 from lamae.compare.estimates import MACRO, OverSeeds
 from lamae.compare.groups import Group
 from lamae.compare.judged import Judged, Settings, judge_group
@@ -17,15 +17,15 @@ from lamae.results import restricted
 
 
 def efficiency_series(groups: Sequence[Group]) -> list[list[Group]]:
-    """Return the tables that differ in the fraction of labels only, fewest labels first; each list has two or more."""
+    """Return the tables that differ in the amount of labels only, fewest labels first; each list has two or more."""
     recorded = [group for group in groups if group.condition == AS_RECORDED]
     found = grouped(recorded, lambda group: (group.task, group.protocol, group.readout)).values()
-    return [sorted(own, key=num_labelled) for own in found if len({group.share for group in own}) > 1]
+    return [sorted(own, key=num_labelled) for own in found if len({group.amount for group in own}) > 1]
 
 
 def condition_series(groups: Sequence[Group]) -> list[list[Group]]:
     """Return the tables that differ in the condition only, as recorded first; each list has two or more."""
-    found = grouped(groups, lambda group: (group.task, group.protocol, group.readout, group.share)).values()
+    found = grouped(groups, lambda group: (group.task, group.protocol, group.readout, group.amount)).values()
     several = [own for own in found if len({group.condition for group in own}) > 1]
     return [sorted(own, key=lambda group: group.condition != AS_RECORDED) for own in several]
 
@@ -67,7 +67,7 @@ def efficiency_chart(series: Sequence[Judged], styles: Mapping[str, SystemStyle]
     )
     figure = efficiency(curves, styles, y_label=name)
     shared = {"key": key, "title": f"Label efficiency: {_shared_name(first.group)}", "caption": caption}
-    columns = [f"{share_words(judged.group.share)} ({num_labelled(judged.group):,.0f})" for judged in series]
+    columns = [f"{amount_words(judged.group.amount)} ({num_labelled(judged.group):,.0f})" for judged in series]
     return as_chart(figure, **shared), _table(series, values, columns, **shared)
 
 
@@ -84,7 +84,7 @@ def robustness_chart(series: Sequence[Judged], styles: Mapping[str, SystemStyle]
         "are several."
     )
     figure = robustness(dict(zip(conditions, values, strict=True)), styles, x_label=name)
-    title = f"Robustness: {_shared_name(first.group)}, {share_words(first.group.share)}"
+    title = f"Robustness: {_shared_name(first.group)}, {amount_words(first.group.amount)}"
     shared = {"key": key, "title": title, "caption": caption}
     return as_chart(figure, **shared), _table(series, values, conditions, **shared)
 
@@ -119,7 +119,7 @@ def _table(
         records=[
             {
                 "system": system,
-                "labels": share_words(judged.group.share),
+                "labels": amount_words(judged.group.amount),
                 "labelled_studies": num_labelled(judged.group),
                 "condition": judged.group.condition,
                 "metric": f"macro_{judged.metric}",

@@ -24,7 +24,7 @@ def compare(results: Sequence[str | Path], out: str | Path, *, settings: Setting
     """Compare results and write the folder.
 
     Args:
-        results: RESULT folders of two or more systems; several seeds, draws and shares of labels, conditions and label
+        results: RESULT folders of two or more systems; several seeds, draws and amounts of labels, conditions and label
             sets may be among them.
         out: Folder to write: ``comparison.html``, ``tables.md``, ``tables/*.csv|md|tex``, ``charts/*.png|svg`` and
             ``comparison.json``. Files of an earlier comparison in it are replaced.

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from lamae.config import read_yaml
 from lamae.errors import ConfigError, DataError
-from lamae.labels.label_table import LabelTable, Statements
+from lamae.labels.label_table import LabelTable, Statements, taking_part
 from lamae.labels.multi_hot import clean_code, code_lists, multi_hot, positives
 
 CustomSet = Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -72,12 +72,12 @@ def custom_labels(
             values, multi_hot(positives(codes, partial(_labels_of_code, column=column, wanted=of_column)), names)
         )
         keep |= codes.has_any
-    if statements == "in-set":
-        keep = np.any(values > 0, axis=1)
-    elif statements == "not-needed":
-        keep[:] = True
     return LabelTable(
-        names=names, values=values, keep=keep, kind="multilabel", description=f"labels {', '.join(names)} by codes"
+        names=names,
+        values=values,
+        keep=taking_part(statements or "any", keep, np.any(values > 0, axis=1)),
+        kind="multilabel",
+        description=f"labels {', '.join(names)} by codes",
     )
 
 

@@ -11,6 +11,13 @@ Statements = Literal["any", "in-set", "not-needed"]
 """Studies that take part: those with any code, those with a code of the label set, or all."""
 
 
+def taking_part(statements: Statements, has_code: np.ndarray, in_set: np.ndarray) -> np.ndarray:
+    """Return ``[studies]`` bool, true for those that take part, from those with any code and with one of the set."""
+    if statements == "any":
+        return has_code
+    return in_set if statements == "in-set" else np.ones(len(has_code), dtype=bool)
+
+
 @dataclass(frozen=True, kw_only=True)
 class LabelTable:
     """Labels of ``studies`` studies.

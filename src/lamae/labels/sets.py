@@ -13,7 +13,7 @@ from lamae.labels.code_sets import CODE_SETS, CodeSet, code_set
 from lamae.labels.columns import column_labels, label_columns_of
 from lamae.labels.custom import custom_labels, read_custom_set
 from lamae.labels.icd9 import read_icd9_map, translate
-from lamae.labels.label_table import LabelTable, Statements
+from lamae.labels.label_table import LabelTable, Statements, taking_part
 from lamae.labels.multi_hot import CodeLists, code_lists, count_studies, multi_hot, positives
 from lamae.labels.vocabulary import frequent
 
@@ -106,7 +106,7 @@ def make_labels(
     return LabelTable(
         names=tuple(names),
         values=multi_hot(found, names),
-        keep=_kept(statements or rule.statements, codes, found.has_any),
+        keep=taking_part(statements or rule.statements, codes.has_any, found.has_any),
         kind="multilabel",
         description=rule.description,
         notes=notes,
@@ -135,12 +135,6 @@ def _codes(
     pairs = zip(column.to_pylist(), translated.to_pylist(), strict=True)
     joined = pa.array([(ours or []) + theirs for ours, theirs in pairs], pa.list_(pa.string()))
     return joined, {"num_icd9_translated": len(old.code) - sum(lost.values()), "icd9_without_target": lost}
-
-
-def _kept(statements: Statements, codes: CodeLists, in_set: np.ndarray) -> np.ndarray:
-    if statements == "any":
-        return codes.has_any
-    return in_set if statements == "in-set" else np.ones(codes.num_studies, dtype=bool)
 
 
 def _unknown_codes(codes: CodeLists, rule: CodeSet) -> dict[str, Any]:

@@ -18,7 +18,7 @@ Arrays = Mapping[str, np.ndarray]
 _RECONSTRUCTION = ("leads", "rate_hz", "original", "reconstructed", "masked", "simulated")
 _ATTENTION = ("leads", "weights", "cls")
 _DARKEST_AT_LEAST = 2
-"""Even attention must look even and not like much of it: the scale goes to at least this multiple of the even share."""
+"""The colour scale reaches at least this multiple of even attention, which else would look like strong attention."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +64,8 @@ def read_attention(path: Path) -> Arrays | None:
     """Read ``examples/attention.npz``, None where there is no such file.
 
     Returns:
-        ``leads`` ``[views]``; ``weights`` ``[layers, views, views]``, the share of its attention that the view of a row
-        gives to each view; ``cls`` ``[views]``, the share that the CLS token gives to each view.
+        ``leads`` ``[views]``; ``weights`` ``[layers, views, views]``, the fraction of its attention that the view of a
+        row gives to each view; ``cls`` ``[views]``, the fraction that the CLS token gives to each view.
 
     Raises:
         FormatError: It is damaged, an array is missing, or shapes disagree.
@@ -79,7 +79,11 @@ def read_attention(path: Path) -> Arrays | None:
 
 
 def draw_reconstruction(arrays: Arrays, anchor: str) -> Example:
-    """Draw a reconstructed study as its modality is printed; ``anchor`` is unique within the page."""
+    """Draw a reconstructed study as its modality is printed; ``anchor`` is unique within the page.
+
+    ``plot_reconstruction`` is all that the report knows of a modality: a function from the arrays of
+    ``reconstruction.npz`` to figures by the name of their layout.
+    """
     original, masked = arrays["original"], arrays["masked"]
     hidden = masked & np.isfinite(original)
     description = f"ECG on paper, {', '.join(arrays['leads'])}: recorded, hidden parts shaded, reconstruction."
@@ -126,12 +130,12 @@ def draw_attention(arrays: Arrays | None, anchor: str) -> AttentionCharts | None
 
 
 def _attention_map(weights: np.ndarray, names: Sequence[str], *, numbers: bool) -> Figure:
-    """Draw ``[views, views]`` shares of attention in percent: the view of a row looks at the view of a column."""
+    """Draw ``[views, views]`` attention in percent: the view of a row looks at the view of a column."""
     size_in = 4.6 if numbers else 2.9
     figure, axes = new_chart(width_in=size_in, height_in=size_in)
-    shares = 100 * np.asarray(weights, dtype=np.float64)
-    darkest = max(shares.max(), _DARKEST_AT_LEAST * 100 / len(names))
-    axes.pcolormesh(shares, cmap="Blues", vmin=0, vmax=darkest, edgecolors=colour("surface"), linewidth=1)
+    percents = 100 * np.asarray(weights, dtype=np.float64)
+    darkest = max(percents.max(), _DARKEST_AT_LEAST * 100 / len(names))
+    axes.pcolormesh(percents, cmap="Blues", vmin=0, vmax=darkest, edgecolors=colour("surface"), linewidth=1)
     axes.grid(False)
     axes.spines[:].set_visible(False)
     places = np.arange(len(names)) + 0.5
@@ -142,24 +146,24 @@ def _attention_map(weights: np.ndarray, names: Sequence[str], *, numbers: bool) 
     axes.invert_yaxis()
     axes.set_aspect("equal")
     if numbers:
-        for (row, column), share in np.ndenumerate(shares):
-            shade = "#ffffff" if share > 0.55 * darkest else "#1b2733"
-            axes.text(column + 0.5, row + 0.5, f"{share:.0f}", size=7, color=shade, ha="center", va="center")
+        for (row, column), percent in np.ndenumerate(percents):
+            shade = "#ffffff" if percent > 0.55 * darkest else "#1b2733"
+            axes.text(column + 0.5, row + 0.5, f"{percent:.0f}", size=7, color=shade, ha="center", va="center")
     return figure
 
 
 def _cls_bars(cls: np.ndarray, names: Sequence[str]) -> Figure:
-    """Draw the share of the CLS token's attention that goes to each view, with the even share as a line."""
+    """Draw the percentage of the CLS token's attention on each view, with that of even attention as a line."""
     figure, axes = new_chart(width_in=3.4, height_in=4.6)
-    shares = 100 * np.asarray(cls, dtype=np.float64)
-    places = np.arange(len(shares))
-    longest = max(shares.max(), _DARKEST_AT_LEAST * 100 / len(shares))
-    axes.barh(places, shares, color=colour("series-0"), height=0.62)
-    for place, share in enumerate(shares.tolist()):
+    percents = 100 * np.asarray(cls, dtype=np.float64)
+    places = np.arange(len(percents))
+    longest = max(percents.max(), _DARKEST_AT_LEAST * 100 / len(percents))
+    axes.barh(places, percents, color=colour("series-0"), height=0.62)
+    for place, percent in enumerate(percents.tolist()):
         plate = {"facecolor": colour("surface"), "linewidth": 0, "pad": 0.8}
-        x = share + 0.02 * longest
-        axes.text(x, place, f"{share:.1f}", size=8, color=colour("muted"), va="center", bbox=plate)
-    axes.axvline(100 / len(shares), color=colour("ink"), linewidth=1, linestyle=(0, (4, 3)))
+        x = percent + 0.02 * longest
+        axes.text(x, place, f"{percent:.1f}", size=8, color=colour("muted"), va="center", bbox=plate)
+    axes.axvline(100 / len(percents), color=colour("ink"), linewidth=1, linestyle=(0, (4, 3)))
     axes.set_yticks(places, names)
     axes.invert_yaxis()
     axes.grid(False)

@@ -92,8 +92,8 @@ def _training_words(info: Mapping[str, Any]) -> str:
     if not train:
         return ""
     fraction = info["split"].get("label_fraction") or 1.0
-    share = "" if math.isclose(fraction, 1) else f" ({100 * fraction:g} % of the training patients)"
-    return f"{train['studies']:,} of {train['patients']:,} patients{share}"
+    part = "" if math.isclose(fraction, 1) else f" ({100 * fraction:g} % of the training patients)"
+    return f"{train['studies']:,} of {train['patients']:,} patients{part}"
 
 
 def _grouped(results: Sequence[Result], title: str, words_of: Callable[[Mapping[str, Any]], str]) -> list[str]:

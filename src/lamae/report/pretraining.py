@@ -20,7 +20,7 @@ class Bar:
 
     name: str
     count: str
-    share: float
+    percent: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,4 +124,4 @@ def _bars(counts: Mapping[str, int], *, in_order: bool = False) -> list[Bar]:
     """Return counts with bars, the greatest first unless their order has a meaning."""
     items = list(counts.items()) if in_order else sorted(counts.items(), key=lambda item: -item[1])
     longest = max(counts.values(), default=0) or 1
-    return [Bar(name=str(name), count=count(value), share=round(100 * value / longest, 2)) for name, value in items]
+    return [Bar(name=str(name), count=count(value), percent=round(100 * value / longest, 2)) for name, value in items]

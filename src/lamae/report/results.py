@@ -42,8 +42,8 @@ class Scale:
 
     def percent(self, value: float) -> float:
         """Return where a value lies on the axis, 0 to 100."""
-        share = (value - self.low) / (self.high - self.low)
-        return round(100 * min(1.0, max(0.0, share)), 2)
+        fraction = (value - self.low) / (self.high - self.low)
+        return round(100 * min(1.0, max(0.0, fraction)), 2)
 
     @property
     def ticks(self) -> list[tuple[float, str]]:
