@@ -1,7 +1,7 @@
 """What a modality must offer, and the modalities that there are: the only door from the spine to the wings."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -56,25 +56,12 @@ class Modality(Protocol):
         """Return the hand-crafted features of a prepared study, NaN where one cannot be measured."""
         ...
 
-    def draw(
-        self,
-        values: np.ndarray,
-        views: Sequence[str],
-        rate_hz: float,
-        *,
-        reconstructed: np.ndarray | None = None,
-        masked: np.ndarray | None = None,
-        caption: str = "",
-    ) -> Mapping[str, "Figure"]:
-        """Return drawings by layout, each as a reader of the modality expects it.
+    def draw(self, example: Mapping[str, np.ndarray]) -> Mapping[str, "Figure"]:
+        """Return drawings of a reconstructed study by layout, the one to show first in front.
 
         Args:
-            values: ``[recordings, *grid]`` in physical units.
-            views: Name of the view of each recording.
-            rate_hz: Samples or frames a second.
-            reconstructed: The same with what a model filled in.
-            masked: ``[recordings, *grid]`` bool, what the model did not see.
-            caption: Further words for the drawing.
+            example: ``leads`` (names of the views of the recordings), ``rate_hz``, ``original``, ``reconstructed`` and
+                ``masked`` ``[recordings, *grid]``, ``simulated``: the content of a run's ``reconstruction.npz``.
 
         Raises:
             DataError: The shapes do not agree, or there is nothing to draw.

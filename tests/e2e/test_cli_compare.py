@@ -7,7 +7,7 @@ import pytest
 
 from lamae.cli import demo_compare
 from lamae.cli.main import main
-from lamae.report.comparisons import read_comparison
+from lamae.report.folders import read_comparison
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ def out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_two_systems_over_seeds_and_controls_are_compared(out: Path) -> None:
-    info = read_comparison(out / "comparison").info
+    info = read_comparison(out / "comparison")
     table = info["sections"][0]["parts"][0]
     assert [row["name"] for row in table["rows"]] == ["LAMAE", "Ind_P", "Random", "Hand-made"]
     assert info["simulated"]

@@ -10,7 +10,6 @@ from lamae.errors import ConfigError, DataError
 from lamae.labels import make_labels
 from lamae.labels.icd9 import read_icd9_map, translate
 from lamae.labels.icd10 import (
-    category_labels,
     hierarchy_labels,
     is_chapter,
     level,
@@ -60,8 +59,8 @@ def test_retired_and_unknown_codes():
     assert resolve("I4Z") == ""
     assert resolve("I") == ""
     assert resolve("S020XXA") == "S020XXA"
-    assert category_labels("I48119") == ("I48",)
-    assert category_labels("42731") == ()
+    assert level_labels("I48119", level="3char") == ("I48",)
+    assert level_labels("42731", level="3char") == ()
 
 
 def test_titles():

@@ -24,8 +24,8 @@ def test_runs_and_results_are_told_apart_and_keep_their_order(tmp_path):
     assert [result.system for result in results] == ["first", "LAMAE"]
     assert [run.info["recipe"] for run in runs] == ["ecg-lamae-tiny"]
     assert len(runs[0].reconstructions) == 1
-    assert runs[0].reconstructions[0].leads == LEADS
-    assert runs[0].reconstructions[0].masked.dtype == bool
+    assert tuple(runs[0].reconstructions[0]["leads"]) == LEADS
+    assert runs[0].reconstructions[0]["masked"].dtype == bool
 
 
 def test_run_without_metrics_and_examples_is_read(tmp_path):

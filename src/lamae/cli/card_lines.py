@@ -1,4 +1,4 @@
-"""The matched-control lines of `lamae describe`: what a pretraining is and costs, so that another can be matched."""
+"""The matched-control lines of `lamae describe`: a pretraining and its cost, so that another can be matched."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -10,7 +10,7 @@ def card_lines(card: Mapping[str, Any]) -> str:
     """Return one line a fact: parameters, tokens, masks, operations, steps, seed, time.
 
     Args:
-        card: ``run.json["card"]`` of a run (``docs/training.md``); what it does not say has no line.
+        card: ``run.json["card"]`` of a run (``docs/training.md``); a fact that it lacks has no line.
     """
     facts: dict[str, Callable[[Mapping[str, Any]], str]] = {
         "system": lambda card: str(card.get("system") or ""),
@@ -30,7 +30,7 @@ def card_lines(card: Mapping[str, Any]) -> str:
 
 
 def with_prefix(number: float, unit: str = "") -> str:
-    """Return a number with three digits that count: ``"0.806 M"``, ``"1.2 GFLOP"``, ``"96"``."""
+    """Return a number with three significant digits: ``"0.806 M"``, ``"1.2 GFLOP"``, ``"96"``."""
     for size, prefix in _PREFIXES:
         if abs(number) >= 0.5 * size:
             return f"{_digits(number / size)} {prefix}{unit}"

@@ -1,14 +1,13 @@
 """`lamae demo`: the main job, whole, on a simulated cohort and on the real ECG that ships with pydicom."""
 
 import argparse
-import json
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lamae.cli import demo_compare
 from lamae.cli.arguments import Verbs, count, positive_int
-from lamae.cli.prepare import told
+from lamae.cli.demo_stages import LABELS, MIN_COUNT, READOUT, RECIPES, make_pack, pretrain_recipe, say
 from lamae.cli.progress import TextProgress
 from lamae.errors import DataError
 
@@ -16,11 +15,6 @@ if TYPE_CHECKING:
     from lamae.evals import Evaluation
     from lamae.metrics import Interval
 
-SIMULATION_SEED = 0
-VALIDATION_FOLDS, TEST_FOLDS = 3, 6
-LABELS, MIN_COUNT = "icd10-chapter-ix", 25
-RECIPES = ("ecg-lamae-tiny", "ecg-independent-tiny")
-READOUT = "view-concat"
 NOT_BETTER = 1
 
 
@@ -49,8 +43,6 @@ def run(arguments: argparse.Namespace) -> int:
         0, or 1 when the pretrained encoder is not better than the random one: the paired interval must lie above 0.
     """
     if arguments.compare:
-        from lamae.cli import demo_compare
-
         return demo_compare.run(
             arguments.out,
             num_studies=arguments.studies,
@@ -76,40 +68,6 @@ def run(arguments: argparse.Namespace) -> int:
     return NOT_BETTER
 
 
-def make_pack(out: Path, *, num_studies: int, workers: int) -> Path:
-    """Simulate a cohort in the layout of MIMIC-IV-ECG and prepare it."""
-    from lamae.cohorts import open_cohort
-    from lamae.ecg.simulate import simulate_ecg_cohort
-    from lamae.prepare import prepare
-
-    _say(f"1. Simulate {num_studies:,} ECGs as WFDB files")
-    cohort_folder = out / "cohort"
-    if not _is_simulated(cohort_folder, num_studies):
-        simulate_ecg_cohort(cohort_folder, num_studies=num_studies, seed=SIMULATION_SEED)
-    _say("2. Prepare them into a pack")
-    cohort = open_cohort(
-        "mimic-iv-ecg", cohort_folder, num_validation_folds=VALIDATION_FOLDS, num_test_folds=TEST_FOLDS
-    )
-    print(told(prepare(cohort, out / "pack", workers=workers)))
-    return out / "pack"
-
-
-def pretrain_recipe(recipe: str, pack: Path, run_folder: Path, *, steps: int | None, seed: int | None = None) -> Path:
-    """Pretrain a recipe on the pack, or go on with it."""
-    from lamae import recipes
-    from lamae.train import pretrain
-
-    _say(f"3. Pretrain {recipe}" + ("" if seed is None else f", seed {seed}"))
-    config = recipes.get(recipe)
-    if seed is not None:
-        config = replace(config, seed=seed)
-    if steps is not None:
-        optim = replace(config.optim, steps=steps, warmup_steps=min(config.optim.warmup_steps, steps))
-        config = replace(config, optim=optim)
-    print(pretrain(config, [pack], run_folder, recipe_name=recipe))
-    return run_folder
-
-
 def judge(runs: list[Path], pack: Path, out: Path) -> dict[str, "Evaluation"]:
     """Judge both models and the three controls on the same test patients, with the same read-out."""
     from lamae.evals import EvalSettings, FinetuneConfig, finetune, handmade, probe
@@ -117,7 +75,7 @@ def judge(runs: list[Path], pack: Path, out: Path) -> dict[str, "Evaluation"]:
     lamae, independent = runs
     settings = EvalSettings(min_count=MIN_COUNT)
     from_scratch = FinetuneConfig(epochs=3, patience=2, lr=1e-3, precision="bf16")
-    _say(f"4. Judge on {LABELS}: frozen probes, then the controls")
+    say(f"4. Judge on {LABELS}: frozen probes, then the controls")
     with TextProgress() as progress:
         shared = {"settings": settings, "progress": progress}
         read_out = {"readout": READOUT, **shared}
@@ -160,7 +118,7 @@ def write_page(out: Path, runs: list[Path], results: dict[str, "Evaluation"]) ->
     """Write the report on all runs and results."""
     from lamae.report import write_report
 
-    _say("5. Report")
+    say("5. Report")
     return write_report([*runs, *(out / "results" / name for name in results)], out / "report.html")
 
 
@@ -182,17 +140,5 @@ def as_table(results: dict[str, "Evaluation"]) -> str:
     return "\n".join([*lines, f"{tested} test studies, {len(skipped)} labels skipped; simulated data"])
 
 
-def _is_simulated(folder: Path, num_studies: int) -> bool:
-    about = folder / "lamae_simulation.json"
-    if not about.is_file():
-        return False
-    found = json.loads(about.read_text(encoding="utf-8"))
-    return (found["num_studies"], found["seed"]) == (num_studies, SIMULATION_SEED)
-
-
 def _interval(interval: "Interval") -> str:
     return f"{interval.value:.3f} [{interval.low:.3f}, {interval.high:.3f}]"
-
-
-def _say(stage: str) -> None:
-    print(f"\n{stage}", flush=True)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lamae.cli import compare as compare_verb
-from lamae.cli.demo import LABELS, MIN_COUNT, READOUT, RECIPES, make_pack, pretrain_recipe
+from lamae.cli.compare import told
+from lamae.cli.demo_stages import LABELS, MIN_COUNT, READOUT, RECIPES, make_pack, pretrain_recipe, say
 from lamae.cli.progress import TextProgress
 
 DRAWS = 3
@@ -14,7 +14,7 @@ FRACTIONS = (0.05, 0.25, 1.0)
 PRECISION = "bf16"
 RANDOM, HAND_MADE = "random", "hand-made"
 DEFAULT_STEPS = 400
-"""Fewer than the recipes': four runs, their features and all probes are to fit into a quarter of an hour."""
+"""Fewer than in the recipes: four runs, their features and all probes should take a quarter of an hour."""
 
 
 def run(
@@ -31,15 +31,15 @@ def run(
 
     Args:
         out: Folder to write.
-        num_studies: Studies to simulate.
-        workers: Processes that prepare.
-        steps: Steps of each pretraining; None for `DEFAULT_STEPS`.
+        num_studies: Number of studies to simulate.
+        workers: Number of processes that prepare.
+        steps: Number of steps of each pretraining; None for `DEFAULT_STEPS`.
         seeds: Pretraining seeds of each system.
-        min_count: Least number of positive training studies of a label.
-        fractions: Shares of the training patients whose labels are used.
+        min_count: Minimum number of positive training studies of a label.
+        fractions: Fractions of the training patients whose labels are used.
 
     Returns:
-        0, whatever was found: a comparison has no result that it must have.
+        0, whatever the differences are: no result of a comparison is a failure.
     """
     from lamae.compare import compare
 
@@ -53,15 +53,15 @@ def run(
         for recipe in RECIPES
     }
     results = judge(runs, pack, out / "results", min_count=min_count, fractions=fractions)
-    print("\n5. Compare", flush=True)
+    say("5. Compare")
     comparison = compare(results, out / "comparison")
-    print(f"\n{compare_verb.told(comparison, out / 'comparison')}")
+    print(f"\n{told(comparison, out / 'comparison')}")
     print(f"Simulated data: it shows that the machinery works, and nothing about patients. Took {_since(started)}.")
     return 0
 
 
 def judge(runs: dict[str, Path], pack: Path, out: Path, *, min_count: int, fractions: Sequence[float]) -> list[Path]:
-    """Judge every run, random weights and hand-made features with each share of the labels.
+    """Judge every run, random weights and hand-crafted features with each fraction of the labels.
 
     Returns:
         The RESULT folders.
@@ -72,10 +72,7 @@ def judge(runs: dict[str, Path], pack: Path, out: Path, *, min_count: int, fract
     shared: dict[str, Any] = {"fractions": fractions, "draws": DRAWS, "settings": EvalSettings(min_count=min_count)}
     frozen = {"readout": READOUT, "precision": PRECISION, **shared}
     first = next(iter(runs.values()))
-    print(
-        f"\n4. Judge on {LABELS} with {', '.join(f'{100 * share:g} %' for share in fractions)} of the labels",
-        flush=True,
-    )
+    say(f"4. Judge on {LABELS} with {', '.join(f'{100 * fraction:g} %' for fraction in fractions)} of the labels")
     with TextProgress() as progress:
         for name, folder in runs.items():
             label_efficiency(folder, pack, LABELS, out / name, progress=progress, **frozen)

@@ -26,7 +26,7 @@ def add_verbs(verbs: Verbs) -> None:
 
 
 def run_verify(arguments: argparse.Namespace) -> int:
-    """Print what is wrong with the pack; the exit status is 1 if anything is."""
+    """Print the faults of the pack; the exit status is 1 if there are any."""
     from lamae.pack import verify
 
     problems = verify(arguments.pack)
@@ -35,7 +35,7 @@ def run_verify(arguments: argparse.Namespace) -> int:
 
 
 def run_describe(arguments: argparse.Namespace) -> None:
-    """Print what the thing is, found out from the files in it."""
+    """Print a description of a pack, run, result or recipe, told apart by their files."""
     folder = Path(arguments.what)
     if (folder / "pack.json").is_file():
         print(describe_pack(folder))
@@ -79,7 +79,7 @@ def describe_pack(folder: Path) -> str:
 
 
 def describe_run(folder: Path) -> str:
-    """Return the matched-control lines of a run, then everything else that it says of itself."""
+    """Return the matched-control lines of a run, then the rest of its ``run.json``."""
     from lamae.config import from_dict, read_yaml
     from lamae.report.folders import read_run_info
     from lamae.train import PretrainConfig
@@ -103,7 +103,7 @@ def describe_result(folder: Path) -> str:
 
 
 def describe_recipe(name: str) -> str:
-    """Return what a recipe says of itself, its matched-control lines, and its settings."""
+    """Return the description of a recipe, its matched-control lines, and its settings."""
     import yaml
 
     from lamae import recipes

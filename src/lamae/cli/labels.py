@@ -1,4 +1,4 @@
-"""`lamae labels PACK SET`: what a label set holds before anything is learned from it. Counts, nobody's data."""
+"""`lamae labels PACK SET`: the labels of a set before anything is learned from them. Aggregate counts only."""
 
 import argparse
 from pathlib import Path
@@ -34,9 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
     pack = Pack.open(arguments.data)
     groups = _groups(pack, arguments.folds)
     table = _labels(pack, arguments, groups)
-    keys = pack.studies.column("patient_key" if "patient_key" in pack.studies.column_names else "study_id").to_pylist()
-    patients = [f"alone:{number}" if key is None else key for number, key in enumerate(keys)]
-    found = overview(table, arguments.labels, groups=groups, patients=patients, want=arguments.want)
+    found = overview(table, arguments.labels, groups=groups, patients=pack.patient_keys(), want=arguments.want)
     print(found)
     if arguments.out is not None:
         write_atomically(arguments.out, found.as_csv().encode())
@@ -66,7 +64,7 @@ def _groups(pack: Any, folds: tuple[int, ...] | None) -> dict[str, Any]:
 
 
 def _labels(pack: Any, arguments: argparse.Namespace, groups: dict[str, Any]) -> Any:
-    """Make the labels; those of folds from all of the folds, since each of them is trained on in its turn."""
+    """Return the labels; those of folds from all folds, since each of them is trained on in turn."""
     import numpy as np
 
     from lamae.labels import make_labels

@@ -1,4 +1,4 @@
-"""`lamae VERB ...`: find the verb, run it, turn the errors that users meet into one message and an exit status."""
+"""`lamae VERB ...`: find the verb, run it, turn users' errors into one message and an exit status."""
 
 import argparse
 import logging
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _show_own_messages() -> None:
-    """Show what `lamae` logs, and nothing of what other libraries say about themselves."""
+    """Show the log messages of `lamae` alone, not those of other libraries."""
     logger = logging.getLogger("lamae")
     logger.setLevel(logging.INFO)
     logger.handlers = [logging.StreamHandler(sys.stderr)]

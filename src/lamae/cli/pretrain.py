@@ -6,7 +6,7 @@ from pathlib import Path
 from lamae.cli.arguments import Verbs, dotted
 
 STOPPED = 143
-"""128 + 15, what schedulers expect of a process that SIGTERM ended."""
+"""128 + 15, the exit status that schedulers expect of a process that SIGTERM ended."""
 
 
 def add_verbs(verbs: Verbs) -> None:

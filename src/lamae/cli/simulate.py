@@ -18,7 +18,7 @@ def add_verbs(verbs: Verbs) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the cohort and say what is in it."""
+    """Write the cohort and print its size."""
     from lamae.ecg.simulate import simulate_ecg_cohort
 
     summary = simulate_ecg_cohort(

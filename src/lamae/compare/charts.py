@@ -5,23 +5,73 @@ import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, zip_longest
+from typing import Any
 
 import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
 
-from lamae.compare.marks import SystemStyle, marker_options
-from lamae.compare.over_seeds import OverSeeds
-from lamae.compare.table import Chart
-from lamae.report.style import colour, inline_svg, new_chart
-from lamae.report.wording import number, signed
+from lamae.compare.estimates import OverSeeds
+from lamae.report.style import NUM_SERIES, colour, inline_svg, new_chart
+from lamae.report.wording import NOTHING, number, signed
 
 WRAP_AT = 46
 """Longer names of rows go over several lines."""
 
 _ROW_IN, _LINE_IN, _AXIS_IN = 0.24, 0.14, 0.75
 _ASIDE = 1.025
+_SHAPES = ("o", "s", "D", "^", "v", "P", "X", "<", ">", "h", "p", "d")
+_LINES = ("-", "--", ":", "-.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """A drawing: ``svg`` for pages, shut there if folded; ``svg_file`` and ``png`` are the bytes of its files."""
+
+    key: str
+    title: str
+    caption: str
+    svg: str
+    svg_file: bytes
+    png: bytes
+    folded: bool = False
+
+
+@dataclass(frozen=True)
+class SystemStyle:
+    """Colour, marker and line of a system."""
+
+    colour: str
+    shape: str
+    line: str
+    filled: bool
+
+
+def styles_of(systems: Sequence[str], *, controls: Sequence[str] = ()) -> dict[str, SystemStyle]:
+    """Return a style for each system; random controls are grey and hollow."""
+    styles, count = {}, 0
+    for system in systems:
+        if system in controls:
+            styles[system] = SystemStyle(colour("control"), "o", ":", filled=False)
+            continue
+        shape, line = _SHAPES[count % len(_SHAPES)], _LINES[count // NUM_SERIES % len(_LINES)]
+        styles[system] = SystemStyle(colour(f"series-{count % NUM_SERIES}"), shape, line, filled=count < NUM_SERIES)
+        count += 1
+    return styles
+
+
+def _marker(style: SystemStyle, *, size: float = 5.0) -> dict[str, Any]:
+    """Return the options of matplotlib's markers for a style."""
+    return {
+        "marker": style.shape,
+        "markersize": size,
+        "color": style.colour,
+        "markerfacecolor": style.colour if style.filled else colour("surface"),
+        "markeredgecolor": style.colour,
+        "markeredgewidth": 1.2,
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +84,7 @@ class ForestRow:
     bold: bool = False
 
 
-def forest(rows: Sequence[ForestRow], *, x_label: str, style: SystemStyle | None = None) -> Figure:
+def forest(rows: Sequence[ForestRow], *, x_label: str) -> Figure:
     """Draw differences with their intervals around nothing, one a row, the figures at the right."""
     names = ["\n".join(textwrap.wrap(row.name, WRAP_AT)) or row.name for row in rows]
     heights = [_ROW_IN + _LINE_IN * name.count("\n") for name in names]
@@ -42,15 +92,13 @@ def forest(rows: Sequence[ForestRow], *, x_label: str, style: SystemStyle | None
     places = _places(heights)
     axes.axvline(0, color=colour("muted"), linewidth=1, linestyle=(0, (3, 3)))
     for place, row in zip(places, rows, strict=True):
-        found = row.found
+        found, accent = row.found, colour("accent")
         if math.isnan(found.value):
             continue
-        drawn_in = style.colour if style else colour("accent")
         if not math.isnan(found.low):
-            axes.plot([found.low, found.high], [place, place], color=drawn_in, linewidth=1.8, solid_capstyle="round")
-        marker = marker_options(style) if style else {"marker": "D", "color": drawn_in, "markersize": 5}
-        axes.plot([found.value], [place], linestyle="", **marker)  # type: ignore[arg-type]
-    _name_rows(axes, places, names, [row.bold for row in rows])
+            axes.plot([found.low, found.high], [place, place], color=accent, linewidth=1.8, solid_capstyle="round")
+        axes.plot([found.value], [place], linestyle="", marker="D", color=accent, markersize=5)
+    _name_rows(axes, places, names, bold=[row.bold for row in rows])
     right = axes.secondary_yaxis("right")
     right.set_yticks(places, [_forest_words(row) for row in rows], fontsize=8.5)
     right.tick_params(length=0, colors=colour("muted"), labelcolor=colour("ink"))
@@ -68,12 +116,10 @@ def efficiency(
     for index, (system, points) in enumerate(curves.items()):
         style, known = styles[system], [(x, one) for x, one in points if not math.isnan(one.value)]
         aside = _ASIDE ** (index - (len(curves) - 1) / 2)  # so that whiskers of one place stand beside each other
-        places, values = [x * aside for x, _ in known], [one.value for _, one in known]
-        options = marker_options(style)
-        axes.plot(places, values, linestyle=style.line, linewidth=1.5, label=system, **options)  # type: ignore[arg-type]
-        axes.vlines(
-            places, [one.low for _, one in known], [one.high for _, one in known], color=style.colour, alpha=0.7
-        )
+        places, found = [x * aside for x, _ in known], [one for _, one in known]
+        line = {"linestyle": style.line, "linewidth": 1.5, "label": system}
+        axes.plot(places, [one.value for one in found], **line, **_marker(style))
+        axes.vlines(places, [one.low for one in found], [one.high for one in found], color=style.colour, alpha=0.7)
     axes.set_xscale("log")
     ticks = sorted({x for points in curves.values() for x, _ in points})
     axes.set_xticks(_apart(ticks))
@@ -102,10 +148,10 @@ def robustness(
                 continue
             style, y = styles[system], place + (index - (len(systems) - 1) / 2) * step
             axes.plot([one.low, one.high], [y, y], color=style.colour, linewidth=1.2, alpha=0.8)
-            axes.plot([one.value], [y], linestyle="", **marker_options(style, size=3.8))  # type: ignore[arg-type]
+            axes.plot([one.value], [y], linestyle="", **_marker(style, size=3.8))
     for system in systems:
-        axes.plot([], [], linestyle="", label=system, **marker_options(styles[system]))  # type: ignore[arg-type]
-    _name_rows(axes, places, names, [False] * len(names))
+        axes.plot([], [], linestyle="", label=system, **_marker(styles[system]))
+    _name_rows(axes, places, names)
     axes.set_xlabel(x_label)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value, _digits(axes))))
     _legend_outside(figure, axes)
@@ -128,16 +174,13 @@ def as_chart(figure: Figure, *, key: str, title: str, caption: str) -> Chart:
 
 def _places(heights: Sequence[float]) -> list[float]:
     """Return the middle of each row, from the top down in inches."""
-    places, top = [], 0.0
-    for height in heights:
-        places.append(top + height / 2)
-        top += height
-    return places
+    tops = accumulate(heights, initial=0.0)
+    return [top + height / 2 for top, height in zip(tops, heights, strict=False)]
 
 
-def _name_rows(axes: Axes, places: Sequence[float], names: Sequence[str], bold: Sequence[bool]) -> None:
+def _name_rows(axes: Axes, places: Sequence[float], names: Sequence[str], *, bold: Sequence[bool] = ()) -> None:
     axes.set_yticks(places, names, fontsize=8.5)
-    for label, is_bold in zip(axes.get_yticklabels(), bold, strict=True):
+    for label, is_bold in zip_longest(axes.get_yticklabels(), bold):
         label.set(color=colour("ink"), fontweight="bold" if is_bold else "normal")
     half = (places[1] - places[0]) / 2 if len(places) > 1 else 0.15
     axes.set_ylim(places[-1] + half, places[0] - half)
@@ -150,13 +193,12 @@ def _name_rows(axes: Axes, places: Sequence[float], names: Sequence[str], bold: 
 def _forest_words(row: ForestRow) -> str:
     found = row.found
     if math.isnan(found.value):
-        return "–"
-    interval = "" if math.isnan(found.low) else f" [{signed(found.low)}, {signed(found.high)}]"
-    return f"{signed(found.value)}{interval} {row.stars}".rstrip()
+        return NOTHING
+    return " ".join(part for part in (signed(found.value), found.interval(signed), row.stars) if part)
 
 
 def _digits(axes: Axes) -> int:
-    """Return how many digits it takes to write the ticks without rounding, two at least."""
+    """Return the number of digits that write the ticks without rounding, two at least."""
     ticks = axes.get_xticks()
     step = float(ticks[1] - ticks[0]) if len(ticks) > 1 else 0.0
     return next((digits for digits in range(2, 6) if abs(round(step, digits) - step) < 1e-9), 6)
@@ -183,10 +225,9 @@ def _legend_name(system: str) -> str:
 
 def _legend_outside(figure: Figure, axes: Axes) -> None:
     handles, names = axes.get_legend_handles_labels()
-    shown = [_legend_name(name) for name in names]
     figure.legend(
         handles,
-        shown,
+        [_legend_name(name) for name in names],
         loc="outside right upper",
         frameon=False,
         fontsize=8.5,

@@ -1,9 +1,9 @@
-"""What must hold before two results may stand in one table."""
+"""Checks that results may stand in one table."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from lamae.compare.entry import Entry
+from lamae.compare.entry import Entry, grouped, listed
 from lamae.compare.groups import Group
 from lamae.errors import DataError
 from lamae.results import Evaluation, aligned, restricted
@@ -65,30 +65,27 @@ def evaluations_alike(group: Group) -> tuple[tuple[str, ...], dict[Entry, Evalua
 
 
 def _check_leaks(group: Group) -> list[str]:
-    pretrained = [entry for entry in group.entries if entry.initialisation == "pretrained"]
-    leaking = [entry for entry in pretrained if _leak(entry)]
-    clean = [entry for entry in pretrained if not _leak(entry)]
-    if leaking and clean:
+    by_leak = grouped((entry for entry in group.entries if entry.initialisation == "pretrained"), _leak)
+    clean, leaks = by_leak.pop("", []), list(by_leak)
+    if leaks and clean:
+        leaking = by_leak[leaks[0]][0]
         raise DataError(
-            f"{leaking[0].folder} ({leaking[0].system}) {_leak(leaking[0])}, and {clean[0].folder} ({clean[0].system}) "
+            f"{leaking.folder} ({leaking.system}) {leaks[0]}, and {clean[0].folder} ({clean[0].system}) "
             "was not: the first is flattered; pretrain both without the tested patients",
             reason="leak-differs",
         )
-    if not leaking:
-        return []
-    if len({_leak(entry) for entry in leaking}) > 1:
-        entries = {_leak(entry): entry.system for entry in leaking}
-        words = "; ".join(f"{system} {leak}" for leak, system in entries.items())
+    if len(leaks) > 1:
+        words = "; ".join(f"{entries[-1].system} {leak}" for leak, entries in by_leak.items())
         raise DataError(
             f"the encoders of one table saw different numbers of tested patients ({words}): pretrain them on the same "
             "patients",
             reason="leak-differs",
         )
-    return [f"Every pretrained encoder here {_leak(leaking[0])}: the figures flatter, all alike."]
+    return [f"Every pretrained encoder here {leaks[0]}: the figures flatter, all alike."] if leaks else []
 
 
 def _leak(entry: Entry) -> str:
-    """Say what of the tested patients an encoder saw in pretraining; empty if nothing."""
+    """Return how many of the tested patients an encoder saw in pretraining, in words; empty if none."""
     leak = entry.info.get("leak") or {}
     if leak.get("checked") is False:
         return "was pretrained on patients that nobody knows"
@@ -99,29 +96,19 @@ def _leak(entry: Entry) -> str:
 
 
 def _training_warnings(group: Group) -> list[str]:
+    def size(entry: Entry) -> str:
+        part = entry.info["split"].get(name) or {}
+        return f"{part.get('studies')} studies of {part.get('patients')} patients"
+
     found = []
     for name in ("train", "validation"):
-        by_draw: dict[int, dict[str, list[str]]] = {}
-        for entry in group.entries:
-            part = entry.info["split"].get(name) or {}
-            words = f"{part.get('studies')} studies of {part.get('patients')} patients"
-            by_draw.setdefault(entry.label_draw, {}).setdefault(words, []).append(entry.system)
-        differing = next((sizes for sizes in by_draw.values() if len(sizes) > 1), None)
-        if differing:
-            words = "; ".join(f"{size}: {', '.join(dict.fromkeys(systems))}" for size, systems in differing.items())
-            found.append(f"The {name} sets of the labels differ ({words}).")
+        by_draw = [grouped(own, size) for own in grouped(group.entries, lambda entry: entry.label_draw).values()]
+        if differing := next((sizes for sizes in by_draw if len(sizes) > 1), None):
+            found.append(f"The {name} sets of the labels differ ({listed(differing)}).")
     return found
 
 
 def _threshold_warnings(group: Group) -> list[str]:
-    policies: dict[str, list[str]] = {}
-    for entry in group.entries:
-        if policy := (entry.info.get("thresholds") or {}).get("policy"):
-            policies.setdefault(str(policy), []).append(entry.system)
-    words = "; ".join(f"{policy}: {', '.join(dict.fromkeys(systems))}" for policy, systems in policies.items())
-    return [f"The thresholds of F1 were chosen in different ways ({words})."] if len(policies) > 1 else []
-
-
-def simulated_words(entries: Sequence[Entry]) -> str:
-    """Return the sentence that a caption begins with where the tested studies are simulated, else nothing."""
-    return "SIMULATED DATA: no patient was tested. " if any(entry.simulated for entry in entries) else ""
+    policies = grouped(group.entries, lambda entry: (entry.info.get("thresholds") or {}).get("policy"))
+    known = {policy: entries for policy, entries in policies.items() if policy}
+    return [f"The thresholds of F1 were chosen in different ways ({listed(known)})."] if len(known) > 1 else []

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from lamae.compare.difference_tables import all_differences, difference_table, seed_table
-from lamae.compare.entry import AS_RECORDED, Entry
-from lamae.compare.group_charts import label_forest, macro_forest
+from lamae.compare.charts import Chart, SystemStyle, styles_of
+from lamae.compare.difference_tables import difference_table, label_forest, macro_forest, seed_table
+from lamae.compare.differences import Difference
+from lamae.compare.entry import AS_RECORDED, Entry, systems_of
 from lamae.compare.groups import Group, make_groups
 from lamae.compare.judged import Judged, Settings, judge_group
-from lamae.compare.marks import SystemStyle, styles_of
 from lamae.compare.matching import matched_control_table
 from lamae.compare.score_tables import label_table, macro_table
 from lamae.compare.series import (
@@ -20,24 +20,16 @@ from lamae.compare.series import (
     num_labelled,
     robustness_chart,
 )
-from lamae.compare.table import Chart, Table
+from lamae.compare.table import Table
 from lamae.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """A table or a chart; folded ones are shut on the page until someone opens them."""
-
-    content: Table | Chart
-    folded: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class Section:
-    """Some parts under one heading."""
+    """Tables and charts under one heading."""
 
     title: str
-    parts: Sequence[Part]
+    parts: Sequence[Table | Chart]
     warnings: Sequence[str] = ()
 
 
@@ -46,10 +38,10 @@ class Comparison:
     """A whole comparison.
 
     Attributes:
-        title: What was compared.
-        simulated: Whether any tested study is simulated.
+        title: Names of the systems.
+        simulated: True if any tested study is simulated.
         sections: In the order in which they are shown; the first part of the first one is the main table.
-        warnings: In what the systems are not matched.
+        warnings: Differences between the pretrainings of the systems.
     """
 
     title: str
@@ -60,14 +52,14 @@ class Comparison:
     @property
     def main_table(self) -> Table:
         """The macro metrics with all labels."""
-        content = self.sections[0].parts[0].content
-        assert isinstance(content, Table)
-        return content
+        table = self.sections[0].parts[0]
+        assert isinstance(table, Table)
+        return table
 
     @property
     def contents(self) -> list[Table | Chart]:
         """Every table and chart."""
-        return [part.content for section in self.sections for part in section.parts]
+        return [part for section in self.sections for part in section.parts]
 
 
 def make_comparison(entries: Sequence[Entry], settings: Settings) -> Comparison:
@@ -78,7 +70,7 @@ def make_comparison(entries: Sequence[Entry], settings: Settings) -> Comparison:
         ConfigError: No table has the reference.
     """
     groups = make_groups(entries, mixed=settings.mixed)
-    systems = list(dict.fromkeys(entry.system for entry in entries))
+    systems = systems_of(entries)
     if settings.reference is not None and settings.reference not in systems:
         raise ConfigError(f"no system {settings.reference!r} to hold others against: {', '.join(map(repr, systems))}")
     controls = [entry.system for entry in entries if entry.initialisation == "random"]
@@ -88,7 +80,7 @@ def make_comparison(entries: Sequence[Entry], settings: Settings) -> Comparison:
     matching = matched_control_table(entries)
     sections = [_table_section(one, prefix=_prefix(one.group, list(judged.values()))) for one in judged.values()]
     sections += _series_sections(groups, judged, settings, styles)
-    sections.append(Section(title="Matched controls", parts=[Part(content=matching)], warnings=matching.notes))
+    sections.append(Section(title="Matched controls", parts=[matching], warnings=matching.notes))
     return Comparison(
         title=f"Comparison: {', '.join(systems)}",
         simulated=any(entry.simulated for entry in entries),
@@ -100,22 +92,22 @@ def make_comparison(entries: Sequence[Entry], settings: Settings) -> Comparison:
 def _table_section(judged: Judged, *, prefix: str) -> Section:
     seeds = seed_table(judged, f"{prefix}seeds")
     parts = [
-        Part(content=macro_table(judged, f"{prefix}macro")),
-        Part(content=macro_forest(judged, f"{prefix}forest")),
-        Part(content=difference_table(judged, f"{prefix}differences")),
-        *([Part(content=seeds)] if seeds else []),
-        Part(content=label_table(judged, f"{prefix}labels")),
+        macro_table(judged, f"{prefix}macro"),
+        macro_forest(judged, f"{prefix}forest"),
+        difference_table(judged, f"{prefix}differences"),
+        *([seeds] if seeds else []),
+        label_table(judged, f"{prefix}labels"),
     ]
     for index, one in enumerate(_main_first(judged)):
-        content = label_forest(judged, one, f"{prefix}forest-{slug(one.system)}-minus-{slug(one.reference)}")
-        parts.append(Part(content=content, folded=index > 0))
+        chart = label_forest(judged, one, f"{prefix}forest-{slug(one.system)}-minus-{slug(one.reference)}")
+        parts.append(replace(chart, folded=index > 0))
     return Section(title=judged.group.name, parts=parts, warnings=judged.warnings)
 
 
-def _main_first(judged: Judged) -> list:
+def _main_first(judged: Judged) -> list[Difference]:
     """Return the differences, that of latent attention to independent leads in front."""
     main = judged.settings.main
-    return sorted(all_differences(judged), key=lambda one: (one is not judged.main_difference, one.system != main))
+    return sorted(judged.all_differences, key=lambda one: (one is not judged.main_difference, one.system != main))
 
 
 def _series_sections(
@@ -130,15 +122,13 @@ def _series_sections(
         (condition_series, robustness_chart, "Robustness", "robustness"),
     ):
         for number, series in enumerate(make(groups)):
-            drawn, table = chart(
-                judge_alike(series, judged, settings), styles, key + (f"-{number + 1}" if number else "")
-            )
-            found.append(Section(title=title, parts=[Part(content=drawn), Part(content=table)]))
+            alike = judge_alike(series, judged, settings)
+            found.append(Section(title=title, parts=chart(alike, styles, f"{key}-{number + 1}" if number else key)))
     return found
 
 
 def _prefix(group: Group, judged: Sequence[Judged]) -> str:
-    """Return the beginning of a table's file names: none for the first one, else what it differs from that one in."""
+    """Return the beginning of a table's file names: none for the first one, else its differences from that one."""
     first = judged[0].group
     if first is group:
         return ""

@@ -1,13 +1,12 @@
-"""What one system gains over another: by seed, over seeds and patients, for macro and each label, and the tests."""
+"""The paired difference of two systems: by seed, over seeds and patients, for macro and each label, with its tests."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from lamae.compare.draws import Drawn, difference_of, main_metric
 from lamae.compare.entry import Entry
-from lamae.compare.over_seeds import OverSeeds, over_seeds
+from lamae.compare.estimates import Drawn, OverSeeds, main_metric, over_seeds
 from lamae.metrics import AbsentPolicy, Kind, holm, permutation_test
 from lamae.metrics.weighted_sums import METRIC_NAMES
 from lamae.results import Evaluation
@@ -22,7 +21,7 @@ STARS = (0.05, 0.01, 0.001)
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """What a system gains over a reference, first minus second, of the main metric.
+    """The main metric of a system minus that of a reference.
 
     Attributes:
         system: First of the two.
@@ -33,7 +32,7 @@ class Difference:
         p_holm: By row, after Holm's correction over the labels; macro's is one test and not corrected.
         per_seed: Macro difference of each pair of seeds.
         seeds: The pairs of seeds.
-        notes: How the seeds were paired, where that is not plain.
+        notes: Notes on the pairing of seeds, where it is not obvious.
     """
 
     system: str
@@ -45,6 +44,11 @@ class Difference:
     per_seed: Sequence[float]
     seeds: Sequence[tuple[int | None, int | None]]
     notes: Sequence[str] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Both systems."""
+        return f"{self.system} − {self.reference}"
 
     def stars(self, row: str) -> str:
         """Return ``*``, ``**`` or ``***`` for a corrected p value below .05, .01 and .001."""
@@ -69,37 +73,33 @@ def difference(
         ours: The system.
         theirs: The reference.
         rows: ``"macro"``, then the labels, as along the arrays.
-        kind: Which metrics.
+        kind: Kind of the metrics.
         level: Coverage of the intervals.
         num_patients: Number of tested patients.
-        permutations: Of the permutation test; 0 leaves it out.
+        permutations: Number of permutations of the paired test; 0 leaves it out.
         absent: Policy for labels without positives or negatives.
     """
     (name, seeds, evaluations), (other, other_seeds, other_evaluations) = ours, theirs
     pairs, notes = pair_seeds(name, list(seeds), other, list(other_seeds))
-    found = [difference_of(seeds[one], other_seeds[two]) for one, two in pairs]
+    found = [seeds[one] - other_seeds[two] for one, two in pairs]
     place = main_metric(kind)
-    by_row = {
-        row: over_seeds(
-            np.array([one.points[place, index] for one in found]),
-            np.stack([one.drawn[place, index] for one in found]),
-            num_patients=num_patients,
-            level=level,
-        )
-        for index, row in enumerate(rows)
-    }
+    by_row = over_seeds(found, place, rows=rows, num_patients=num_patients, level=level)
     swapped = np.full(len(rows), np.nan)
     if permutations:
         scores = _paired_scores(evaluations, other_evaluations, pairs)
         swapped = _permuted(scores, next(iter(evaluations.values())), kind, permutations, absent)
     p_values = np.fmax([by_row[row].p_value for row in rows], swapped)
+    p_permutation, p_value, p_holm = (
+        dict(zip(rows, map(float, values), strict=True))
+        for values in (swapped, p_values, [p_values[0], *holm(p_values[1:])])
+    )
     return Difference(
         system=name,
         reference=other,
         rows=by_row,
-        p_permutation=dict(zip(rows, map(float, swapped), strict=True)),
-        p_value=dict(zip(rows, map(float, p_values), strict=True)),
-        p_holm=dict(zip(rows, map(float, [p_values[0], *holm(p_values[1:])]), strict=True)),
+        p_permutation=p_permutation,
+        p_value=p_value,
+        p_holm=p_holm,
         per_seed=[float(one.points[place, 0]) for one in found],
         seeds=pairs,
         notes=notes,

@@ -1,26 +1,29 @@
-"""One result as the comparison sees it: which system, judged how, with which seed."""
+"""One result as the comparison sees it: its system, protocol, amount of labels and seed."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lamae.results import Evaluation, read_result, task_of
 
 AS_RECORDED = "as recorded"
+Item = TypeVar("Item")
+Key = TypeVar("Key")
+
 _PROTOCOL_OF_KIND = {"probe": "linear", "finetune": "fine-tune", "handmade": "hand-made"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Entry:
-    """A result with its folder. Everything is said by ``result.json``; what an older one lacks is inferred from it."""
+    """A result with its folder. Everything comes from ``result.json``; what an older one lacks is inferred from it."""
 
     folder: Path
     evaluation: Evaluation
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """What ``result.json`` says."""
+        """Content of ``result.json``."""
         return self.evaluation.info
 
     @property
@@ -30,12 +33,12 @@ class Entry:
 
     @property
     def run(self) -> Mapping[str, Any]:
-        """What the result says of the encoder; empty without one."""
+        """Description of the encoder in the result; empty without one."""
         return self.info.get("run") or {}
 
     @property
     def card(self) -> Mapping[str, Any]:
-        """What the run's card says of the encoder and its pretraining; empty without one."""
+        """The run's card: the encoder and its pretraining; empty without one."""
         return self.run.get("card") or {}
 
     @property
@@ -57,9 +60,9 @@ class Entry:
 
     @property
     def joins_every_table(self) -> bool:
-        """Whether its protocol cannot be that of a frozen encoder, since labels teach what others have pretrained.
+        """True if its protocol cannot be that of a frozen encoder, since it learns from labels what others pretrained.
 
-        Hand-made features, training from scratch, and latent attention that was added after pretraining.
+        Hand-crafted features, training from scratch, and latent attention that was added after pretraining.
         """
         added = self.system.endswith(" + LA") and self.protocol == "fine-tune"
         return added or self.initialisation in ("scratch", "none")
@@ -71,29 +74,29 @@ class Entry:
 
     @property
     def has_study_token(self) -> bool:
-        """Whether the model has a CLS token of the study: without latent attention there is none."""
+        """True if the model has a CLS token of the study: without latent attention there is none."""
         depth = self.run.get("latent_depth")
         bypassed = str(self.readout or "").startswith("encoder-")
         return depth is None or (depth > 0 and not bypassed)
 
     @property
     def condition(self) -> str:
-        """What was done to the test signals: ``"as recorded"``, ``"leads:I,II"``, ``"noise:muscle@10dB"``..."""
+        """Condition of the test signals: ``"as recorded"``, ``"leads:I,II"``, ``"noise:muscle@10dB"``..."""
         condition = self.info.get("condition")
         return AS_RECORDED if not condition else str(condition["name"])
 
     @property
-    def label_share(self) -> tuple[str, float]:
-        """Which labels could be used: ``("share", 0.05)`` of the training patients, ``("count", 100)`` studies."""
+    def label_amount(self) -> tuple[str, float]:
+        """Amount of labels: ``("fraction", 0.05)`` of the training patients, or ``("count", 100)`` studies."""
         split = self.info["split"]
         if (number := split.get("label_count")) is not None:
             return "count", float(number)
-        return "share", float(split.get("label_fraction") or 1.0)
+        return "fraction", float(split.get("label_fraction") or 1.0)
 
     @property
     def label_draw(self) -> int:
         """Seed of the draw of the labelled patients; 0 where all are used."""
-        if self.label_share == ("share", 1.0):
+        if self.label_amount == ("fraction", 1.0):
             return 0
         return int(self.info["split"].get("label_draw", self.info.get("seed", 0)))
 
@@ -109,7 +112,7 @@ class Entry:
 
     @property
     def task(self) -> tuple[str, ...]:
-        """What two results must share to stand in one table."""
+        """Identity of the task, which the results of one table share."""
         transfer = self.info.get("transfer")
         trained = (
             () if not transfer else (str(transfer["train"].get("cohort")), str(transfer["train"].get("pack_hash")))
@@ -118,7 +121,7 @@ class Entry:
 
     @property
     def simulated(self) -> bool:
-        """Whether the tested studies are simulated."""
+        """True if the tested studies are simulated."""
         return bool(self.info["data"]["simulated"])
 
 
@@ -131,9 +134,32 @@ def read_entries(folders: list[Path]) -> list[Entry]:
     return [Entry(folder=Path(folder), evaluation=read_result(folder)) for folder in folders]
 
 
-def share_words(share: tuple[str, float]) -> str:
+def amount_words(amount: tuple[str, float]) -> str:
     """Return ``"5 % of the labels"`` or ``"labels of 100 studies"``."""
-    kind, number = share
+    kind, number = amount
     if kind == "count":
         return f"labels of {number:,.0f} studies"
     return "all labels" if number == 1 else f"{100 * number:g} % of the labels"
+
+
+def simulated_words(entries: Iterable[Entry]) -> str:
+    """Return the sentence that a caption begins with where the tested studies are simulated, else nothing."""
+    return "SIMULATED DATA: no patient was tested. " if any(entry.simulated for entry in entries) else ""
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Return the items by their key, keys and items in the order given."""
+    found: dict[Key, list[Item]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
+
+
+def systems_of(entries: Iterable[Entry]) -> list[str]:
+    """Return the names of the systems, each once."""
+    return list(dict.fromkeys(entry.system for entry in entries))
+
+
+def listed(groups: Mapping[Any, Sequence[Entry]]) -> str:
+    """Return ``"linear: LAMAE, Ind_P; fine-tune: Scratch"``."""
+    return "; ".join(f"{key}: {', '.join(systems_of(entries))}" for key, entries in groups.items())

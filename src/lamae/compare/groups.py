@@ -1,10 +1,10 @@
-"""Which results stand in one table: the same task, protocol, read-out, condition and share of the labels."""
+"""Results grouped into tables: one task, protocol, read-out, condition and amount of labels each."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lamae.compare.entry import AS_RECORDED, Entry, share_words
+from lamae.compare.entry import AS_RECORDED, Entry, amount_words, grouped, listed, systems_of
 from lamae.errors import DataError
 
 _TASK_PARTS = ("cohort", "version of the cohort", "pack (test set)", "label set", "kind of labels", "training cohort")
@@ -18,17 +18,17 @@ class Group:
         task: Cohort, version, pack, label set and kind of labels, see `lamae.results.task_of`.
         protocol: Protocol of the systems that have an encoder to read out.
         readout: Their read-out; several are joined by `` / `` where they necessarily differ.
-        condition: What was done to the test signals.
-        share: Which labels could be used.
+        condition: Condition of the test signals.
+        amount: Amount of labels, see `Entry.label_amount`.
         systems: Results by system, in the order of the inputs; each list has the seeds and draws of labels.
-        warnings: What makes the comparison less than fair.
+        warnings: Reasons why the comparison is less than fair.
     """
 
     task: tuple[str, ...]
     protocol: str
     readout: str | None
     condition: str
-    share: tuple[str, float]
+    amount: tuple[str, float]
     systems: Mapping[str, Sequence[Entry]]
     warnings: Sequence[str] = field(default_factory=list)
 
@@ -44,7 +44,7 @@ class Group:
 
     @property
     def name(self) -> str:
-        """What a reader needs to tell this table from the others; versions and hashes stand in its caption."""
+        """Name that tells this table from the others; versions and hashes stand in its caption."""
         labels, _, _, _, *rest = self.name_parts
         return ", ".join(part for part in (labels, *rest) if part)
 
@@ -62,7 +62,7 @@ class Group:
             transfer,
             self.protocol,
             self.readout or "",
-            share_words(self.share),
+            amount_words(self.amount),
             condition,
         )
 
@@ -70,9 +70,9 @@ class Group:
 def make_groups(entries: Sequence[Entry], *, mixed: bool = False) -> list[Group]:
     """Group results into tables.
 
-    A system that labels teach what others have pretrained (from scratch, hand-made, latent attention added downstream)
-    joins every table of its task, condition and share of labels, with a note, unless it was judged by the table's own
-    protocol.
+    A system that learns from labels what others pretrained (from scratch, hand-crafted features, latent attention added
+    downstream) joins every table of its task, condition and amount of labels, with a note, unless it was judged by the
+    table's own protocol.
 
     Args:
         entries: The results.
@@ -82,7 +82,7 @@ def make_groups(entries: Sequence[Entry], *, mixed: bool = False) -> list[Group]
         DataError: Two results are the same one, or a table would hold one system alone.
     """
     _refuse_duplicates(entries)
-    if len({entry.system for entry in entries}) < 2:
+    if len(systems_of(entries)) < 2:
         only = f"only {entries[0].system!r} ({len(entries)} results)" if entries else "no result"
         raise DataError(
             f"a comparison needs at least two systems, found {only}: give the results of another one; `lamae report` "
@@ -90,36 +90,37 @@ def make_groups(entries: Sequence[Entry], *, mixed: bool = False) -> list[Group]
             reason="one-system",
         )
     groups: list[Group] = []
-    for (task, condition, share), members in _by(entries, lambda e: (e.task, e.condition, e.label_share)).items():
-        groups += _tables(members, task=task, condition=condition, share=share, mixed=mixed)
+    for members in grouped(entries, lambda entry: (entry.task, entry.condition, entry.label_amount)).values():
+        groups += _tables(members, mixed=mixed)
     _refuse_lonely(groups)
     return sorted(groups, key=lambda g: (g.task, g.condition != AS_RECORDED))
 
 
-def _tables(members: Sequence[Entry], *, mixed: bool, **shared: Any) -> list[Group]:
-    """Split the results of one task, condition and share of labels by protocol and read-out."""
+def _tables(members: Sequence[Entry], *, mixed: bool) -> list[Group]:
+    """Split the results of one task, condition and amount of labels by protocol and read-out."""
     floating = [entry for entry in members if entry.joins_every_table]
     fixed = [entry for entry in members if not entry.joins_every_table]
     if mixed or not fixed:
-        protocols = {(" / ".join(_distinct(e.protocol for e in fixed or floating)), None): fixed or floating}
+        protocols = {(" / ".join(grouped(fixed or floating, lambda e: e.protocol)), None): fixed or floating}
         floating = floating if fixed else []
     else:
-        protocols = _by(fixed, lambda entry: (entry.protocol, entry.readout))
-        protocols = _join_readouts(protocols)
+        protocols = _join_readouts(grouped(fixed, lambda entry: (entry.protocol, entry.readout)))
     tables = []
     for (protocol, _), own in protocols.items():
         joining = [
             entry for entry in floating if entry.protocol == protocol or not _is_judged(entry, protocol, floating)
         ]
         together = [entry for entry in members if entry in own or entry in joining]
-        readouts = _distinct(entry.readout for entry in own if entry.readout)
+        readouts = grouped((entry for entry in own if entry.readout), lambda entry: str(entry.readout))
         _refuse_two_ways(together)
         tables.append(
             Group(
-                **shared,
+                task=members[0].task,
+                condition=members[0].condition,
+                amount=members[0].label_amount,
                 protocol=protocol,
                 readout=" / ".join(readouts) or None,
-                systems=_by(together, lambda entry: entry.system),
+                systems=grouped(together, lambda entry: entry.system),
                 warnings=[*_protocol_warnings(own, joining), *_readout_warnings(own)],
             )
         )
@@ -127,14 +128,14 @@ def _tables(members: Sequence[Entry], *, mixed: bool, **shared: Any) -> list[Gro
 
 
 def _is_judged(entry: Entry, protocol: str, entries: Sequence[Entry]) -> bool:
-    """Whether the entry's system has a result of this protocol."""
+    """Return whether the entry's system has a result of this protocol."""
     return any(other.system == entry.system and other.protocol == protocol for other in entries)
 
 
 def _refuse_two_ways(entries: Sequence[Entry]) -> None:
     """Refuse a system that was judged in two ways in one table: their mean would be no figure of either."""
-    for system, own in _by(entries, lambda entry: entry.system).items():
-        ways = _by(own, lambda entry: (entry.protocol, entry.readout))
+    for system, own in grouped(entries, lambda entry: entry.system).items():
+        ways = grouped(own, lambda entry: (entry.protocol, entry.readout))
         if len(ways) > 1:
             words = " and ".join(
                 f"{protocol}, {readout} ({held[0].folder})" for (protocol, readout), held in ways.items()
@@ -175,30 +176,26 @@ def _pooling(entry: Entry) -> str:
 
 
 def _readout_warnings(own: Sequence[Entry]) -> list[str]:
-    poolings = _by(own, _pooling)
+    poolings = grouped(own, _pooling)
     if len(poolings) < 2:
         return []
-    words = "; ".join(
-        f"{pooling}: {', '.join(_distinct(e.system for e in held))}" for pooling, held in poolings.items()
-    )
     return [
-        f"THE READ-OUTS DIFFER ({words}): a difference between these systems may be one of read-outs. Judge all of "
-        "them with one that each can have (mean or view-concat) before concluding anything."
+        f"THE READ-OUTS DIFFER ({listed(poolings)}): a difference between these systems may be one of read-outs. Judge "
+        "all of them with one that each can have (mean or view-concat) before concluding anything."
     ]
 
 
 def _protocol_warnings(own: Sequence[Entry], floating: Sequence[Entry]) -> list[str]:
-    protocols = _by(own, lambda entry: entry.protocol)
+    protocols = grouped(own, lambda entry: entry.protocol)
     found = []
     if len(protocols) > 1:
-        words = "; ".join(f"{name}: {', '.join(_distinct(e.system for e in held))}" for name, held in protocols.items())
         found.append(
-            f"THE PROTOCOLS DIFFER ({words}): figures of different protocols differ by 5 to 10 points of AUROC."
+            f"THE PROTOCOLS DIFFER ({listed(protocols)}): figures of different protocols differ by 5 to 10 points of "
+            "AUROC."
         )
-    other = _by([entry for entry in floating if entry.protocol not in protocols], lambda entry: entry.protocol)
+    other = grouped([entry for entry in floating if entry.protocol not in protocols], lambda entry: entry.protocol)
     found += [
-        f"{', '.join(_distinct(e.system for e in held))}: protocol {name}, since no frozen pretrained encoder is "
-        "judged there."
+        f"{', '.join(systems_of(held))}: protocol {name}, since no frozen pretrained encoder is judged there."
         for name, held in other.items()
     ]
     return found
@@ -206,14 +203,14 @@ def _protocol_warnings(own: Sequence[Entry], floating: Sequence[Entry]) -> list[
 
 def _refuse_duplicates(entries: Sequence[Entry]) -> None:
     def identity(entry: Entry) -> tuple[Any, ...]:
-        share = (entry.label_share, entry.label_draw)
-        return (entry.system, entry.task, entry.protocol, entry.readout, entry.condition, *share, entry.seed)
+        amount = (entry.label_amount, entry.label_draw)
+        return (entry.system, entry.task, entry.protocol, entry.readout, entry.condition, *amount, entry.seed)
 
-    for key, same in _by(entries, identity).items():
+    for key, same in grouped(entries, identity).items():
         if len(same) > 1:
             raise DataError(
                 f"{same[0].folder} and {same[1].folder} are the same entry of a table: system {key[0]!r}, "
-                f"{share_words(same[0].label_share)}, draw {same[0].label_draw}, seed {key[-1]}; leave one out, or "
+                f"{amount_words(same[0].label_amount)}, draw {same[0].label_draw}, seed {key[-1]}; leave one out, or "
                 "name it otherwise when it is judged (--system NAME)",
                 reason="duplicate-result",
             )
@@ -236,7 +233,7 @@ def _refuse_lonely(groups: Sequence[Group]) -> None:
 
 
 def _differences(one: Group, other: Group) -> list[str]:
-    """Say in what two tables differ."""
+    """Return the differences of two tables in words."""
     tasks = zip(one.task, other.task, strict=False)
     found = [f"{_TASK_PARTS[min(i, 5)]}: {a!r} and {b!r}" for i, (a, b) in enumerate(tasks) if a != b]
     if len(one.task) != len(other.task):
@@ -245,17 +242,6 @@ def _differences(one: Group, other: Group) -> list[str]:
         "protocol": (one.protocol, other.protocol),
         "read-out": (one.readout, other.readout),
         "condition": (one.condition, other.condition),
-        "labels": (share_words(one.share), share_words(other.share)),
+        "labels": (amount_words(one.amount), amount_words(other.amount)),
     }
     return found + [f"{name}: {a!r} and {b!r}" for name, (a, b) in pairs.items() if a != b]
-
-
-def _by(entries: Iterable[Entry], key: Any) -> dict[Any, list[Entry]]:
-    found: dict[Any, list[Entry]] = {}
-    for entry in entries:
-        found.setdefault(key(entry), []).append(entry)
-    return found
-
-
-def _distinct(values: Iterable[Any]) -> list[Any]:
-    return list(dict.fromkeys(values))

@@ -1,36 +1,35 @@
-"""The figures of one table: every system's values and its differences to a reference, over seeds and patients."""
+"""The figures of one table: every system's metrics and its differences to a reference, over seeds and patients."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
 from lamae.compare.checks import check_group, evaluations_alike
 from lamae.compare.differences import Difference, Seeds, difference
-from lamae.compare.draws import draw, kind_of, main_metric, mean_of
-from lamae.compare.entry import Entry
+from lamae.compare.entry import Entry, grouped
+from lamae.compare.estimates import MACRO, OverSeeds, draw, kind_of, main_metric, mean_of, over_seeds
 from lamae.compare.groups import Group
-from lamae.compare.over_seeds import OverSeeds, over_seeds
 from lamae.errors import ConfigError
 from lamae.metrics import Kind
 from lamae.metrics.weighted_sums import METRIC_NAMES
 from lamae.results import Evaluation
 
-MACRO = "macro"
 LATENT_ATTENTION, INDEPENDENT = "LAMAE", "Ind_P"
 _PREFERRED_REFERENCES = (INDEPENDENT, "Independent leads")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """How a comparison is made.
+    """Settings of a comparison.
 
     Attributes:
         reference: The system to hold the others against; None takes independent leads, else the random control, else
             the first system.
-        draws: Draws of patients; None takes those of the first result.
-        permutations: Of the paired permutation test; 0 leaves it out.
+        draws: Number of draws of patients; None takes that of the first result.
+        permutations: Number of permutations of the paired test; 0 leaves it out.
         mixed: Let systems of different protocols and read-outs stand in one table, with a warning.
         main: The system whose difference to independent leads is always shown.
     """
@@ -48,21 +47,30 @@ class Settings:
             raise ConfigError(f"permutations must not be negative, found {self.permutations}")
 
 
+@dataclass(frozen=True)
+class LabelRow:
+    """A label, how deep it stands, and what it means."""
+
+    name: str
+    depth: int
+    title: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Judged:
     """All figures of one table.
 
     Attributes:
-        group: Which results.
+        group: The results.
         labels: Labels that all results have.
         alike: Each result with its studies and labels in one order.
-        kind: Which metrics.
+        kind: Kind of the metrics.
         by_seed: For each system and seed its metrics in the data and in the draws.
         reference: The system that stars and differences are held against.
         level: Coverage of the intervals.
-        draws: Draws of patients.
-        settings: How the comparison is made.
-        warnings: What must be said beside the table.
+        draws: Number of draws of patients.
+        settings: Settings of the comparison.
+        warnings: Warnings to show beside the table.
     """
 
     group: Group
@@ -101,18 +109,15 @@ class Judged:
         """Number of tested patients."""
         return len(np.unique(self.alike[self.group.first].patient_hash))
 
+    @property
+    def has_several_seeds(self) -> bool:
+        """True if any system has more than one pretraining seed."""
+        return any(len(seeds) > 1 for seeds in self.by_seed.values())
+
     def values(self, system: str, metric: str) -> dict[str, OverSeeds]:
-        """Return a metric of a system for macro and each label; intervals of shares are cut at 0 and 1."""
-        place, seeds = self.metrics.index(metric), list(self.by_seed[system].values())
-        found = {
-            row: over_seeds(
-                np.array([one.points[place, index] for one in seeds]),
-                np.stack([one.drawn[place, index] for one in seeds]),
-                num_patients=self.num_patients,
-                level=self.level,
-            )
-            for index, row in enumerate(self.rows)
-        }
+        """Return a metric of a system for macro and each label; intervals of metrics between 0 and 1 are cut there."""
+        seeds, place = list(self.by_seed[system].values()), self.metrics.index(metric)
+        found = over_seeds(seeds, place, rows=self.rows, num_patients=self.num_patients, level=self.level)
         if self.kind == "regression":
             return found
         return {row: replace(one, low=max(one.low, 0.0), high=min(one.high, 1.0)) for row, one in found.items()}
@@ -128,6 +133,16 @@ class Judged:
         if {self.settings.main, INDEPENDENT} <= set(self.systems) and self.reference != INDEPENDENT:
             return self.difference(self.settings.main, INDEPENDENT)
         return None
+
+    @property
+    def all_differences(self) -> list[Difference]:
+        """Every system minus the reference, and LAMAE minus independent leads where that is another one."""
+        return [*self.differences.values(), *([self.main_difference] if self.main_difference else [])]
+
+    @cached_property
+    def label_rows(self) -> list[LabelRow]:
+        """The labels in the order in which tables show them."""
+        return label_rows(self.labels, self.group.first.info)
 
     def difference(self, system: str, reference: str) -> Difference:
         """Return the difference of two systems."""
@@ -194,7 +209,32 @@ def _by_seed(
     entries: Sequence[Entry], alike: Mapping[Entry, Evaluation], kind: Kind, *, draws: int, seed: int
 ) -> Seeds:
     """Return the metrics of each seed of a system, averaged over its draws of labels."""
-    collected: dict[int | None, list] = {}
-    for entry in entries:
-        collected.setdefault(entry.seed, []).append(draw(alike[entry], kind, draws=draws, seed=seed))
-    return {number: mean_of(found) for number, found in collected.items()}
+    return {
+        number: mean_of([draw(alike[entry], kind, draws=draws, seed=seed) for entry in own])
+        for number, own in grouped(entries, lambda entry: entry.seed).items()
+    }
+
+
+def label_rows(labels: Sequence[str], info: Mapping[str, Any]) -> list[LabelRow]:
+    """Return the labels in the order of their tree, with their depth below those ancestors that are labels too.
+
+    Without a tree (``labels.paths`` of the result) they stand by their number of positives, most first.
+
+    Args:
+        labels: Names of the labels.
+        info: A result that has them.
+    """
+    held, titles = info["labels"], info["labels"].get("titles") or {}
+    paths = {name: _whole_path(name, held.get("paths") or {}) for name in labels}
+    if held.get("paths"):
+        ordered = sorted(labels, key=paths.__getitem__)
+    else:
+        positives = {str(row["label"]): row.get("positives") or 0 for row in info["per_label"]}
+        ordered = sorted(labels, key=lambda name: -positives.get(name, 0))
+    depths = {name: sum(ancestor in paths for ancestor in path[:-1]) for name, path in paths.items()}
+    return [LabelRow(name, depths[name], str(titles.get(name, ""))) for name in ordered]
+
+
+def _whole_path(name: str, paths: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    path = tuple(map(str, paths.get(name) or ()))
+    return path if path and path[-1] == name else (*path, name)

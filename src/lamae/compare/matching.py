@@ -1,15 +1,16 @@
-"""Were the systems matched? Parameters, tokens, masks, operations, steps, data, seeds and hardware side by side."""
+"""The table of matched controls: parameters, tokens, masks, operations, steps, data, seeds and hardware."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lamae.compare.checks import simulated_words
-from lamae.compare.entry import Entry
-from lamae.compare.table import NOTHING, Cell, Row, Table
+from lamae.compare.entry import Entry, simulated_words, systems_of
+from lamae.compare.table import Cell, Row, Table
+from lamae.report.wording import NOTHING, count
 
-_PARAMETERS_TOLERANCE, _FLOPS_TOLERANCE = 0.02, 0.10
+_PARAMETERS, _FLOPS = 0.02, 0.10
+"""Tolerances: relative differences up to which two systems count as matched."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,8 +19,8 @@ class _Fact:
 
     Attributes:
         name: Its heading.
-        value: What a card says of it; None where it says nothing.
-        words: How it is shown.
+        value: Reads it from a card; None where the card says nothing.
+        words: Writes it.
         tolerance: Relative difference up to which two systems count as matched; None where the row is shown only.
     """
 
@@ -30,28 +31,21 @@ class _Fact:
 
 
 def matched_control_table(entries: Sequence[Entry]) -> Table:
-    """Return the table of what each system's pretraining cost and was, with a warning for each thing that differs.
+    """Return the table of each system's pretraining and its cost, with a warning for each thing that differs.
 
-    A system without pretraining (random, from scratch) has the figures of its encoder only, hand-made features none.
+    A system without pretraining (random, from scratch) has the figures of its encoder only, hand-crafted features none.
     """
-    cards = _cards(entries)
-    seeds = {
-        system: sorted({entry.seed for entry in entries if entry.system == system and entry.seed is not None})
-        for system in dict.fromkeys(entry.system for entry in entries)
-    }
-    systems = list(dict.fromkeys(entry.system for entry in entries))
-    rows, records = [], []
+    cards, systems = _cards(entries), systems_of(entries)
+    seeds = {(entry.system, entry.seed) for entry in entries if entry.seed is not None}
+    rows = []
     for fact in _facts(cards):
-        cells = [_cell(fact, cards.get(system, [])) for system in systems]
+        words = [_words(fact, cards.get(system, [])) for system in systems]
         if fact.name == "seeds":
-            cells = [Cell(text=", ".join(map(str, seeds[system])) or NOTHING) for system in systems]
-        if all(cell.text == NOTHING for cell in cells):
-            continue
-        rows.append(Row(name=fact.name, cells=cells))
-        records += [
-            {"quantity": fact.name, "system": system, "value": cell.text}
-            for system, cell in zip(systems, cells, strict=True)
-        ]
+            words = [
+                ", ".join(str(seed) for own, seed in sorted(seeds) if own == system) or NOTHING for system in systems
+            ]
+        if set(words) != {NOTHING}:
+            rows.append(Row(name=fact.name, cells=[Cell(text=text) for text in words]))
     return Table(
         key="matched-controls",
         title="Matched controls",
@@ -61,30 +55,32 @@ def matched_control_table(entries: Sequence[Entry]) -> Table:
         corner="",
         columns=systems,
         rows=rows,
-        records=records,
+        records=[
+            {"quantity": row.name, "system": system, "value": cell.text}
+            for row in rows
+            for system, cell in zip(systems, row.cells, strict=True)
+        ],
         notes=matching_warnings(entries),
     )
 
 
 def matching_warnings(entries: Sequence[Entry]) -> list[str]:
-    """Say in what the pretrained systems are not matched, and which have no card to tell."""
+    """Return warnings of what is not matched among the pretrained systems, and of those without a card to tell."""
     pretrained = [entry for entry in entries if entry.initialisation == "pretrained"]
     cards = _cards(pretrained)
-    without = [name for name in dict.fromkeys(entry.system for entry in pretrained) if name not in cards]
+    without = [name for name in systems_of(pretrained) if name not in cards]
     found = [f"{', '.join(without)}: no card in the run, so nobody can tell whether it is matched."] if without else []
     for system, own in cards.items():
         if differing := _unlike(own):
             found.append(f"The runs of {system} differ among themselves in {'; '.join(differing)}.")
     for fact in _facts(cards):
-        if fact.tolerance is None:
-            continue
         values = {system: fact.value(own[0]) for system, own in cards.items() if fact.value(own[0]) is not None}
-        if not _within(list(values.values()), fact.tolerance):
+        if fact.tolerance is not None and not _within(list(values.values()), fact.tolerance):
             words = ", ".join(f"{system} {fact.words(value)}" for system, value in values.items())
             found.append(f"NOT MATCHED in {fact.name}{_spread(list(values.values()))}: {words}.")
-    seeds = {system: sorted(map(str, _seeds(own))) for system, own in cards.items()}
-    if len({tuple(numbers) for numbers in seeds.values()}) > 1:
-        words = ", ".join(f"{system} {', '.join(numbers)}" for system, numbers in seeds.items())
+    seeds = {system: ", ".join(sorted(str(card.get("seed")) for card in own)) for system, own in cards.items()}
+    if len(set(seeds.values())) > 1:
+        words = ", ".join(f"{system} {numbers}" for system, numbers in seeds.items())
         found.append(f"NOT MATCHED in seeds: {words}.")
     return found
 
@@ -99,18 +95,16 @@ def _cards(entries: Sequence[Entry]) -> dict[str, list[Mapping[str, Any]]]:
 
 
 def _facts(cards: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[_Fact]:
-    parts = dict.fromkeys(part for own in cards.values() for part in own[0].get("parameters", {}) if part != "total")
-    by_part = dict.fromkeys(
-        part for own in cards.values() for part in own[0].get("flops", {}).get("by_part", {}) if part != "total"
+    parts, of_flops = (
+        dict.fromkeys(part for own in cards.values() for part in _at(*path)(own[0]) or () if part != "total")
+        for path in (("parameters",), ("flops", "by_part"))
     )
     return [
-        *(_Fact(name=f"parameters, {_spaced(part)}", value=_at("parameters", part), words=_count) for part in parts),
-        _Fact(
-            name="parameters in total", value=_at("parameters", "total"), words=_count, tolerance=_PARAMETERS_TOLERANCE
-        ),
-        _Fact(name="tokens a view", value=_at("tokens", "per_view"), words=_count, tolerance=0),
-        _Fact(name="views", value=_at("tokens", "views"), words=_count, tolerance=0),
-        _Fact(name="visible tokens", value=_at("tokens", "visible"), words=_count),
+        *(_Fact(name=f"parameters, {_spaced(part)}", value=_at("parameters", part), words=count) for part in parts),
+        _Fact(name="parameters in total", value=_at("parameters", "total"), words=count, tolerance=_PARAMETERS),
+        _Fact(name="tokens a view", value=_at("tokens", "per_view"), words=count, tolerance=0),
+        _Fact(name="views", value=_at("tokens", "views"), words=count, tolerance=0),
+        _Fact(name="visible tokens", value=_at("tokens", "visible"), words=count),
         _Fact(name="mask", value=_mask, words=str, tolerance=0),
         _Fact(name="target", value=_at("target"), words=str, tolerance=0),
         _Fact(name="decoder sees", value=_at("decoder_context"), words=str, tolerance=0),
@@ -118,13 +112,13 @@ def _facts(cards: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[_Fact]:
         _Fact(name="alignment", value=_at("alignment"), words=str),
         *(
             _Fact(name=f"operations a study, {_spaced(part)}", value=_at("flops", "by_part", part), words=_flops)
-            for part in by_part
+            for part in of_flops
         ),
-        _Fact(name="operations a step", value=_at("flops", "step"), words=_flops, tolerance=_FLOPS_TOLERANCE),
-        _Fact(name="operations in total", value=_at("flops", "total"), words=_flops, tolerance=_FLOPS_TOLERANCE),
-        _Fact(name="steps", value=_at("steps"), words=_count, tolerance=0),
-        _Fact(name="studies a step", value=_at("batch_size"), words=_count, tolerance=0),
-        _Fact(name="training studies", value=_at("studies"), words=_count, tolerance=0),
+        _Fact(name="operations a step", value=_at("flops", "step"), words=_flops, tolerance=_FLOPS),
+        _Fact(name="operations in total", value=_at("flops", "total"), words=_flops, tolerance=_FLOPS),
+        _Fact(name="steps", value=_at("steps"), words=count, tolerance=0),
+        _Fact(name="studies a step", value=_at("batch_size"), words=count, tolerance=0),
+        _Fact(name="training studies", value=_at("studies"), words=count, tolerance=0),
         _Fact(name="optimiser", value=_at("optimiser"), words=str, tolerance=0),
         _Fact(name="learning rate", value=_at("lr"), words=lambda value: f"{value:g}", tolerance=0),
         _Fact(name="schedule", value=_at("schedule"), words=str, tolerance=0),
@@ -136,26 +130,24 @@ def _facts(cards: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[_Fact]:
     ]
 
 
-def _cell(fact: _Fact, cards: Sequence[Mapping[str, Any]]) -> Cell:
-    """Show what the runs of a system say, each value once; wall times as their mean."""
+def _words(fact: _Fact, cards: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the runs of a system say, each value once; wall times as their mean."""
     values = [value for card in cards if (value := fact.value(card)) is not None]
     if not values:
-        return Cell(text=NOTHING)
+        return NOTHING
     if fact.name == "wall time":
-        return Cell(text=fact.words(sum(values) / len(values)))
-    return Cell(text=", ".join(dict.fromkeys(fact.words(value) for value in values)))
+        values = [sum(values) / len(values)]
+    return ", ".join(dict.fromkeys(fact.words(value) for value in values))
 
 
 def _unlike(cards: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Name what the runs of one system differ in, other than seed, wall time and hardware."""
-    ours = _facts({"": cards})
-    return [
-        f"{fact.name} ({', '.join(fact.words(value) for value in dict.fromkeys(values))})"
-        for fact in ours
-        if fact.tolerance is not None
-        and (values := [value for card in cards if (value := fact.value(card)) is not None])
-        and len(set(values)) > 1
-    ]
+    """Return what the runs of one system differ in, other than seed, wall time and hardware."""
+    found = []
+    for fact in (fact for fact in _facts({"": cards}) if fact.tolerance is not None):
+        values = dict.fromkeys(value for card in cards if (value := fact.value(card)) is not None)
+        if len(values) > 1:
+            found.append(f"{fact.name} ({', '.join(map(fact.words, values))})")
+    return found
 
 
 def _within(values: Sequence[Any], tolerance: float) -> bool:
@@ -170,10 +162,6 @@ def _spread(values: Sequence[Any]) -> str:
     if not all(isinstance(value, int | float) and value > 0 for value in values):
         return ""
     return f" (up to {100 * (max(values) / min(values) - 1):.1f} %)"
-
-
-def _seeds(cards: Sequence[Mapping[str, Any]]) -> list[Any]:
-    return [card.get("seed") for card in cards]
 
 
 def _at(*path: str) -> Callable[[Mapping[str, Any]], Any]:
@@ -205,10 +193,6 @@ def _hardware(card: Mapping[str, Any]) -> str | None:
     threads = f"{hardware['threads']} threads" if hardware.get("threads") else ""
     processes = f"{hardware['processes']} processes" if (hardware.get("processes") or 1) > 1 else ""
     return ", ".join(str(part) for part in (hardware.get("name") or hardware.get("device"), threads, processes) if part)
-
-
-def _count(value: float) -> str:
-    return f"{value:,.0f}"
 
 
 def _flops(value: float) -> str:

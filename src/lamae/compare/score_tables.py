@@ -1,15 +1,15 @@
-"""The tables of scores: the main metric by label in the order of the ICD tree, and all macro metrics."""
+"""The tables of scores: the main metric by label in the order of the ICD tree, all macro metrics, and captions."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lamae.compare.captions import caption_of
-from lamae.compare.hierarchy import label_rows, positives_words
-from lamae.compare.judged import MACRO, Judged
-from lamae.compare.over_seeds import OverSeeds
-from lamae.compare.table import NOTHING, Cell, Mark, Row, Table
-from lamae.report.wording import metric_name, number
+from lamae.compare.entry import AS_RECORDED, amount_words, grouped, simulated_words
+from lamae.compare.estimates import MACRO, OverSeeds
+from lamae.compare.groups import Group
+from lamae.compare.judged import Judged, LabelRow
+from lamae.compare.table import Cell, Mark, Row, Table, known
+from lamae.report.wording import NOTHING, metric_name, number
 
 _LOWER_IS_BETTER = ("mae", "brier", "ece")
 POSITIVES = "Positives (patients)"
@@ -18,11 +18,10 @@ POSITIVES = "Positives (patients)"
 def label_table(judged: Judged, key: str) -> Table:
     """Return the papers' table: rows by the hierarchy, columns by system, best and second marked, stars after Holm."""
     values = {system: judged.values(system, judged.metric) for system in judged.systems}
-    info = judged.group.first.info
-    rows = [Row(name=MACRO, cells=[Cell(text=""), *_cells(judged, values, MACRO)])]
-    for label in label_rows(judged.labels, info):
-        positives = Cell(text=positives_words(info, label.name))
-        cells = [positives, *_cells(judged, values, label.name)]
+    rows = []
+    for label in [LabelRow(MACRO, 0, ""), *judged.label_rows]:
+        scores = _cells(judged, [found[label.name] for found in values.values()], judged.metric, label.name)
+        cells = [Cell(text=_positives_words(judged, label.name)), *scores]
         rows.append(Row(name=label.name, title=label.title, depth=label.depth, cells=cells))
     name = metric_name(judged.metric)
     return Table(
@@ -41,19 +40,8 @@ def macro_table(judged: Judged, key: str) -> Table:
     """Return all macro metrics, a row a system."""
     macros = {system: macro_values(judged, system) for system in judged.systems}
     metrics = list(dict.fromkeys(name for found in macros.values() for name in found))
-    columns = {name: _marks([macros[s].get(name) for s in judged.systems], name) for name in metrics}
-    rows = [
-        Row(
-            name=system,
-            cells=[
-                score_cell(
-                    macros[system].get(name), mark=columns[name][index], stars=_macro_stars(judged, system, name)
-                )
-                for name in metrics
-            ],
-        )
-        for index, system in enumerate(judged.systems)
-    ]
+    columns = [_cells(judged, [found.get(name) for found in macros.values()], name, MACRO) for name in metrics]
+    rows = [Row(name=system, cells=cells) for system, *cells in zip(macros, *columns, strict=True)]
     return Table(
         key=key,
         title=f"Macro metrics: {judged.group.name}",
@@ -62,7 +50,7 @@ def macro_table(judged: Judged, key: str) -> Table:
         columns=[metric_name(name) for name in metrics],
         rows=rows,
         records=[
-            {"system": system, "metric": name, **_figures(found)}
+            {"system": system, "metric": name, **recorded(found)}
             for system, values in macros.items()
             for name, found in values.items()
         ],
@@ -75,17 +63,18 @@ def macro_values(judged: Judged, system: str) -> dict[str, OverSeeds]:
     found = {name: judged.values(system, name)[MACRO] for name in judged.metrics}
     entries = judged.group.systems[system]
     whole = all(len(entry.evaluation.label_names) == len(judged.labels) for entry in entries)
-    for name in entries[0].info["metrics"]:
+    for name in entries[0].info["metrics"] if whole else ():
         metric = name.removeprefix("macro_")
-        if metric in found or not whole or not all(name in entry.info["metrics"] for entry in entries):
+        if metric in found or not all(name in entry.info["metrics"] for entry in entries):
             continue
-        values = [(entry.seed, entry.evaluation.metric(name)) for entry in entries]
-        by_seed = {seed: [interval.value for own, interval in values if own == seed] for seed, _ in values}
-        means = [sum(several) / len(several) for several in by_seed.values()]
+        by_seed = grouped(entries, lambda entry: entry.seed).values()
+        means = [sum(one.evaluation.metric(name).value for one in seed) / len(seed) for seed in by_seed]
         mean = sum(means) / len(means)
         spread = math.sqrt(sum((one - mean) ** 2 for one in means) / (len(means) - 1)) if len(means) > 1 else math.nan
-        ends = (values[0][1].low, values[0][1].high) if len(values) == 1 else (math.nan, math.nan)
-        found[metric] = OverSeeds(value=mean, low=ends[0], high=ends[1], sd=spread, num_seeds=len(means))
+        low, high = math.nan, math.nan
+        if len(entries) == 1:
+            low, high = entries[0].evaluation.metric(name).low, entries[0].evaluation.metric(name).high
+        found[metric] = OverSeeds(value=mean, low=low, high=high, sd=spread, num_seeds=len(means))
     return {f"macro_{name}": value for name, value in found.items()}
 
 
@@ -94,29 +83,20 @@ def score_cell(found: OverSeeds | None, *, mark: Mark = "", stars: str = "") -> 
     if found is None or math.isnan(found.value):
         return Cell(text=NOTHING)
     spread = "" if math.isnan(found.sd) else f" ± {number(found.sd)}"
-    return Cell(text=f"{number(found.value)}{spread}", note=interval_words(found), mark=mark, stars=stars)
+    return Cell(text=f"{number(found.value)}{spread}", note=found.interval(number), mark=mark, stars=stars)
 
 
-def interval_words(found: OverSeeds) -> str:
-    """Return ``[0.812, 0.846]``, empty where there is none."""
-    return "" if math.isnan(found.low) or math.isnan(found.high) else f"[{number(found.low)}, {number(found.high)}]"
-
-
-def _cells(judged: Judged, values: Mapping[str, Mapping[str, OverSeeds]], row: str) -> list[Cell]:
-    found = [values[system][row] for system in judged.systems]
-    marks = _marks(found, judged.metric)
+def _cells(judged: Judged, found: Sequence[OverSeeds | None], metric: str, row: str) -> list[Cell]:
+    """Return the cells of one row or column of systems; the main metric has stars."""
+    is_main = metric.removeprefix("macro_") == judged.metric
     return [
-        score_cell(one, mark=mark, stars=_stars(judged, system, row))
-        for system, one, mark in zip(judged.systems, found, marks, strict=True)
+        score_cell(one, mark=mark, stars=_stars(judged, system, row) if is_main else "")
+        for system, one, mark in zip(judged.systems, found, _marks(found, metric), strict=True)
     ]
 
 
 def _stars(judged: Judged, system: str, row: str) -> str:
     return judged.differences[system].stars(row) if system in judged.differences else ""
-
-
-def _macro_stars(judged: Judged, system: str, name: str) -> str:
-    return _stars(judged, system, MACRO) if name == f"macro_{judged.metric}" else ""
 
 
 def _marks(values: Sequence[OverSeeds | None], metric: str) -> list[Mark]:
@@ -129,7 +109,7 @@ def _marks(values: Sequence[OverSeeds | None], metric: str) -> list[Mark]:
 
 
 def _records(judged: Judged, system: str, values: Mapping[str, OverSeeds]) -> list[dict[str, Any]]:
-    labels = {row.name: row for row in label_rows(judged.labels, judged.group.first.info)}
+    labels = {row.name: row for row in judged.label_rows}
     return [
         {
             "label": row,
@@ -137,17 +117,25 @@ def _records(judged: Judged, system: str, values: Mapping[str, OverSeeds]) -> li
             "depth": labels[row].depth if row in labels else "",
             "system": system,
             "metric": judged.metric,
-            **_figures(found),
+            **recorded(found),
             "stars": _stars(judged, system, row),
         }
         for row, found in values.items()
     ]
 
 
-def _figures(found: OverSeeds) -> dict[str, Any]:
-    figures = {"value": found.value, "low": found.low, "high": found.high, "sd_seeds": found.sd}
-    known = {name: "" if math.isnan(value) else value for name, value in figures.items()}
-    return {**known, "seeds": found.num_seeds}
+def recorded(found: OverSeeds) -> dict[str, Any]:
+    """Return a value, its interval and its spread for a record."""
+    return {**known(value=found.value, low=found.low, high=found.high, sd_seeds=found.sd), "seeds": found.num_seeds}
+
+
+def _positives_words(judged: Judged, label: str) -> str:
+    """Return ``"142 (97)"``: the number of tested studies and of patients that have a label."""
+    row = next((row for row in judged.group.first.info["per_label"] if row["label"] == label), {})
+    if (positives := row.get("positives")) is None:
+        return ""
+    patients = row.get("positive_patients")
+    return f"{positives:,}" if patients is None else f"{positives:,} ({patients:,})"
 
 
 def _thresholds_words(judged: Judged) -> str:
@@ -156,3 +144,63 @@ def _thresholds_words(judged: Judged) -> str:
         return ""
     words = " and ".join("chosen on validation studies" if one == "validation" else one for one in sorted(policies))
     return f" (threshold of F1: {words}; lower is better for Brier score and ECE)"
+
+
+def caption_of(judged: Judged, what: str, *, correction: bool) -> str:
+    """Return a caption: quantity, test set, protocol, meaning of intervals and stars, and selection of settings."""
+    group, first = judged.group, judged.group.first
+    data, split = first.info["data"], first.info["split"]
+    test = split.get("test") or {}
+    folds = split.get("cross_validated_folds")
+    protocol = [
+        f"Protocol {group.protocol}",
+        f"read-out {group.readout}" if group.readout else "",
+        f"{amount_words(group.amount)} of the training set",
+        f"test signals: {group.condition}" if group.condition != AS_RECORDED else "",
+        f"cross-validated over {folds} folds" if folds else "",
+    ]
+    parts = [
+        f"{simulated_words(group.entries)}{what} on {data['cohort']} {data['cohort_version']}, label set "
+        f"{group.task[3]} ({len(judged.labels)} labels), {test.get('studies', '?'):,} test studies of "
+        f"{judged.num_patients:,} patients.",
+        f"{', '.join(part for part in protocol if part)}.",
+        f"{100 * judged.level:g} % intervals over {judged.draws:,} draws of patients{_seeds_words(judged)}.",
+        _stars_words(judged) if correction else "",
+        f"Labels without positives or negatives in the test set: policy “{first.info.get('absent_policy', 'skip')}”.",
+        _selection_words(group),
+    ]
+    return " ".join(part for part in parts if part)
+
+
+def _seeds_words(judged: Judged) -> str:
+    counts = {system: len(seeds) for system, seeds in judged.by_seed.items()}
+    if not judged.has_several_seeds:
+        return ", one seed of pretraining each: other seeds are not in them"
+    words = ", ".join(f"{system} {count}" for system, count in counts.items())
+    words = f"{max(counts.values())} seeds each" if len(set(counts.values())) == 1 else f"seeds: {words}"
+    return f" and over the seeds where there are several (± standard deviation between seeds; {words})"
+
+
+def _stars_words(judged: Judged) -> str:
+    over = "patients and seeds" if judged.has_several_seeds else "patients"
+    permuted = ""
+    if permutations := judged.settings.permutations:
+        permuted = (
+            f"the larger p of the paired permutation test over patients ({permutations:,} permutations, smallest p "
+            f"{1 / (1 + permutations):.2g}) and"
+        )
+    return (
+        f"Stars: the difference to {judged.reference}, {permuted or 'p'} of the paired difference over its standard "
+        f"error ({over}), after Holm's correction over {len(judged.labels)} labels below .05 (*), .01 (**), .001 (***)"
+        "; macro is one test."
+    )
+
+
+def _selection_words(group: Group) -> str:
+    """Return what the results say of the selection of settings and the uses of the test set."""
+    on = {str((entry.info.get("selection") or {}).get("on", "validation")) for entry in group.entries}
+    uses = {entry.info["split"].get("test_uses") for entry in group.entries}
+    selected = f"Settings were selected on {' and '.join(sorted(on))} studies"
+    if uses == {1}:
+        return f"{selected}; every result touched the test set once."
+    return f"{selected}; not every result says how often its test set was touched."

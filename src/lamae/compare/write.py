@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from lamae._version import __version__
-from lamae.compare.comparison import Comparison, Part, make_comparison
+from lamae.compare.charts import Chart
+from lamae.compare.comparison import Comparison, make_comparison
 from lamae.compare.entry import read_entries
-from lamae.compare.formats import as_csv, as_latex, as_markdown
 from lamae.compare.judged import Settings
-from lamae.compare.table import Chart, Table
+from lamae.compare.table import Table, as_csv, as_latex, as_markdown
 from lamae.errors import ConfigError
 from lamae.files import write_atomically
 from lamae.report import write_report
-from lamae.report.comparisons import COMPARISON_FILE, COMPARISON_FORMAT, COMPARISON_FORMAT_VERSION
+from lamae.report.folders import COMPARISON_FILE, COMPARISON_FORMAT, COMPARISON_FORMAT_VERSION
 
 TABLES, CHARTS, PAGE, ALL_TABLES = "tables", "charts", "comparison.html", "tables.md"
 
@@ -24,11 +24,11 @@ def compare(results: Sequence[str | Path], out: str | Path, *, settings: Setting
     """Compare results and write the folder.
 
     Args:
-        results: RESULT folders of two or more systems; several seeds, draws and shares of labels, conditions and label
+        results: RESULT folders of two or more systems; several seeds, draws and amounts of labels, conditions and label
             sets may be among them.
         out: Folder to write: ``comparison.html``, ``tables.md``, ``tables/*.csv|md|tex``, ``charts/*.png|svg`` and
             ``comparison.json``. Files of an earlier comparison in it are replaced.
-        settings: How to compare.
+        settings: Settings of the comparison.
 
     Raises:
         DataError: Results cannot be compared; the message says in what they differ.
@@ -47,15 +47,14 @@ def compare(results: Sequence[str | Path], out: str | Path, *, settings: Setting
         _write(out, content)
     tables = [as_markdown(content) for content in comparison.contents if isinstance(content, Table)]
     warnings = [f"> **{warning}**" for warning in comparison.warnings]
-    heading = [f"# {comparison.title}", *warnings, *tables]
-    write_atomically(out / ALL_TABLES, "\n\n".join(heading).encode())
+    write_atomically(out / ALL_TABLES, "\n\n".join([f"# {comparison.title}", *warnings, *tables]).encode())
     write_atomically(out / COMPARISON_FILE, json.dumps(as_json(comparison), ensure_ascii=False, indent=1).encode())
     write_report([out], out / PAGE, title=comparison.title)
     return comparison
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
-    """Return what the page and `lamae report` show."""
+    """Return the content of the page and of `lamae report`."""
     return {
         "format": COMPARISON_FORMAT,
         "format_version": COMPARISON_FORMAT_VERSION,
@@ -74,18 +73,12 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _part_as_json(part: Part) -> dict[str, Any]:
-    content = part.content
-    shared = {"title": content.title, "caption": content.caption, "folded": part.folded}
-    if isinstance(content, Chart):
-        return {"kind": "chart", **shared, "svg": content.svg}
-    return {
-        "kind": "table",
-        **shared,
-        "corner": content.corner,
-        "columns": list(content.columns),
-        "rows": [asdict(row) for row in content.rows],
-    }
+def _part_as_json(part: Table | Chart) -> dict[str, Any]:
+    shared = {"title": part.title, "caption": part.caption, "folded": part.folded}
+    if isinstance(part, Chart):
+        return {"kind": "chart", **shared, "svg": part.svg}
+    rows = [asdict(row) for row in part.rows]
+    return {"kind": "table", **shared, "corner": part.corner, "columns": list(part.columns), "rows": rows}
 
 
 def _write(out: Path, content: Table | Chart) -> None:

@@ -1,7 +1,7 @@
 """What the spine may ask of the ECG wing; everything heavy is imported when it is asked for."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -55,22 +55,8 @@ class Ecg:
 
         return measure(study)
 
-    def draw(
-        self,
-        values: np.ndarray,
-        views: Sequence[str],
-        rate_hz: float,
-        *,
-        reconstructed: np.ndarray | None = None,
-        masked: np.ndarray | None = None,
-        caption: str = "",
-    ) -> Mapping[str, "Figure"]:
-        """Draw an ECG on paper in each layout, see `lamae.ecg.paper.plot_ecg`."""
-        from lamae.ecg.paper import LAYOUTS, plot_ecg
+    def draw(self, example: Mapping[str, np.ndarray]) -> Mapping[str, "Figure"]:
+        """Draw a reconstructed ECG on paper, see `lamae.ecg.paper.plot_reconstruction`."""
+        from lamae.ecg.paper import plot_reconstruction
 
-        return {
-            layout: plot_ecg(
-                values, views, rate_hz, reconstructed_mv=reconstructed, masked=masked, layout=layout, caption=caption
-            )
-            for layout in LAYOUTS
-        }
+        return plot_reconstruction(example)

@@ -1,6 +1,6 @@
 """Plot of an ECG on standard ECG paper: 25 mm/s, 10 mm/mV, square grid of 1 mm and 5 mm."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -96,6 +96,33 @@ def plot_ecg(
     words = [f"{MM_PER_S:g} mm/s", f"{MM_PER_MV:g} mm/mV", f"{rate_hz:g} Hz", caption]
     axes.text(_MARGIN_MM, 3, " · ".join(word for word in words if word), size=8, color=LETTERING, va="bottom")
     return figure
+
+
+def plot_reconstruction(arrays: Mapping[str, np.ndarray]) -> dict[str, Figure]:
+    """Draw a reconstructed ECG in every layout, the one to show first in front.
+
+    Args:
+        arrays: ``leads`` ``[leads]``, ``rate_hz``, ``original`` and ``reconstructed`` ``[leads, samples]`` in mV,
+            ``masked`` ``[leads, samples]`` bool, ``simulated``: the content of a run's ``reconstruction.npz``.
+
+    Returns:
+        Name of the layout to its figure.
+
+    Raises:
+        DataError: As in `plot_ecg`.
+    """
+    return {
+        layout: plot_ecg(
+            arrays["original"],
+            tuple(map(str, arrays["leads"])),
+            float(arrays["rate_hz"]),
+            reconstructed_mv=arrays["reconstructed"],
+            masked=arrays["masked"],
+            layout=layout,
+            caption="simulated" if arrays["simulated"] else "",
+        )
+        for layout in LAYOUTS
+    }
 
 
 def _checked(

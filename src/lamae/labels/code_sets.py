@@ -1,4 +1,4 @@
-"""The label sets that are made from one column of codes, by name."""
+"""The label sets that are made from one column of codes."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -40,20 +40,20 @@ _BENCHMARK = re.compile(r"icd10-strodthoff(?::([A-Z]))?")
 
 @dataclass(frozen=True, kw_only=True)
 class CodeSet:
-    """How a label set is made from a column of codes.
+    """The rule that makes a label set from a column of codes.
 
     Attributes:
         column: The column.
-        labels_of: Labels that a code stands for.
-        description: What the labels are.
-        min_count: Least number of positive training studies, unless another is asked for.
-        max_labels: Greatest number of labels, unless another is asked for.
-        statements: Which studies take part, unless something else is asked for.
-        order: Key by which the labels are sorted.
-        known: The code itself, its longest known beginning, or ``""``; None where no table tells.
-        keeps_unknown: Whether unknown codes are labels all the same.
-        title_of: What a label is called, None where no table tells.
-        place_of: A label's place in the hierarchy, from the top down to itself.
+        labels_of: Returns the labels that a code stands for.
+        description: Description of the labels in words.
+        min_count: Default minimum number of positive training studies.
+        max_labels: Default maximum number of labels.
+        statements: Default choice of the studies that take part.
+        order: Sort key of the labels.
+        known: Returns the code itself, its longest known prefix, or ``""``; None where no table lists the codes.
+        keeps_unknown: If true, unknown codes are labels too.
+        title_of: Returns the title of a label, None where no table has one.
+        place_of: Returns the path of a label in the hierarchy, from the top down to itself.
     """
 
     column: str
@@ -70,7 +70,7 @@ class CodeSet:
 
 
 def code_set(label_set: str) -> CodeSet | None:
-    """Return how a label set is made from codes, or nothing if it is not one of these."""
+    """Return the rule of a label set, None if it is not made from codes."""
     if label_set in scp.SETS:
         return CodeSet(
             column="codes_scp",

@@ -17,14 +17,14 @@ _OTHERS = ("age_years", "sex")
 
 
 def column_labels(studies: pa.Table, wanted: str, *, where: str, names: Sequence[str] | None = None) -> LabelTable:
-    """Take columns as labels.
+    """Return columns of the table as labels.
 
     Columns of ones and zeros are labels to classify, others are values to regress on; ``sex`` becomes ``female``.
 
     Args:
         studies: Table of studies.
         wanted: Names with commas between them, with or without ``label_`` in front; ``*`` stands for anything.
-        where: What the table is, for messages.
+        where: Name of the table for messages.
         names: Take the columns of these labels, as far as they are there, in place of what ``wanted`` matches.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Label sets of your own: a YAML file that says which codes stand for which label."""
+"""Custom label sets: a YAML file that maps labels to codes."""
 
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from lamae.config import read_yaml
 from lamae.errors import ConfigError, DataError
-from lamae.labels.label_table import LabelTable, Statements
+from lamae.labels.label_table import LabelTable, Statements, taking_part
 from lamae.labels.multi_hot import clean_code, code_lists, multi_hot, positives
 
 CustomSet = Mapping[str, Mapping[str, tuple[str, ...]]]
@@ -37,17 +37,17 @@ def custom_labels(
     wanted: Sequence[str] | None = None,
     statements: Statements | None = None,
 ) -> LabelTable:
-    """Make the labels of a set of your own.
+    """Return the labels of a custom set.
 
-    ICD codes match by their beginning (``I48`` matches ``I480``), other codes as a whole. A label of several columns
-    is made from those that are there.
+    ICD codes match by prefix (``I48`` matches ``I480``), other codes as a whole. A label of several columns
+    is made from those that the table has.
 
     Args:
         studies: Table of studies.
         custom: The set.
-        where: What the table is, for messages.
+        where: Name of the table for messages.
         wanted: Make these labels only, and leave out those for which no column is there.
-        statements: Which studies take part: those with any code in one of the columns that the set names (the
+        statements: Studies that take part: those with any code in one of the columns that the set names (the
             default), those with a code of the set, or all.
 
     Raises:
@@ -72,12 +72,12 @@ def custom_labels(
             values, multi_hot(positives(codes, partial(_labels_of_code, column=column, wanted=of_column)), names)
         )
         keep |= codes.has_any
-    if statements == "in-set":
-        keep = np.any(values > 0, axis=1)
-    elif statements == "not-needed":
-        keep[:] = True
     return LabelTable(
-        names=names, values=values, keep=keep, kind="multilabel", description=f"labels {', '.join(names)} by codes"
+        names=names,
+        values=values,
+        keep=taking_part(statements or "any", keep, np.any(values > 0, axis=1)),
+        kind="multilabel",
+        description=f"labels {', '.join(names)} by codes",
     )
 
 

@@ -27,7 +27,7 @@ def hierarchy_labels(code: str, *, chapter: str) -> tuple[str, ...]:
     """Return a code's chapter, blocks, and 3- and 4-character codes, if it lies in the chapter.
 
     Args:
-        code: Undotted code such as ``"I4811"``. A retired or over-long code counts as its longest known beginning.
+        code: Undotted code such as ``"I4811"``. A retired or over-long code counts as its longest known prefix.
         chapter: Roman number, such as ``"IX"``.
 
     Returns:
@@ -40,10 +40,10 @@ def hierarchy_labels(code: str, *, chapter: str) -> tuple[str, ...]:
 
 
 def level_labels(code: str, *, level: Level, chapter: str = "") -> tuple[str, ...]:
-    """Return what stands for a code on one level of the hierarchy, or nothing for an unknown code.
+    """Return the nodes that stand for a code on one level of the hierarchy, none for an unknown code.
 
     Args:
-        code: Undotted code. A retired or over-long code counts as its longest known beginning.
+        code: Undotted code. A retired or over-long code counts as its longest known prefix.
         level: ``"chapters"``, ``"blocks"``, ``"3char"`` (categories), ``"4char"`` (subcategories: longer codes count as
             their 4-character ancestor, codes of 3 characters have none), ``"codes"`` (as long as they were coded),
             or ``"expanded"``: chapter, block, 3 and 4 characters together.
@@ -60,17 +60,11 @@ def level_labels(code: str, *, level: Level, chapter: str = "") -> tuple[str, ..
     return chosen[level]
 
 
-def category_labels(code: str) -> tuple[str, ...]:
-    """Return the 3-character category of a code, or nothing for an unknown code."""
-    known = resolve(code)
-    return (known[:3],) if known else ()
-
-
 def strodthoff_labels(code: str, *, chapter_letter: str = "", num_characters: int = 5) -> tuple[str, ...]:
-    """Return the labels of the MIMIC-IV-ECG benchmark: the shortened code and all its beginnings.
+    """Return the labels of the MIMIC-IV-ECG benchmark: the shortened code and all its prefixes.
 
     The steps and their order: cut to 5 characters; take off ``X`` at the end; keep the codes of one letter, if asked;
-    add all beginnings of at least 3 characters. Codes are not looked up, so retired ones are labels as well.
+    add all prefixes of at least 3 characters. Codes are not looked up, so retired ones are labels as well.
 
     Args:
         code: Undotted code, stripped.
@@ -94,7 +88,7 @@ def path_of(code: str) -> tuple[str, ...]:
 
 
 def resolve(code: str) -> str:
-    """Return a code, or its longest beginning that ICD-10-CM knows, or ``""``.
+    """Return a code, or its longest prefix that ICD-10-CM lists, or ``""``.
 
     Codes are retired from release to release, mostly by giving them subcodes or merging them into their parent.
     """
@@ -107,7 +101,7 @@ def resolve(code: str) -> str:
 
 
 def title(node: str) -> str:
-    """Return what a chapter, block or code is called.
+    """Return the title of a chapter, block or code.
 
     Raises:
         ValueError: ICD-10-CM has no such node.
@@ -120,7 +114,7 @@ def title(node: str) -> str:
 
 
 def title_of(node: str) -> str | None:
-    """Return what a chapter, block or code is called, None for what ICD-10-CM does not know."""
+    """Return the title of a chapter, block or code, None for what ICD-10-CM does not list."""
     known = node in _ROMAN or _icd().is_valid_item(node)
     return title(node) if known else None
 
@@ -128,7 +122,7 @@ def title_of(node: str) -> str | None:
 def place_of(node: str) -> tuple[str, ...]:
     """Return all nodes from the chapter down to a chapter, block or code: ``("IX", "I30-I5A", "I48")``.
 
-    A code that ICD-10-CM does not know stands below its longest known beginning, or alone.
+    A code that ICD-10-CM does not list stands below its longest known prefix, or alone.
     """
     if node in _ROMAN:
         return (node,)
@@ -146,7 +140,7 @@ def level(node: str) -> int:
 
 
 def is_chapter(name: str) -> bool:
-    """Tell whether this is the Roman number of a chapter."""
+    """Return whether this is the Roman number of a chapter."""
     return name in _ROMAN
 
 
@@ -158,7 +152,7 @@ def _name_of_node(node: str) -> str:
 
 @cache
 def _icd() -> ModuleType:
-    """Import the hierarchy when it is first needed: that takes two seconds."""
+    """Return the hierarchy, imported when it is first needed: that takes two seconds."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         import simple_icd_10_cm

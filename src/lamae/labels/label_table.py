@@ -1,4 +1,4 @@
-"""Labels of studies, whatever they were made from."""
+"""The labels of studies, from codes, columns or a file alike."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +8,14 @@ from typing import Any, Literal
 import numpy as np
 
 Statements = Literal["any", "in-set", "not-needed"]
-"""Which studies take part: those with any code, those with a code of the label set, or all."""
+"""Studies that take part: those with any code, those with a code of the label set, or all."""
+
+
+def taking_part(statements: Statements, has_code: np.ndarray, in_set: np.ndarray) -> np.ndarray:
+    """Return ``[studies]`` bool, true for those that take part, from those with any code and with one of the set."""
+    if statements == "any":
+        return has_code
+    return in_set if statements == "in-set" else np.ones(len(has_code), dtype=bool)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,12 +25,12 @@ class LabelTable:
     Attributes:
         names: Names of the labels.
         values: ``[studies, labels]`` float32: 1, 0, or the value of a regression; NaN where unknown.
-        keep: ``[studies]`` bool: the studies that say anything about these labels; the others are no negatives.
+        keep: ``[studies]`` bool: the studies that take part; the labels of the others are unknown, not negative.
         kind: ``"multilabel"``, ``"binary"`` (one label) or ``"regression"``.
-        description: What the labels are, for people.
-        notes: What to tell about how they were made: counts, dropped labels, unknown codes.
-        titles: What labels are called in words, by name, where a table tells it.
-        paths: Places of labels in a hierarchy, by name, from the top down to the label itself.
+        description: Description of the labels in words.
+        notes: Record of how they were made: counts, dropped labels, unknown codes.
+        titles: Titles of labels by name, where a table has them.
+        paths: Path of each label in the hierarchy by name, from the top down to the label itself.
     """
 
     names: tuple[str, ...]

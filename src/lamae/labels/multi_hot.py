@@ -1,4 +1,4 @@
-"""From lists of codes to a matrix of labels, with the vocabulary taken from the training studies only."""
+"""Lists of codes, the labels that they stand for, and the matrix of labels."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ class CodeLists:
 
     Attributes:
         num_studies: Number of studies.
-        study: ``[codes]`` the study that each code belongs to, in order.
-        code: ``[codes]`` which one of ``distinct`` it is.
+        study: ``[codes]`` index of the study that each code belongs to, in order.
+        code: ``[codes]`` index into ``distinct``.
         distinct: The different codes.
     """
 
@@ -30,17 +30,17 @@ class CodeLists:
 
     @property
     def has_any(self) -> np.ndarray:
-        """``[studies]`` bool: the list is not empty."""
+        """``[studies]`` bool, true where the list is not empty."""
         return np.bincount(self.study, minlength=self.num_studies) > 0
 
 
 @dataclass(frozen=True)
 class Positives:
-    """Which study has which label: each pair once.
+    """Pairs of a study and one of its labels, each once.
 
     Attributes:
         num_studies: Number of studies.
-        study: ``[pairs]``.
+        study: ``[pairs]`` index of the study.
         label: ``[pairs]`` index into ``names``.
         names: The labels.
     """
@@ -52,14 +52,14 @@ class Positives:
 
     @property
     def has_any(self) -> np.ndarray:
-        """``[studies]`` bool: the study has at least one of the labels."""
+        """``[studies]`` bool, true where the study has at least one of the labels."""
         return np.bincount(self.study, minlength=self.num_studies) > 0
 
 
 def code_lists(column: pa.ChunkedArray | pa.Array) -> CodeLists:
-    """Take a column of lists of codes apart; missing lists count as empty, missing codes are left out.
+    """Split a column of lists of codes into pairs; missing lists count as empty, missing codes are left out.
 
-    Codes are trimmed and in capitals.
+    Codes are stripped of white space and dots, and in capitals.
     """
     column = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     lengths = np.array(column.value_lengths().fill_null(0), dtype=np.int64)
@@ -79,7 +79,7 @@ def clean_code(code: str) -> str:
 
 
 def positives(codes: CodeLists, labels_of: Callable[[str], Iterable[str]]) -> Positives:
-    """Give each study the labels of all its codes.
+    """Return the labels of each study, those of all its codes.
 
     Args:
         codes: Codes of the studies.

@@ -1,6 +1,6 @@
-"""What is in a label set: its labels by their hierarchy, with counts in each split, and what it leaves out.
+"""An overview of a label set: labels by their hierarchy, counts in each split, and labels left out.
 
-Counts only: no study and no patient is named.
+Aggregate counts only: no study and no patient is named.
 """
 
 import csv
@@ -25,9 +25,9 @@ class LabelCount:
 
     Attributes:
         name: The label.
-        title: What it is called, empty where no table tells.
-        path: Its place in the hierarchy, from the top down to itself; the label alone without one.
-        depth: How many of its ancestors are labels.
+        title: Its title, empty where no table has one.
+        path: Its path in the hierarchy, from the top down to itself; the label alone without a hierarchy.
+        depth: Number of its ancestors that are labels.
         studies: Positive studies (of a regression: studies with a value) in each group.
         patients: Patients who have them.
     """
@@ -46,10 +46,10 @@ class LabelOverview:
 
     Attributes:
         label_set: Its name.
-        description: What it is.
+        description: Its description in words.
         groups: Studies and patients that take part, for each split or fold.
         labels: The labels, parents before their children.
-        notes: What the label set says about how it was made.
+        notes: Record of how the labels were made.
         wanted: The minimum count for a wanted number of labels, if one was asked for.
     """
 
@@ -94,7 +94,7 @@ def overview(
         label_set: Name of the set.
         groups: Rows of each split or fold.
         patients: Patient key of each study.
-        want: Say which minimum count gives so many labels.
+        want: Number of labels to find the minimum count for.
 
     Raises:
         ConfigError: A number of labels is wanted of a set that does not count.

@@ -21,7 +21,7 @@ SETS = ("superclass", "subclass", "diagnostic", "form", "rhythm", "all")
 
 
 def scp_labels(code: str, *, label_set: str) -> tuple[str, ...]:
-    """Return the label that one statement stands for in a label set, or nothing.
+    """Return the label that one statement stands for in a label set, or none.
 
     A statement counts whatever its likelihood, also 0: form and rhythm statements are given without one.
     """
@@ -41,7 +41,7 @@ def known(code: str) -> str:
 
 
 def title_of(label: str, *, label_set: str) -> str | None:
-    """Return what a statement or superclass says; of subclasses, some of them named as statements, no table tells."""
+    """Return the title of a statement or superclass; None for subclasses, some of which are named like statements."""
     if label_set == "superclass":
         return _SUPERCLASSES.get(label)
     return statements()[label]["description"] if label_set != "subclass" and label in statements() else None

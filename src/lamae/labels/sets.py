@@ -1,4 +1,4 @@
-"""From the name of a label set to the labels of every study."""
+"""The labels of every study, made from the name of a label set."""
 
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -13,13 +13,13 @@ from lamae.labels.code_sets import CODE_SETS, CodeSet, code_set
 from lamae.labels.columns import column_labels, label_columns_of
 from lamae.labels.custom import custom_labels, read_custom_set
 from lamae.labels.icd9 import read_icd9_map, translate
-from lamae.labels.label_table import LabelTable, Statements
+from lamae.labels.label_table import LabelTable, Statements, taking_part
 from lamae.labels.multi_hot import CodeLists, code_lists, count_studies, multi_hot, positives
 from lamae.labels.vocabulary import frequent
 
 
 class PackLike(Protocol):
-    """What is asked of a pack here: where its studies come from."""
+    """The part of a pack's description that is needed here."""
 
     @property
     def cohort(self) -> str:
@@ -46,25 +46,25 @@ def make_labels(
     vocabulary: Literal["train", "all"] = "train",
     names: Sequence[str] | None = None,
 ) -> LabelTable:
-    """Make the labels of a set for every study of a pack.
+    """Return the labels of a set for every study of a pack.
 
     Args:
         pack_info: The pack's description, for messages.
         studies: The pack's table of studies.
         label_set: One of ``label_sets()``, ``icd10-chapter-<Roman number>``, ``icd10-strodthoff:<letter>``,
             ``column:<name>`` or the bare name of a column, or the path of a YAML file.
-        train_rows: Indices (or a mask) of the training studies: which labels there are is decided by them alone.
-        min_count: Least number of positive training studies of a label (10 for ICD-10 and SNOMED sets; 1 for SCP sets,
-            which are closed); not applied to columns and YAML files.
+        train_rows: Indices (or a mask) of the training studies, from which alone the vocabulary is chosen.
+        min_count: Minimum number of positive training studies of a label (10 for ICD-10 and SNOMED sets; 1 for SCP
+            sets, which are closed); not applied to columns and YAML files.
         max_labels: Keep the most frequent labels only.
-        statements: Which studies take part: with any code (ICD-10, SNOMED: without one, nothing was linked, which is
-            not healthy), with a code of the set (SCP, as in its benchmark), or all.
-        icd9: Leave ICD-9-CM codes out, or translate them by ``icd9_map``.
+        statements: Studies that take part: those with any code (ICD-10, SNOMED: a study without one was not linked,
+            which does not mean healthy), with a code of the set (SCP, as in its benchmark), or all.
+        icd9: Drop ICD-9-CM codes, or translate them by ``icd9_map``.
         icd9_map: A general equivalence map, ``icd_9,icd_10,flags``.
-        vocabulary: Which studies decide what labels there are: the training studies, or all of the table, as in
-            published benchmarks, which lets the test studies have a say; the notes call it a leak.
+        vocabulary: Studies from which the vocabulary is chosen: the training studies, or all of the table, as in
+            published benchmarks, which includes the test studies; the notes call that a leak.
         names: Make these labels, as far as the studies can tell them, in place of those that are frequent enough: the
-            labels of another table's training studies. No study of this one then has a say.
+            labels of another table's training studies. No study of this table then influences the vocabulary.
 
     Raises:
         ConfigError: There is no such label set.
@@ -106,7 +106,7 @@ def make_labels(
     return LabelTable(
         names=tuple(names),
         values=multi_hot(found, names),
-        keep=_kept(statements or rule.statements, codes, found.has_any),
+        keep=taking_part(statements or rule.statements, codes.has_any, found.has_any),
         kind="multilabel",
         description=rule.description,
         notes=notes,
@@ -137,16 +137,10 @@ def _codes(
     return joined, {"num_icd9_translated": len(old.code) - sum(lost.values()), "icd9_without_target": lost}
 
 
-def _kept(statements: Statements, codes: CodeLists, in_set: np.ndarray) -> np.ndarray:
-    if statements == "any":
-        return codes.has_any
-    return in_set if statements == "in-set" else np.ones(codes.num_studies, dtype=bool)
-
-
 def _unknown_codes(codes: CodeLists, rule: CodeSet) -> dict[str, Any]:
-    """List the codes that no table knows, and those it knows only by their beginning (retired ones), with counts.
+    """Return the codes that no table lists, and those of which it lists only a prefix (retired ones), with counts.
 
-    Whether they count all the same is the label set's own rule, and noted too.
+    The label set's own rule says whether they count as labels; that is noted too.
     """
     if rule.known is None:
         return {}

@@ -10,7 +10,7 @@ from importlib.resources import files
 
 
 def scored_labels(code: str) -> tuple[str, ...]:
-    """Return the abbreviation of a scored diagnosis (``"AF"``), or nothing for the codes that were not scored."""
+    """Return the abbreviation of a scored diagnosis (``"AF"``), none for the codes that were not scored."""
     diagnosis = scored_diagnoses().get(code)
     if diagnosis is None:
         return ()
@@ -18,7 +18,7 @@ def scored_labels(code: str) -> tuple[str, ...]:
 
 
 def title_of(label: str) -> str | None:
-    """Return what a scored diagnosis is called, by its code or its abbreviation."""
+    """Return the title of a scored diagnosis by its code or its abbreviation."""
     return _titles().get(label)
 
 

@@ -1,4 +1,4 @@
-"""Which labels are frequent enough, and which minimum count gives a wanted number of them."""
+"""The labels that are frequent enough, and the minimum count that gives a wanted number of them."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,13 +23,13 @@ class Vocabulary:
 def frequent(
     counts: Mapping[str, int], *, min_count: int, max_labels: int | None = None, order: Callable[[str], Any] = str
 ) -> Vocabulary:
-    """Choose the labels with enough positive studies.
+    """Return the labels with enough positive studies.
 
     Args:
         counts: Number of positive studies of each label.
-        min_count: Least number of positive studies.
-        max_labels: Keep only so many, the most frequent ones.
-        order: Key by which labels are ranked that are equally frequent.
+        min_count: Minimum number of positive studies.
+        max_labels: Maximum number of labels; the most frequent ones are kept.
+        order: Sort key of labels that are equally frequent.
     """
     ranked = sorted(counts, key=lambda name: (-counts[name], order(name)))
     names = [name for name in ranked if counts[name] >= min_count][:max_labels]
@@ -46,7 +46,7 @@ class MinCount:
 
     Attributes:
         wanted: Number of labels asked for.
-        highest: Highest minimum count that gives at least so many; None where there are fewer labels.
+        highest: Highest minimum count that gives at least that many; None where there are fewer labels.
         lowest: Lowest minimum count that still gives the same labels.
         num_labels: Number of labels at that count; more than ``wanted`` if labels are tied there.
         tied: Labels that have exactly ``highest`` positives, where they are too many: some count above them gives too
@@ -61,7 +61,7 @@ class MinCount:
 
     @property
     def is_exact(self) -> bool:
-        """Whether a minimum count gives exactly the wanted number."""
+        """True if a minimum count gives exactly the wanted number."""
         return self.num_labels == self.wanted
 
     def __str__(self) -> str:
@@ -78,7 +78,7 @@ class MinCount:
 
 
 def min_count_for(counts: Mapping[str, int], wanted: int) -> MinCount:
-    """Find the minimum count that gives a wanted number of labels.
+    """Return the minimum count that gives a wanted number of labels.
 
     Args:
         counts: Number of positive studies of each label.

@@ -1,4 +1,4 @@
-"""What must be said beside a table of results: how they came about, what was left out, what to be wary of."""
+"""Facts and warnings beside a table of results: protocol, selection, labels left out, leaks."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -8,11 +8,11 @@ from lamae.report.folders import Result
 from lamae.report.wording import key_name, metric_name, value_words
 
 _CHOSEN = ("l2", "k", "lr", "weight_decay", "balanced", "best_epoch")
-"""What the protocols choose on the validation studies."""
+"""Settings that the protocols choose on the validation studies."""
 
 
 def shared_facts(info: Mapping[str, Any]) -> list[str]:
-    """Say what holds for a whole table: split, unit of the bootstrap, policy for absent labels."""
+    """Return the facts of a whole table: split, unit of the bootstrap, policy for absent labels."""
     facts, split = [], info["split"]
     if folds := split.get("cross_validated_folds"):
         facts.append(
@@ -29,7 +29,7 @@ def shared_facts(info: Mapping[str, Any]) -> list[str]:
 
 
 def facts_by_system(results: Sequence[Result]) -> list[str]:
-    """Say what may differ from system to system, each statement once with the systems that it holds for."""
+    """Return the facts that may differ between systems, each once with the systems that it holds for."""
     return [
         *_grouped(results, "Protocol", lambda info: str(info["protocol"])),
         *_grouped(results, "Selection", lambda info: selection_words(info.get("selection") or {})),
@@ -38,7 +38,7 @@ def facts_by_system(results: Sequence[Result]) -> list[str]:
 
 
 def warnings(results: Sequence[Result]) -> list[str]:
-    """Say what takes away from a result: test patients seen in pretraining, a probe at the edge of its grid."""
+    """Return warnings: tested patients seen in pretraining, a probe at the edge of its grid or not converged."""
     found = []
     for result in results:
         leak, selection = result.info.get("leak") or {}, result.info.get("selection") or {}
@@ -59,7 +59,7 @@ def warnings(results: Sequence[Result]) -> list[str]:
 
 
 def skipped_labels(results: Sequence[Result]) -> list[str]:
-    """Name the labels that were left out by reason: ``"no positives among the test studies: I27, I95"``."""
+    """Return the labels that were left out by reason: ``"no positives among the test studies: I27, I95"``."""
     reasons: dict[str, str] = {}
     for result in results:
         for skipped in result.info.get("skipped_labels", ()):
@@ -71,7 +71,7 @@ def skipped_labels(results: Sequence[Result]) -> list[str]:
 
 
 def selection_words(selection: Mapping[str, Any]) -> str:
-    """Return what was chosen, by what, and on which studies."""
+    """Return the chosen settings, the metric that chose them, and the studies it was computed on."""
     if not selection:
         return ""
     on = f"on the {selection.get('on', 'validation')} studies"
@@ -92,8 +92,8 @@ def _training_words(info: Mapping[str, Any]) -> str:
     if not train:
         return ""
     fraction = info["split"].get("label_fraction") or 1.0
-    share = "" if math.isclose(fraction, 1) else f" ({100 * fraction:g} % of the training patients)"
-    return f"{train['studies']:,} of {train['patients']:,} patients{share}"
+    part = "" if math.isclose(fraction, 1) else f" ({100 * fraction:g} % of the training patients)"
+    return f"{train['studies']:,} of {train['patients']:,} patients{part}"
 
 
 def _grouped(results: Sequence[Result], title: str, words_of: Callable[[Mapping[str, Any]], str]) -> list[str]:

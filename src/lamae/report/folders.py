@@ -1,65 +1,25 @@
-"""What a report is made of: the files of RUN and RESULT folders, checked while they are read."""
+"""The files of RUN, RESULT and comparison folders, checked while they are read."""
 
 import json
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lamae.config import read_yaml
 from lamae.errors import DataError, FormatError
-from lamae.report.comparisons import COMPARISON_FILE, ComparisonFolder, read_comparison
+from lamae.files import read_json_object
+from lamae.report.examples import Arrays, read_attention, read_reconstruction
 from lamae.results import Evaluation, read_info
 from lamae.results import read_result as read_evaluation
 from lamae.results.folder import PREDICTIONS_FILE
 
-RUN_FORMAT = "lamae-run"
-FORMAT_VERSION = 1
+RUN_FORMAT, RUN_FORMAT_VERSION = "lamae-run", 1
+COMPARISON_FILE = "comparison.json"
+COMPARISON_FORMAT, COMPARISON_FORMAT_VERSION = "lamae-comparison", 1
 
 _RUN_KEYS = ("recipe", "status", "packs", "training", "parameters")
-_RECONSTRUCTION_ARRAYS = ("leads", "rate_hz", "original", "reconstructed", "masked", "simulated")
-_ATTENTION_ARRAYS = ("leads", "weights", "cls")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reconstruction:
-    """``examples/reconstruction*.npz``: one study with its hidden parts and what the model made of them.
-
-    Attributes:
-        leads: Names of the leads.
-        rate_hz: Samples a second.
-        original: ``[leads, samples]`` in mV.
-        reconstructed: ``[leads, samples]`` in mV.
-        masked: ``[leads, samples]`` bool.
-        simulated: Whether the study is simulated.
-        title: Title of the picture; empty where the file gives none.
-    """
-
-    leads: tuple[str, ...]
-    rate_hz: float
-    original: np.ndarray
-    reconstructed: np.ndarray
-    masked: np.ndarray
-    simulated: bool
-    title: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attention:
-    """``examples/attention.npz``: latent attention between leads.
-
-    Attributes:
-        leads: Names of the leads.
-        weights: ``[layers, leads, leads]``, the share of its attention that the lead of a row gives to each lead.
-        cls: ``[leads]``, the share that the CLS token gives to each lead.
-    """
-
-    leads: tuple[str, ...]
-    weights: np.ndarray
-    cls: np.ndarray
+_COMPARISON_KEYS = ("title", "simulated", "warnings", "sections")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +29,8 @@ class Run:
     info: Mapping[str, Any]
     config: Mapping[str, Any]
     metrics: tuple[Mapping[str, Any], ...]
-    reconstructions: tuple[Reconstruction, ...]
-    attention: Attention | None
+    reconstructions: tuple[Arrays, ...]
+    attention: Arrays | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +42,7 @@ class Result:
 
     @property
     def system(self) -> str:
-        """Display name of what was judged, with what sets this result apart: a condition, a share of the labels."""
+        """Display name of the system, with what sets this result apart: a condition, a fraction of the labels."""
         return ", ".join([str(self.info["system"]), *_apart(self.info)])
 
 
@@ -98,7 +58,7 @@ def _apart(info: Mapping[str, Any]) -> list[str]:
     return [*words, f"draw {split['label_draw']}"] if "label_draw" in split else words
 
 
-def read_folders(inputs: Sequence[Path]) -> tuple[list[Run], list[Result], list[ComparisonFolder]]:
+def read_folders(inputs: Sequence[Path]) -> tuple[list[Run], list[Result], list[dict[str, Any]]]:
     """Read every RUN, RESULT and comparison folder, in the order given.
 
     Raises:
@@ -133,14 +93,25 @@ def read_run(folder: Path) -> Run:
         info=info,
         config=read_yaml(folder / "config.yaml"),
         metrics=_read_metrics(folder / "metrics.jsonl"),
-        reconstructions=tuple(map(_read_reconstruction, sorted(examples.glob("reconstruction*.npz")))),
-        attention=_read_attention(examples / "attention.npz"),
+        reconstructions=tuple(map(read_reconstruction, sorted(examples.glob("reconstruction*.npz")))),
+        attention=read_attention(examples / "attention.npz"),
     )
 
 
 def read_run_info(folder: Path) -> dict[str, Any]:
-    """Read ``run.json``: what a run says about itself."""
-    return _read_json(folder / "run.json", RUN_FORMAT, _RUN_KEYS)
+    """Read ``run.json``."""
+    file = folder / "run.json"
+    info = _read_json(file)
+    if (found := info.get("format")) != RUN_FORMAT:
+        raise FormatError(f"{file}: expected the format {RUN_FORMAT!r}, found {found!r}", reason="unknown-format")
+    if (version := info.get("format_version")) != RUN_FORMAT_VERSION:
+        raise FormatError(
+            f"{file}: expected format version {RUN_FORMAT_VERSION}, found {version!r}: read it with the release of "
+            "lamae that wrote it, or a later one",
+            reason="unknown-version",
+        )
+    _check_keys(file, info, _RUN_KEYS)
+    return info
 
 
 def read_result(folder: Path) -> Result:
@@ -151,28 +122,39 @@ def read_result(folder: Path) -> Result:
     return Result(info=evaluation.info, evaluation=evaluation)
 
 
-def _read_json(path: Path, kind: str, required: tuple[str, ...]) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise FormatError(f"{path}: this is not valid JSON: {error}", reason="damaged-json") from error
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != kind:
-        raise FormatError(f"{path}: expected the format {kind!r}, found {found!r}", reason="unknown-format")
-    version = content.get("format_version")
-    if version != FORMAT_VERSION:
+def read_comparison(folder: Path) -> dict[str, Any]:
+    """Read ``comparison.json``: the tables and charts that `lamae compare` made, ready for the page.
+
+    Raises:
+        FormatError: It is damaged, of another format or version, or lacks what it must say.
+    """
+    file = folder / COMPARISON_FILE
+    info = _read_json(file)
+    found = info.get("format"), info.get("format_version")
+    if found != (COMPARISON_FORMAT, COMPARISON_FORMAT_VERSION):
         raise FormatError(
-            f"{path}: expected format version {FORMAT_VERSION}, found {version!r}: read it with the release of lamae "
-            "that wrote it, or a later one",
-            reason="unknown-version",
+            f"{file}: expected the format {COMPARISON_FORMAT!r} of version {COMPARISON_FORMAT_VERSION}, found {found}: "
+            "compare again with this release of lamae",
+            reason="unknown-format",
         )
-    if absent := [key for key in required if key not in content]:
-        raise FormatError(f"{path}: {', '.join(absent)} is missing", reason="missing-key")
-    return content
+    _check_keys(file, info, _COMPARISON_KEYS)
+    return info
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    try:
+        return read_json_object(file)
+    except ValueError as error:
+        raise FormatError(f"{file}: this is not valid JSON: {error}", reason="damaged-json") from error
+
+
+def _check_keys(file: Path, info: Mapping[str, Any], required: Sequence[str]) -> None:
+    if absent := [key for key in required if key not in info]:
+        raise FormatError(f"{file}: {', '.join(absent)} is missing", reason="missing-key")
 
 
 def _read_metrics(path: Path) -> tuple[Mapping[str, Any], ...]:
-    """Read JSON lines. A last line without an end is what a killed run leaves, and is passed over."""
+    """Read JSON lines; an unfinished last line, as a killed run leaves it, is skipped."""
     if not path.is_file():
         return ()
     lines = path.read_text(encoding="utf-8").split("\n")[:-1]
@@ -186,48 +168,3 @@ def _read_metrics(path: Path) -> tuple[Mapping[str, Any], ...]:
             raise FormatError(f"{path}: line {number} holds no 'step'", reason="missing-key")
         rows.append(row)
     return tuple(rows)
-
-
-def _read_reconstruction(path: Path) -> Reconstruction:
-    arrays = _read_arrays(path, _RECONSTRUCTION_ARRAYS, optional=("title",))
-    expected = (len(arrays["leads"]), arrays["original"].shape[-1])
-    _check_shapes(path, arrays, dict.fromkeys(("original", "reconstructed", "masked"), expected))
-    return Reconstruction(
-        leads=tuple(map(str, arrays["leads"])),
-        rate_hz=float(arrays["rate_hz"]),
-        original=arrays["original"],
-        reconstructed=arrays["reconstructed"],
-        masked=arrays["masked"].astype(bool),
-        simulated=bool(arrays["simulated"]),
-        title=str(arrays.get("title", "")),
-    )
-
-
-def _read_attention(path: Path) -> Attention | None:
-    if not path.is_file():
-        return None
-    arrays = _read_arrays(path, _ATTENTION_ARRAYS)
-    num_leads = len(arrays["leads"])
-    _check_shapes(path, arrays, {"weights": (len(arrays["weights"]), num_leads, num_leads), "cls": (num_leads,)})
-    return Attention(leads=tuple(map(str, arrays["leads"])), weights=arrays["weights"], cls=arrays["cls"])
-
-
-def _read_arrays(path: Path, names: tuple[str, ...], *, optional: tuple[str, ...] = ()) -> dict[str, np.ndarray]:
-    if not zipfile.is_zipfile(path):
-        raise FormatError(f"{path}: this is not a readable .npz file", reason="damaged-npz")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in (*names, *optional) if name in archive}
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
-        raise FormatError(f"{path}: this is not a readable .npz file: {error}", reason="damaged-npz") from error
-    if absent := [name for name in names if name not in arrays]:
-        raise FormatError(f"{path}: the array {', '.join(absent)} is missing", reason="missing-key")
-    return arrays
-
-
-def _check_shapes(path: Path, arrays: Mapping[str, np.ndarray], expected: Mapping[str, tuple[int, ...]]) -> None:
-    for name, shape in expected.items():
-        if arrays[name].shape != shape:
-            raise FormatError(
-                f"{path}: {name} must have the shape {shape}, found {arrays[name].shape}", reason="wrong-shape"
-            )

@@ -1,7 +1,8 @@
-"""Put the page together and write it as one file without any link to the outside."""
+"""The page, assembled and written as one file without any link to the outside."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -9,9 +10,9 @@ from markupsafe import Markup
 from lamae._version import __version__
 from lamae.errors import ConfigError
 from lamae.files import write_atomically
-from lamae.report.comparisons import ComparisonFolder
+from lamae.report.curves import make_curves
 from lamae.report.folders import read_folders
-from lamae.report.pretraining import cards_of, make_curves, make_sections
+from lamae.report.pretraining import cards_of, make_sections
 from lamae.report.results import Task, make_tasks
 from lamae.report.style import MARK_PATHS, css_variables
 from lamae.report.wording import NOTHING, count, heading, key_name, metric_name
@@ -23,8 +24,8 @@ def write_report(inputs: Sequence[Path], out: Path, *, title: str | None = None)
     """Write one self-contained HTML page from RUN and RESULT folders.
 
     Args:
-        inputs: Folders of runs, results and comparisons, in the order in which they shall appear. The first result that
-            rests on a pretraining run is the one that the headline speaks of: order, not score, chooses it.
+        inputs: Folders of runs, results and comparisons, in the order in which to show them. The headline
+            is about the first result that rests on a pretraining run: order, not score, chooses it.
         out: The HTML file to write; it replaces an older one as a whole or not at all.
         title: Title of the page.
 
@@ -50,8 +51,8 @@ def render(inputs: Sequence[Path], *, title: str | None = None) -> str:
     """Return the page as text. Arguments and errors as in `write_report`."""
     runs, results, comparisons = read_folders(inputs)
     sections, tasks = make_sections(runs), make_tasks(results)
-    shown = [*tasks, *comparisons, *(part for section in sections for part in (*section.data, *section.waveforms))]
-    simulated = [part.simulated for part in shown]
+    shown = [*tasks, *(part for section in sections for part in (*section.data, *section.examples))]
+    simulated = [*(part.simulated for part in shown), *(bool(one["simulated"]) for one in comparisons)]
     return (
         _environment()
         .get_template("report.html")
@@ -70,8 +71,8 @@ def render(inputs: Sequence[Path], *, title: str | None = None) -> str:
     )
 
 
-def _title(names: Sequence[str], tasks: Sequence[Task], comparisons: Sequence[ComparisonFolder]) -> str:
-    about = list(names) or [str(task.name) for task in tasks] or [one.title for one in comparisons]
+def _title(names: Sequence[str], tasks: Sequence[Task], comparisons: Sequence[Mapping[str, Any]]) -> str:
+    about = list(names) or [str(task.name) for task in tasks] or [str(one["title"]) for one in comparisons]
     return f"LAMAE report: {', '.join(dict.fromkeys(about))}"
 
 

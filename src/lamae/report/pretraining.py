@@ -1,58 +1,41 @@
-"""What the page shows of pretraining: curves over the steps, and for each run its examples and cards."""
+"""The sections of runs: examples, parameters, resolved recipe, environment, and a card for each pack."""
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from lamae.report.curves import names_of
+from lamae.report.examples import AttentionCharts, Example, draw_attention, draw_reconstruction
+from lamae.report.folders import Run
+from lamae.report.wording import count, flat_rows
 
-from lamae.ecg.paper import LAYOUTS, plot_ecg
-from lamae.report import cards
-from lamae.report.charts import Curve, attention_map, cls_bars, curve_chart
-from lamae.report.folders import Reconstruction, Run
-from lamae.report.style import inline_svg
-from lamae.report.wording import number
-
-CURVES = (
-    ("loss", "Loss", "Training loss, and dashed the validation loss where it was measured."),
-    ("lr", "Learning rate", "Warm-up, then cosine decay."),
-    ("feature_std", "Spread of features", "Standard deviation of the features over studies. Towards 0: collapse."),
-    ("effective_rank", "Effective rank", "Number of directions that the features use. Towards 1: collapse."),
-)
-VALIDATION_LOSS = "validation_loss"
+_SPLITS = ("train", "validation", "test")
+_PERSONAL = ("host", "user", "path", "cwd", "argv", "command", "home", "dir")
+"""Keys that say more about the person than about the machine never reach the page."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Chart:
-    """A drawing with its title and its words."""
+class Bar:
+    """One row of a list with bars: a name, a count, and the bar's length in percent of the longest."""
 
-    title: str
-    svg: str
-    words: str = ""
+    name: str
+    count: str
+    percent: float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Waveform:
-    """The reconstructed example: as a 12-lead print, over the whole time, and how far off it is."""
+class DataCard:
+    """The content of one pack, as aggregate counts and settings: never a patient."""
 
-    sheet: str
-    rows: str
-    hidden_percent: str
-    error_mv: str
-    signal_mv: str
+    cohort: str
+    version: str
     simulated: bool
-    title: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class AttentionCharts:
-    """Latent attention: the mean over layers, the bars of CLS, each layer (empty if there is one only)."""
-
-    mean: str
-    cls: str
-    layers: Sequence[Chart]
-    even_percent: str
+    rows: Sequence[tuple[str, str]]
+    by_split: Sequence[Bar]
+    preprocessing: Sequence[tuple[str, str]]
+    rejected: Sequence[Bar]
+    flags: Sequence[Bar]
+    num_rejected: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,15 +43,14 @@ class RunSection:
     """One run as the page shows it."""
 
     name: str
-    anchor: str
     info: Mapping[str, Any]
     last_step: int | None
     total_parameters: int
-    parameters: Sequence[cards.Bar]
+    parameters: Sequence[Bar]
     config: Sequence[tuple[str, list[tuple[str, str]]]]
     environment: Sequence[tuple[str, str]]
-    data: Sequence[cards.DataCard]
-    waveforms: Sequence[Waveform]
+    data: Sequence[DataCard]
+    examples: Sequence[Example]
     attention: AttentionCharts | None
     normalised_target: bool
 
@@ -80,142 +62,66 @@ class RunSection:
 
 def make_sections(runs: Sequence[Run]) -> list[RunSection]:
     """Return a section for each run; runs of one recipe are numbered."""
-    return [_make_section(run, name, index) for index, (run, name) in enumerate(zip(runs, _names(runs), strict=True))]
-
-
-def cards_of(sections: Sequence[RunSection]) -> list[tuple[cards.DataCard, list[str]]]:
-    """Return each data card once, with the names of the runs that it belongs to."""
-    found: list[tuple[cards.DataCard, list[str]]] = []
-    for section in sections:
-        for card in section.data:
-            users = next((users for known, users in found if known == card), None)
-            if users is None:
-                found.append((card, [section.name]))
-            else:
-                users.append(section.name)
-    return found
-
-
-def make_curves(runs: Sequence[Run]) -> list[Chart]:
-    """Return the charts over the steps of training, all runs in each."""
-    charts = []
-    for key, title, words in CURVES:
-        curves = []
-        for index, (run, name) in enumerate(zip(runs, _names(runs), strict=True)):
-            curves += _curves(run, key, name, index)
-            if key == "loss":
-                curves += _curves(run, VALIDATION_LOSS, f"{name}, validation", index, is_validation=True)
-        if curves:
-            figure = curve_chart(curves, y_label=title.lower())
-            description = f"{title} over the steps of training: {', '.join(curve.name for curve in curves)}."
-            charts.append(Chart(title=title, svg=inline_svg(figure, name=key, description=description), words=words))
-    return charts
-
-
-def _names(runs: Sequence[Run]) -> list[str]:
-    recipes = [str(run.info["recipe"]) for run in runs]
-    total, seen, names = Counter(recipes), Counter(), []
-    for recipe in recipes:
-        seen[recipe] += 1
-        names.append(f"{recipe} ({seen[recipe]})" if total[recipe] > 1 else recipe)
-    return names
-
-
-def _curves(run: Run, key: str, name: str, series: int, *, is_validation: bool = False) -> list[Curve]:
-    """Return the curve of one logged value, none if it was never logged; a step that was run again counts once."""
-    logged = {int(row["step"]): float(row[key]) for row in run.metrics if row.get(key) is not None}
-    if not logged:
-        return []
-    steps = sorted(logged)
-    values = np.array([logged[step] for step in steps])
     return [
-        Curve(
-            name=name,
-            x=np.array(steps),
-            y=values,
-            series=series,
-            is_validation=is_validation,
-            is_noisy=key != "lr",
-        )
+        _make_section(run, name, f"run-{i}") for i, (run, name) in enumerate(zip(runs, names_of(runs), strict=True), 1)
     ]
 
 
-def _make_section(run: Run, name: str, index: int) -> RunSection:
-    anchor = f"run-{index + 1}"
+def cards_of(sections: Sequence[RunSection]) -> list[tuple[DataCard, list[str]]]:
+    """Return each data card once, with the names of the runs that it belongs to."""
+    every = [(card, section.name) for section in sections for card in section.data]
+    cards = [card for index, (card, _) in enumerate(every) if card not in [one for one, _ in every[:index]]]
+    return [(card, [name for own, name in every if own == card]) for card in cards]
+
+
+def _make_section(run: Run, name: str, anchor: str) -> RunSection:
+    parameters, environment = run.info["parameters"], run.info.get("environment", {})
+    shown = {key: environment[key] for key in environment if not any(word in key.casefold() for word in _PERSONAL)}
     return RunSection(
         name=name,
-        anchor=anchor,
         info=run.info,
         last_step=run.info.get("step", max((int(row["step"]) for row in run.metrics), default=None)),
-        total_parameters=cards.total_parameters(run),
-        parameters=cards.parameters(run),
-        config=cards.config_groups(run),
-        environment=cards.environment(run),
-        data=cards.data_cards(run),
-        waveforms=[_waveform(example, f"{anchor}-ecg-{i}") for i, example in enumerate(run.reconstructions, 1)],
-        attention=_attention(run, anchor),
+        total_parameters=int(parameters.get("total", sum(parameters.values()))),
+        parameters=_bars({part: number for part, number in parameters.items() if part != "total"}),
+        config=list(_groups(run.config, "general")),
+        environment=flat_rows(shown),
+        data=[_data_card(data) for data in run.info["packs"]],
+        examples=[draw_reconstruction(one, f"{anchor}-ecg-{i}") for i, one in enumerate(run.reconstructions, 1)],
+        attention=draw_attention(run.attention, anchor),
         normalised_target="patch-normalised" in str(run.config),
     )
 
 
-def _waveform(example: Reconstruction, anchor: str) -> Waveform:
-    hidden = example.masked & np.isfinite(example.original)
-    error = (example.reconstructed - example.original)[hidden]
-    drawings = {
-        layout: inline_svg(
-            plot_ecg(
-                example.original,
-                example.leads,
-                example.rate_hz,
-                reconstructed_mv=example.reconstructed,
-                masked=example.masked,
-                layout=layout,
-                caption="simulated" if example.simulated else "",
-            ),
-            name=f"{anchor}-{layout}",
-            description=f"ECG on paper, {', '.join(example.leads)}: recorded, hidden parts shaded, reconstruction.",
-            themed=False,
-        )
-        for layout in LAYOUTS
-    }
-    return Waveform(
-        sheet=drawings["3x4"],
-        rows=drawings["rows"],
-        hidden_percent=f"{100 * example.masked.mean():.0f}",
-        error_mv=number(_rms(error), 3),
-        signal_mv=number(_rms(example.original[hidden]), 3),
-        simulated=example.simulated,
-        title=example.title or "A study of the run's own data",
+def _groups(settings: Mapping[str, Any], name: str, prefix: str = "") -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """Return each section of a recipe, however deep it lies, with its own settings."""
+    if single := {key: value for key, value in settings.items() if not isinstance(value, Mapping)}:
+        yield name, flat_rows(single)
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            yield from _groups(value, f"{prefix}{key}", f"{prefix}{key}.")
+
+
+def _data_card(data: Mapping[str, Any]) -> DataCard:
+    by_split = data["studies_by_split"]
+    rejected = data["rejected_by_reason"]
+    rows = {key: data[key] for key in ("studies", "patients", "modality") if key in data}
+    rows |= {"content hash": str(data.get("content_hash", ""))[:16]}
+    splits = [split for split in _SPLITS if split in by_split] + [split for split in by_split if split not in _SPLITS]
+    return DataCard(
+        cohort=str(data["cohort"]),
+        version=str(data["version"]),
+        simulated=bool(data["simulated"]),
+        rows=flat_rows(rows),
+        by_split=_bars({split: by_split[split] for split in splits}, in_order=True),
+        preprocessing=flat_rows(data["preprocessing"]),
+        rejected=_bars(rejected),
+        flags=_bars(data.get("flags", {})),
+        num_rejected=sum(rejected.values()),
     )
 
 
-def _rms(values: np.ndarray) -> float | None:
-    return float(np.sqrt(np.mean(np.square(values, dtype=np.float64)))) if values.size else None
-
-
-def _attention(run: Run, anchor: str) -> AttentionCharts | None:
-    example = run.attention
-    if example is None or len(example.weights) == 0:
-        return None
-    names = [f"{anchor}-layer-{layer + 1}" for layer in range(len(example.weights))]
-    layers = [
-        Chart(
-            title=f"Layer {layer + 1}",
-            svg=inline_svg(
-                attention_map(weights, example.leads, numbers=False),
-                name=names[layer],
-                description=f"Attention between leads in latent layer {layer + 1}.",
-            ),
-        )
-        for layer, weights in enumerate(example.weights)
-    ]
-    return AttentionCharts(
-        mean=inline_svg(
-            attention_map(example.weights.mean(axis=0), example.leads, numbers=True),
-            name=f"{anchor}-mean",
-            description="Attention between leads in percent, mean over the latent layers.",
-        ),
-        cls=inline_svg(cls_bars(example), name=f"{anchor}-cls", description="Attention of CLS to each lead."),
-        layers=layers if len(layers) > 1 else [],
-        even_percent=number(100 / len(example.leads), 1),
-    )
+def _bars(counts: Mapping[str, int], *, in_order: bool = False) -> list[Bar]:
+    """Return counts with bars, the greatest first unless their order has a meaning."""
+    items = list(counts.items()) if in_order else sorted(counts.items(), key=lambda item: -item[1])
+    longest = max(counts.values(), default=0) or 1
+    return [Bar(name=str(name), count=count(value), percent=round(100 * value / longest, 2)) for name, value in items]

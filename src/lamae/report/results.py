@@ -3,11 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import cycle
+from typing import Any, TypeGuard
 
 from lamae.errors import DataError
-from lamae.metrics import Interval
-from lamae.report.axis import Mark, Scale, is_known, make_mark, make_scale
 from lamae.report.facts import facts_by_system, shared_facts, skipped_labels, warnings
 from lamae.report.folders import Result
 from lamae.report.style import MARK_PATHS, NUM_SERIES
@@ -21,12 +20,49 @@ _PROBES = {"attention-pool": "attention pooling", "mlp": "perceptron", "knn": "n
 """Protocols of frozen encoders that are no linear probe, in two words."""
 
 
+_STEPS, _WIDEST_STEP = ((0.05, 0.3), (0.1, 0.6)), 0.2
+"""Distances of the ticks, each with the widest spread of values that it serves, so that their numbers do not touch."""
+
+
 def short_protocol(info: Mapping[str, Any]) -> str:
-    """Return how a result was judged, in two words."""
+    """Return the protocol of a result in two words."""
     kind = str(info["kind"])
     if kind == "finetune":
         return "head alone" if info.get("finetune", {}).get("train") == "head" else "all weights"
     return _PROBES.get(str(info.get("protocol_id")), "linear probe" if kind in ("probe", "handmade") else kind)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """A horizontal axis from ``low`` to ``high`` with its ticks."""
+
+    low: float
+    high: float
+    step: float
+
+    def percent(self, value: float) -> float:
+        """Return where a value lies on the axis, 0 to 100."""
+        fraction = (value - self.low) / (self.high - self.low)
+        return round(100 * min(1.0, max(0.0, fraction)), 2)
+
+    @property
+    def ticks(self) -> list[tuple[float, str]]:
+        """Places in percent with their words."""
+        count = round((self.high - self.low) / self.step)
+        values = [self.low + index * self.step for index in range(count + 1)]
+        return [(self.percent(value), number(value, 2)) for value in values]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mark:
+    """A value with its interval in a chart, places in percent of the axis."""
+
+    centre: float
+    low: float
+    high: float
+    words: str
+    colour: str
+    shape: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,18 +79,18 @@ class System:
 
     @property
     def short_protocol(self) -> str:
-        """How it was judged, in two words; the facts below the table give the whole protocol."""
+        """Protocol in two words; the facts below the table give the whole of it."""
         return short_protocol(self.info)
 
     @property
     def info(self) -> Mapping[str, Any]:
-        """What ``result.json`` says."""
+        """Content of ``result.json``."""
         return self.result.info
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabelRow:
-    """One label: how often it is there, and what each system reaches (None where a system has no figure)."""
+    """One label: its counts, and the metrics of each system as far as a system has them."""
 
     name: str
     positives: int
@@ -68,7 +104,7 @@ class Task:
     """All results on one label set of one cohort.
 
     Attributes:
-        main: The system that the page speaks of first: the first pretrained one in the order of the inputs.
+        main: The system of the headline: the first pretrained one in the order of the inputs.
         metrics: Names of the macro metrics in the order of the columns.
         scale: Axis of the macro chart, None where the results hold no AUROC.
         label_scale: Axis of the chart by label.
@@ -109,8 +145,7 @@ def make_tasks(results: Sequence[Result]) -> list[Task]:
 def _make_task(results: Sequence[Result]) -> Task:
     scale = make_scale([result.info["metrics"].get("macro_auroc") for result in results])
     controls = [result for result in results if is_random_control(result.info)]
-    styles = _styles(results)
-    systems = [_make_system(result, controls, style, scale) for result, style in zip(results, styles, strict=True)]
+    systems = [_make_system(*one, controls, scale) for one in zip(results, _styles(results), strict=True)]
     main = next((one for one in systems if is_pretrained(one.info)), systems[0])
     every_label = [row for result in results for row in result.info["per_label"]]
     label_scale = make_scale([row.get("auroc") for row in every_label])
@@ -136,61 +171,53 @@ def _make_task(results: Sequence[Result]) -> Task:
 
 def _styles(results: Sequence[Result]) -> list[tuple[str, str]]:
     """Return a colour and a shape for each result; the random control is grey."""
-    shapes = [shape for shape in MARK_PATHS if shape != "ring"]
-    styles, count = [], 0
-    for result in results:
-        if is_random_control(result.info):
-            styles.append(("control", "ring"))
-        else:
-            styles.append((f"series-{count % NUM_SERIES}", shapes[count % len(shapes)]))
-            count += 1
-    return styles
+    colours = cycle(f"series-{number}" for number in range(NUM_SERIES))
+    shapes = cycle(shape for shape in MARK_PATHS if shape != "ring")
+    return [
+        ("control", "ring") if is_random_control(result.info) else (next(colours), next(shapes)) for result in results
+    ]
 
 
-def _control_of(result: Result, controls: Sequence[Result]) -> Result | None:
-    """Return the random control with the same read-out; the first one for a system that reads out no encoder."""
-    readout = result.info.get("readout")
-    return next((one for one in controls if readout is None or one.info.get("readout") == readout), None)
-
-
-def _make_system(result: Result, controls: Sequence[Result], style: tuple[str, str], scale: Scale | None) -> System:
-    difference, note = "", ""
-    control = _control_of(result, controls)
-    if controls and control is None:
-        readout = result.info["readout"]
-        note = f"{result.system}: no paired difference, because no random control has the read-out {readout}."
-    if control is not None and not is_random_control(result.info):
-        try:
-            difference = with_interval(vars(_difference(result, control)), signed)
-        except DataError as error:
-            note = f"{result.system}: no paired difference to {control.system}, because {error}."
-    macro = result.info["metrics"].get("macro_auroc")
+def _make_system(result: Result, style: tuple[str, str], controls: Sequence[Result], scale: Scale | None) -> System:
+    difference, note = _difference(result, controls)
+    metrics = result.info["metrics"]
     return System(
         result=result,
         colour=style[0],
         shape=style[1],
-        metrics={name: with_interval(value, number) for name, value in result.info["metrics"].items()},
-        mark=make_mark(macro, scale, style, result.system),
+        metrics={name: with_interval(value, number) for name, value in metrics.items()},
+        mark=make_mark(metrics.get("macro_auroc"), scale, style, result.system),
         difference=difference,
         difference_note=note,
     )
 
 
-def _difference(result: Result, control: Result) -> Interval:
-    if result.evaluation is None or control.evaluation is None:
-        raise DataError("the predictions are not there", reason="missing-file")
-    return paired_difference(result.evaluation, control.evaluation)
+def _difference(result: Result, controls: Sequence[Result]) -> tuple[str, str]:
+    """Return the paired difference to the random control with the same read-out, and a note where there is none."""
+    readout = result.info.get("readout")
+    control = next((one for one in controls if readout is None or one.info.get("readout") == readout), None)
+    if control is None:
+        note = f"{result.system}: no paired difference, because no random control has the read-out {readout}."
+        return "", note if controls else ""
+    if is_random_control(result.info):
+        return "", ""
+    try:
+        if result.evaluation is None or control.evaluation is None:
+            raise DataError("the predictions are not there", reason="missing-file")
+        return with_interval(vars(paired_difference(result.evaluation, control.evaluation)), signed), ""
+    except DataError as error:
+        return "", f"{result.system}: no paired difference to {control.system}, because {error}."
 
 
 def _label_rows(systems: Sequence[System], main: System, scale: Scale | None) -> list[LabelRow]:
-    """Return a row a label, sorted by what the main system reaches, unknown ones last."""
+    """Return a row for each label, sorted by the AUROC of the main system, unknown ones last."""
     by_system = [{str(row["label"]): row for row in system.info["per_label"]} for system in systems]
     names = list(dict.fromkeys(name for rows in by_system for name in rows))
     reached = {str(row["label"]): row.get("auroc") for row in main.info["per_label"]}
 
     def order(name: str) -> tuple[float, str]:
         interval = reached.get(name)
-        return (-interval["value"] if interval is not None and is_known(interval) else math.inf, name)
+        return (-interval["value"] if _is_known(interval) else math.inf, name)
 
     return [_label_row(name, systems, by_system, scale) for name in sorted(names, key=order)]
 
@@ -214,3 +241,42 @@ def _label_row(
             for row in found
         ],
     )
+
+
+def make_scale(intervals: Sequence[Mapping[str, float] | None]) -> Scale | None:
+    """Return an axis that holds every interval between its round ends, None where there is none."""
+    known = [interval for interval in intervals if _is_known(interval)]
+    values = [one[end] for one in known for end in ("value", "low", "high") if _is_number(one[end])]
+    if not values:
+        return None
+    spread = max(values) - min(values)
+    step = next((step for step, most in _STEPS if spread <= most), _WIDEST_STEP)
+    low = max(0.0, math.floor(round(min(values) / step, 6)) * step)
+    high = max(min(1.0, math.ceil(round(max(values) / step, 6)) * step), low + step)
+    return Scale(low=round(low, 2), high=round(high, 2), step=step)
+
+
+def make_mark(
+    interval: Mapping[str, float] | None, scale: Scale | None, style: tuple[str, str], name: str
+) -> Mark | None:
+    """Place an interval of a system on an axis, with its colour and shape; None where there is no value or no axis."""
+    if scale is None or not _is_known(interval):
+        return None
+    low, high = (interval[end] if _is_number(interval[end]) else interval["value"] for end in ("low", "high"))
+    return Mark(
+        centre=scale.percent(interval["value"]),
+        low=scale.percent(low),
+        high=scale.percent(high),
+        words=f"{name}: {with_interval(interval, number)}",
+        colour=style[0],
+        shape=style[1],
+    )
+
+
+def _is_known(interval: Mapping[str, Any] | None) -> TypeGuard[Mapping[str, float]]:
+    """Return whether there is a finite value."""
+    return interval is not None and _is_number(interval.get("value"))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)

@@ -65,7 +65,7 @@ def new_chart(*, width_in: float = 4.6, height_in: float = 2.7) -> tuple[Figure,
 
 
 def plain_axes(axes: Axes) -> None:
-    """Take everything off the axes that is no datum."""
+    """Remove from the axes whatever shows no data."""
     axes.patch.set_alpha(0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(colour("line"))
@@ -84,8 +84,8 @@ def inline_svg(figure: Figure, *, name: str, description: str, themed: bool = Tr
     Args:
         figure: The figure to draw.
         name: Unique within the page: it keeps the identifiers of several drawings apart.
-        description: What the drawing shows, for those who cannot see it.
-        themed: Whether the theme's colours become CSS variables (a drawing on paper keeps its own).
+        description: Text alternative, for those who cannot see the drawing.
+        themed: If true, the theme's colours become CSS variables (a drawing on paper keeps its own).
     """
     salt = sha256(name.encode()).hexdigest()
     stream = io.BytesIO()

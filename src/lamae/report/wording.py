@@ -41,7 +41,7 @@ def with_interval(interval: Mapping[str, float | None] | None, words: Callable[[
 
 
 def count(value: int | float | None) -> str:
-    """Return ``1,204``; above ten thousand parameters and the like are best read with separators."""
+    """Return ``1,204``, with separators of thousands; a dash for what is not known."""
     return NOTHING if value is None else f"{value:,.0f}"
 
 

@@ -13,11 +13,10 @@ from scipy import stats
 from lamae.compare import Settings
 from lamae.compare.charts import _apart
 from lamae.compare.differences import pair_seeds
-from lamae.compare.draws import thresholds_of
 from lamae.compare.entry import Entry
+from lamae.compare.estimates import thresholds_of
 from lamae.compare.groups import make_groups
-from lamae.compare.hierarchy import label_rows
-from lamae.compare.judged import MACRO, judge_group
+from lamae.compare.judged import MACRO, judge_group, label_rows
 from lamae.compare.matching import matched_control_table, matching_warnings
 from lamae.compare.score_tables import label_table, macro_table, macro_values
 from lamae.metrics import combined_difference, holm, permutation_test

@@ -11,11 +11,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from lamae.cli.main import main
 from lamae.compare import Settings, compare
-from lamae.compare.charts import ForestRow, efficiency, forest
-from lamae.compare.formats import as_csv, as_latex, as_markdown
-from lamae.compare.marks import styles_of
-from lamae.compare.over_seeds import OverSeeds
-from lamae.compare.table import Cell, Row, Table
+from lamae.compare.charts import ForestRow, efficiency, forest, styles_of
+from lamae.compare.estimates import OverSeeds
+from lamae.compare.table import Cell, Row, Table, as_csv, as_latex, as_markdown
 from lamae.errors import ConfigError, FormatError
 from lamae.report import write_report
 from lamae.results import write_result

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lamae.report.axis import make_mark, make_scale
+from lamae.report.results import make_mark, make_scale
 
 
 def interval(value, low, high):
