@@ -5,7 +5,7 @@ import argparse
 from lamae.cli.arguments import READOUTS, Verbs, dotted, positive_int
 from lamae.cli.evaluation_arguments import HAND_MADE, add_evaluation
 from lamae.cli.label_arguments import add_label_draw, add_transfer, eval_settings
-from lamae.cli.progress import TextProgress
+from lamae.progress import TaskProgress
 
 TOKENS = ("tokens", "encoder-tokens")
 """What attention pooling reads: tokens after latent attention, or before it."""
@@ -57,7 +57,7 @@ def run_probe(arguments: argparse.Namespace) -> None:
 
     settings = eval_settings(arguments)
     named = {} if arguments.system is None else {"system": arguments.system}
-    with TextProgress() as progress:
+    with TaskProgress() as progress:
         if str(arguments.model) == HAND_MADE:
             _check_hand_made(arguments)
             found = handmade(
@@ -93,7 +93,7 @@ def run_finetune(arguments: argparse.Namespace) -> None:
 
     chosen = {name: getattr(arguments, name) for name in ("train", "head", "added_latent")}
     given = {name: value for name, value in chosen.items() if value is not None}
-    with TextProgress() as progress:
+    with TaskProgress() as progress:
         print(
             finetune(
                 arguments.model,

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from lamae.cli.arguments import Verbs, count, dotted, positive_int
-from lamae.cli.progress import TextProgress
+from lamae.progress import TaskProgress
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
         if meta is not None:
             check_preprocessing(meta, data.pack)
     sets = [[canonical_lead(name) for name in names.split(",")] for names in arguments.leads or ()]
-    with TextProgress() as progress:
+    with TaskProgress() as progress:
         found = audit(
             config.model,
             data,

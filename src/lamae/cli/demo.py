@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from lamae.cli import demo_compare
 from lamae.cli.arguments import Verbs, count, positive_int
 from lamae.cli.demo_stages import LABELS, MIN_COUNT, READOUT, RECIPES, make_pack, pretrain_recipe, say
-from lamae.cli.progress import TextProgress
 from lamae.errors import DataError
+from lamae.progress import TaskProgress
 
 if TYPE_CHECKING:
     from lamae.evals import Evaluation
@@ -76,7 +76,7 @@ def judge(runs: list[Path], pack: Path, out: Path) -> dict[str, "Evaluation"]:
     settings = EvalSettings(min_count=MIN_COUNT)
     from_scratch = FinetuneConfig(epochs=3, patience=2, lr=1e-3, precision="bf16")
     say(f"4. Judge on {LABELS}: frozen probes, then the controls")
-    with TextProgress() as progress:
+    with TaskProgress() as progress:
         shared = {"settings": settings, "progress": progress}
         read_out = {"readout": READOUT, **shared}
         frozen = {"precision": "bf16", **read_out}

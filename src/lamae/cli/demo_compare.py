@@ -7,7 +7,7 @@ from typing import Any
 
 from lamae.cli.compare import told
 from lamae.cli.demo_stages import LABELS, MIN_COUNT, READOUT, RECIPES, make_pack, pretrain_recipe, say
-from lamae.cli.progress import TextProgress
+from lamae.progress import TaskProgress
 
 DRAWS = 3
 FRACTIONS = (0.05, 0.25, 1.0)
@@ -73,7 +73,7 @@ def judge(runs: dict[str, Path], pack: Path, out: Path, *, min_count: int, fract
     frozen = {"readout": READOUT, "precision": PRECISION, **shared}
     first = next(iter(runs.values()))
     say(f"4. Judge on {LABELS} with {', '.join(f'{100 * fraction:g} %' for fraction in fractions)} of the labels")
-    with TextProgress() as progress:
+    with TaskProgress() as progress:
         for name, folder in runs.items():
             label_efficiency(folder, pack, LABELS, out / name, progress=progress, **frozen)
         label_efficiency(first, pack, LABELS, out / RANDOM, initialisation="random", progress=progress, **frozen)

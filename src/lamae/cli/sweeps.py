@@ -7,8 +7,8 @@ from lamae.cli.adapt import TOKENS
 from lamae.cli.arguments import READOUTS, Verbs, count, dotted, number_list, positive_int
 from lamae.cli.evaluation_arguments import HAND_MADE, add_evaluation
 from lamae.cli.label_arguments import add_transfer, eval_settings
-from lamae.cli.progress import TextProgress
 from lamae.errors import ConfigError
+from lamae.progress import TaskProgress
 
 _INITIALISATIONS = {"none": "pretrained", "random-init": "random", "scratch": "scratch"}
 _MODEL_HELP = f"folder of a run, or the word {HAND_MADE} for classical measurements"
@@ -31,7 +31,7 @@ def run_efficiency(arguments: argparse.Namespace) -> None:
     if arguments.settings and protocol != "fine-tune":
         raise ConfigError(f"{' '.join(arguments.settings)}: settings of the training need --protocol fine-tune")
     tuned = apply_overrides(FinetuneConfig(), dotted(arguments.settings)) if protocol == "fine-tune" else None
-    with TextProgress() as progress:
+    with TaskProgress() as progress:
         found = label_efficiency(
             None if hand_made else arguments.model,
             arguments.data,
@@ -53,7 +53,7 @@ def run_robustness(arguments: argparse.Namespace) -> None:
     """Judge a system under conditions, write the results and print the table."""
     from lamae.evals.robustness import robustness
 
-    with TextProgress() as progress:
+    with TaskProgress() as progress:
         found = robustness(
             None if str(arguments.model) == HAND_MADE else arguments.model,
             arguments.data,

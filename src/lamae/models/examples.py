@@ -13,7 +13,7 @@ from lamae.nn.plan import MaskPlan
 
 
 def reconstruction_example(
-    model: Drawable, batch: StudyBatch, plan: MaskPlan, *, stream: str, rate_hz: float
+    model: Drawable, batch: StudyBatch, plan: MaskPlan, *, stream: str, rate_hz: float | None
 ) -> dict[str, np.ndarray]:
     """Return a study with its hidden parts and what the model makes of them.
 
@@ -21,19 +21,20 @@ def reconstruction_example(
         model: A model, on the device of the batch.
         batch: One study.
         plan: Masks of this batch.
-        stream: Stream of the study.
-        rate_hz: Samples a second.
+        stream: Stream of the study, which is its modality.
+        rate_hz: Samples or frames a second; None where it is not known.
 
     Returns:
-        ``leads`` ``[leads]``, ``rate_hz``, ``original`` and ``reconstructed`` ``[leads, samples]`` in mV, and
-        ``masked`` ``[leads, samples]``. Where the model predicts patches that are normalised by themselves, their true
-        mean and deviation bring them back to mV: the picture shows the shape that was predicted, not the level.
+        ``leads`` ``[leads]``, ``modality``, ``rate_hz``, ``original`` and ``reconstructed`` ``[leads, samples]`` in mV,
+        and ``masked`` ``[leads, samples]``. Where the model predicts patches that are normalised by themselves, their
+        true mean and deviation bring them back to mV: the picture shows the shape that was predicted, not the level.
     """
     instances = batch.streams[stream]
     found = model.reconstruct(batch, plan, stream=stream)
     return {
         "leads": np.array([instances.view_names[view] for view in instances.view_of.tolist()]),
-        "rate_hz": np.array(rate_hz),
+        "modality": np.array(stream),
+        "rate_hz": np.array(np.nan if rate_hz is None else rate_hz),
         "original": found.original[:, 0].float().cpu().numpy(),
         "reconstructed": found.reconstructed[:, 0].float().cpu().numpy(),
         "masked": found.masked.cpu().numpy(),

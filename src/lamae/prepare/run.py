@@ -15,11 +15,11 @@ from lamae.modality import find_modality
 from lamae.pack import Pack
 from lamae.pack.layout import INFO_FILE
 from lamae.prepare.finish import finish
-from lamae.prepare.progress import show_progress
 from lamae.prepare.settings import begun_or_resumed, check_same, describe
 from lamae.prepare.shard_note import part_file, read_note, studies_by_shard
 from lamae.prepare.shard_task import ShardOutcome, ShardTask, run_shard
 from lamae.prepare.summary import PrepareSummary, summarise
+from lamae.progress import Moment, Progress
 from lamae.splits import check_disjoint
 
 _TASKS_AHEAD = 2
@@ -78,15 +78,27 @@ def prepare(
         return summarise(Pack.open(pack), seconds=0.0, num_resumed=table.num_rows, already_finished=True)
     with begun_or_resumed(pack, settings):
         tasks, num_resumed = _plan(table, pack, shard_size)
+        num_done, num_rejected = num_resumed, 0
         with (
-            show_progress(table.num_rows, num_resumed, show=progress) as shown,
+            _shown(table.num_rows, num_resumed, show=progress) as shown,
             _outcomes(cohort, pack, config, tasks, workers=workers, scheduler=scheduler) as outcomes,
         ):
             for outcome in outcomes:
-                shown.advance(outcome.num_studies, outcome.rejected_by_reason)
+                num_done += outcome.num_studies
+                num_rejected += outcome.num_studies - outcome.num_kept
+                shown.advance(num_done, f"{num_rejected} refused")
         finish(cohort, table, pack, config, shard_size=shard_size, salt=salt)
     seconds = time.monotonic() - started
     return summarise(Pack.open(pack), seconds=seconds, num_resumed=num_resumed, already_finished=False)
+
+
+def _shown(total: int, done: int, *, show: bool) -> Progress:
+    def line(at: Moment) -> str:
+        return f"{at.done} of {at.total} studies, {at.rate:.0f} a second, {at.left_s:.0f} s left, {at.note}"
+
+    return Progress(
+        "studies", total=total, done=done, show=show, line=line, every_s=30.0, show_rate=True, log="lamae.prepare"
+    )
 
 
 def _check_table(table: pa.Table, cohort: str) -> None:

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from lamae.ecg.paper import plot_reconstruction
 from lamae.errors import FormatError
+from lamae.modality import find_modality
 from lamae.report.style import colour, inline_svg, new_chart
 from lamae.report.wording import number
 
@@ -54,7 +54,7 @@ def read_reconstruction(path: Path) -> Arrays:
     Raises:
         FormatError: It is damaged, an array is missing, or shapes disagree.
     """
-    arrays = _read_arrays(path, _RECONSTRUCTION, optional=("title",))
+    arrays = _read_arrays(path, _RECONSTRUCTION, optional=("title", "modality"))
     shape = (len(arrays["leads"]), arrays["original"].shape[-1])
     _check_shapes(path, arrays, dict.fromkeys(("original", "reconstructed", "masked"), shape))
     return arrays | {"masked": arrays["masked"].astype(bool)}
@@ -81,15 +81,15 @@ def read_attention(path: Path) -> Arrays | None:
 def draw_reconstruction(arrays: Arrays, anchor: str) -> Example:
     """Draw a reconstructed study as its modality is printed; ``anchor`` is unique within the page.
 
-    ``plot_reconstruction`` is all that the report knows of a modality: a function from the arrays of
-    ``reconstruction.npz`` to figures by the name of their layout.
+    `lamae.modality.Modality.draw` is all that the report knows of a modality: from the arrays of ``reconstruction.npz``
+    to figures by the name of their layout.
     """
     original, masked = arrays["original"], arrays["masked"]
     hidden = masked & np.isfinite(original)
     description = f"ECG on paper, {', '.join(arrays['leads'])}: recorded, hidden parts shaded, reconstruction."
     sheet, rows = (
         inline_svg(figure, name=f"{anchor}-{layout}", description=description, themed=False)
-        for layout, figure in plot_reconstruction(arrays).items()
+        for layout, figure in find_modality(str(arrays.get("modality", "ecg"))).draw(arrays).items()
     )
     return Example(
         sheet=sheet,

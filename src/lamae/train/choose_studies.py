@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from functools import partial
 
+import numpy as np
+
 from lamae.data import PackDataset, rows_of_some_patients
 from lamae.errors import ConfigError
 from lamae.pack import Pack
@@ -29,6 +31,7 @@ def choose_studies(config: PretrainConfig, packs: Sequence[Pack]) -> tuple[PackD
         split=data.train_splits,
         views=data.views,
         min_views=data.min_views,
+        clip=data.clip,
         seed=config.seed,
         verify=data.verify,
     )
@@ -36,25 +39,38 @@ def choose_studies(config: PretrainConfig, packs: Sequence[Pack]) -> tuple[PackD
     if data.max_patients is not None:
         training = among(rows=rows_of_some_patients(training, data.max_patients, seed=data.patients_seed))
     if not config.model.streams[modality].any_grid:
-        _check_samples(packs[0], config.model.streams[modality].grid)
+        _check_grid(training, config.model.streams[modality].grid)
     found = {
         name for pack in packs if "split" in pack.studies.column_names for name in pack.studies["split"].to_pylist()
     }
     if not found.intersection(data.validation_splits):
         return training, None
     validation = PackDataset(
-        packs, view_names=view_names, split=data.validation_splits, views=data.views, verify=data.verify
+        packs,
+        view_names=view_names,
+        split=data.validation_splits,
+        views=data.views,
+        clip=data.clip,
+        random_clips=False,
+        verify=data.verify,
     )
     return training, validation
 
 
-def _check_samples(pack: Pack, grid: tuple[int, ...]) -> None:
-    """Check that the studies of a pack are as long as the model takes them."""
-    found = pack.study(0).values.shape[1:] if len(pack) else grid
-    if found != grid:
+def _check_grid(dataset: PackDataset, grid: tuple[int, ...]) -> None:
+    """Check that the studies are as long and as large as the model takes them."""
+    found, (pack, _) = dataset.batch(np.array([0])).streams[dataset.modality].grid, dataset.locate(0)
+    if found == grid:
+        return
+    setting = f"model.streams.{dataset.modality}.grid to {list(found)}"
+    if len(found) == len(grid) == 1 and pack.info.rate_hz is not None:
         duration_s = found[0] / pack.info.rate_hz
         raise ConfigError(
             f"{pack.path}: {found[0]} samples a lead ({pack.info.rate_hz:g} Hz x {duration_s:g} s), but the model "
             f"takes {grid[0]}: prepare the data with --rate-hz {grid[0] / duration_s:g} (or another --duration-s), or "
-            f"change model.streams.{pack.info.modality}.grid to [{found[0]}]"
+            f"change {setting}"
         )
+    raise ConfigError(
+        f"{pack.path}: instances of {' x '.join(map(str, found))}, but the model takes {' x '.join(map(str, grid))}: "
+        f"change data.clip, prepare the data anew, or change {setting}"
+    )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from lamae.data import ClipConfig
 from lamae.errors import ConfigError
 from lamae.models import PretrainableConfig, Readout, model_configs
 from lamae.nn.precision import Precision
@@ -71,7 +72,8 @@ class DataConfig:
         validation_splits: Splits whose loss is measured; none when the packs have no such studies.
         validation_studies: Studies used for that loss, the first ones of these splits.
         views: Leads to use; None for all of the packs.
-        min_views: Hide leads at random in training, keeping at least so many of each study; None for no hiding.
+        min_views: Drop recordings at random in training, keeping at least so many of each study; None drops nothing.
+        clip: How clips are cut from recordings; None reads recordings whole.
         verify: Hash each file of views before its first read; sizes are checked in any case.
         max_patients: Train on so many of the patients only, with all of their studies; None for all. A smaller choice
             is part of a larger one.
@@ -83,6 +85,7 @@ class DataConfig:
     validation_studies: int = 256
     views: tuple[str, ...] | None = None
     min_views: int | None = None
+    clip: ClipConfig | None = None
     verify: bool = False
     max_patients: int | None = None
     patients_seed: int = 0

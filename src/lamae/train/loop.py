@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +27,7 @@ from lamae.train.nonfinite import refuse_nonfinite
 from lamae.train.optim import make_optimiser
 from lamae.train.run_card import run_card, with_seconds
 from lamae.train.run_folder import RunFolder
-from lamae.train.step import Trainer, dry_run, train_step, validation_loss
+from lamae.train.step import Augment, Trainer, dry_run, read_ahead, train_step, validation_loss
 from lamae.train.stopping import StopRequest, stop_requests
 from lamae.train.workers import Workers, join_workers
 
@@ -66,6 +66,7 @@ def pretrain(
     out: str | Path,
     *,
     recipe_name: str = "custom",
+    augment: Augment | None = None,
     progress: bool = True,
 ) -> RunSummary:
     """Pretrain a model, or go on with a run that was stopped; its weights do not depend on how often it was stopped.
@@ -77,6 +78,8 @@ def pretrain(
         packs: Folders of packs that agree in their preprocessing.
         out: Folder of the run; an existing one is resumed.
         recipe_name: Name for the run's own records.
+        augment: Changes training batches on the device, see `lamae.train.step.Augment`; None changes nothing. It is no
+            part of the configuration: a run must be resumed with the same one.
         progress: Whether to show progress.
 
     Returns:
@@ -92,13 +95,13 @@ def pretrain(
     opened = [Pack.open(path) for path in packs]
     with join_workers(config.device) as workers:
         training, validation = choose_studies(config, opened)
-        trainer = make_trainer(config, training, workers)
+        trainer = replace(make_trainer(config, training, workers), augment=augment)
         dry_run(trainer)
         cards = [data_card(pack) for pack in opened]
         with folder.claimed(config, cards) if workers.is_main else nullcontext():
             workers.wait()
             run = _Run(folder, trainer, validation, workers)
-            with run.recorded(recipe_name, cards), stop_requests() as stop:
+            with run.recorded(recipe_name, cards), run.reading_ahead(), stop_requests() as stop:
                 return run.train(stop, progress=progress and workers.is_main)
 
 
@@ -176,6 +179,13 @@ class _Run:
         finally:
             if not went_well:
                 self.folder.write_info(self._info | {"status": "failed", "step": self.step})
+
+    @contextmanager
+    def reading_ahead(self) -> Iterator[None]:
+        """Read one batch ahead within the block."""
+        with read_ahead(self.trainer) as ahead:
+            self.trainer = replace(self.trainer, ahead=ahead)
+            yield
 
     def train(self, stop: StopRequest, *, progress: bool) -> RunSummary:
         """Do the steps that are left."""

@@ -1,7 +1,7 @@
 """One training step on one page."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lamae.batch import StudyBatch
-from lamae.data import MicroBatch, PackDataset, global_batch, micro_batches
+from lamae.data import MicroBatch, PackDataset, Prefetch, global_batch, micro_batches
 from lamae.models import Pretrainable
 from lamae.models.pretrainable import total_loss
 from lamae.nn.masks import draw_masks
@@ -26,6 +26,10 @@ from lamae.train.workers import Workers
 
 _MASKS, _VALIDATION_MASKS = 1, 2
 
+Augment = Callable[[StudyBatch, int, int], StudyBatch]
+"""Returns a batch, augmented on its device: a function of the batch, the seed of the run and the step. Grids and what
+was recorded stay as they are: the masks are drawn before."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Trainer:
@@ -38,6 +42,8 @@ class Trainer:
         optimiser: The optimiser of its parameters.
         dataset: The training studies.
         workers: The processes of the run.
+        augment: Changes a training batch on the device, given the seed of the run and the step; None changes nothing.
+        ahead: Reads the batches of micro-batches (step, number) in a thread; None reads them when they are asked for.
     """
 
     config: PretrainConfig
@@ -46,6 +52,14 @@ class Trainer:
     optimiser: torch.optim.Optimizer
     dataset: PackDataset
     workers: Workers
+    augment: Augment | None = None
+    ahead: Prefetch[tuple[int, int], StudyBatch] | None = None
+
+    def read(self, step: int, number: int) -> StudyBatch:
+        """Return the studies of a micro-batch of this process, on the CPU."""
+        if self.ahead is not None:
+            return self.ahead.get((step, number))
+        return read_batch(self, own_micro_batches(self, step)[number], step)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +94,7 @@ def train_step(trainer: Trainer, step: int) -> StepResult:
     losses: list[Mapping[str, LossPart]] = []
     summary = torch.empty(0)
     for number, micro in enumerate(pieces):
-        batch, plan = draw_batch(trainer, micro, step)
+        batch, plan = draw_batch(trainer, trainer.read(step, number), step)
         with _synchronised(trainer.forward, last=number == len(pieces) - 1):
             with autocast(config.precision, workers.device):
                 output = trainer.forward(batch, plan)
@@ -119,7 +133,7 @@ def dry_run(trainer: Trainer) -> None:
     micro = own_micro_batches(trainer, 0)[0]
     one = MicroBatch(indices=micro.indices[:1], positions=micro.positions[:1], global_size=micro.global_size)
     with autocast(trainer.config.precision, trainer.workers.device):
-        trainer.model(*draw_batch(trainer, one, 0))
+        trainer.model(*draw_batch(trainer, read_batch(trainer, one, 0), 0))
 
 
 def own_micro_batches(trainer: Trainer, step: int) -> list[MicroBatch]:
@@ -130,11 +144,36 @@ def own_micro_batches(trainer: Trainer, step: int) -> list[MicroBatch]:
     return list(cut)
 
 
-def draw_batch(trainer: Trainer, micro: MicroBatch, step: int) -> tuple[StudyBatch, MaskPlan]:
-    """Read the studies of a micro-batch, draw their masks, and bring both to the device."""
-    batch = trainer.dataset.batch(micro.indices, positions=micro.positions, global_size=micro.global_size, step=step)
+def read_ahead(trainer: Trainer) -> Prefetch[tuple[int, int], StudyBatch]:
+    """Return a reader of this process's micro-batches, by step and number, that is one batch ahead."""
+    optim = trainer.config.optim
+
+    def read(key: tuple[int, int]) -> StudyBatch:
+        step, number = key
+        return read_batch(trainer, own_micro_batches(trainer, step)[number], step)
+
+    def following(key: tuple[int, int]) -> tuple[int, int] | None:
+        step, number = key
+        if number + 1 < optim.accumulation:
+            return step, number + 1
+        return (step + 1, 0) if step + 1 < optim.steps else None
+
+    return Prefetch(read, following)
+
+
+def read_batch(trainer: Trainer, micro: MicroBatch, step: int) -> StudyBatch:
+    """Choose and read the studies of a micro-batch; a function of the step alone, so it may be done ahead."""
+    return trainer.dataset.batch(micro.indices, positions=micro.positions, global_size=micro.global_size, step=step)
+
+
+def draw_batch(trainer: Trainer, batch: StudyBatch, step: int) -> tuple[StudyBatch, MaskPlan]:
+    """Draw the masks of a batch, bring both to the device, and augment the batch there."""
+    device = trainer.workers.device
     plan = _masks(trainer.config, batch, _MASKS, step)
-    return batch.to(trainer.workers.device), plan.to(trainer.workers.device)
+    batch = batch.to(device)
+    if trainer.augment is not None:
+        batch = trainer.augment(batch, trainer.config.seed, step)
+    return batch, plan.to(device)
 
 
 @torch.no_grad()
@@ -144,7 +183,7 @@ def find_culprits(trainer: Trainer, step: int) -> list[int]:
     for micro in own_micro_batches(trainer, step):
         for index, position in zip(micro.indices, micro.positions, strict=True):
             alone = MicroBatch(indices=np.array([index]), positions=np.array([position]), global_size=micro.global_size)
-            batch, plan = draw_batch(trainer, alone, step)
+            batch, plan = draw_batch(trainer, read_batch(trainer, alone, step), step)
             with autocast(trainer.config.precision, trainer.workers.device):
                 output = trainer.model(batch, plan)
                 parts = pretraining_losses(trainer.config, trainer.model, output, global_size=1, step=step)

@@ -5,9 +5,8 @@ import pytest
 from matplotlib.colors import to_hex
 from report_fakes import LEADS, fake_ecg
 
-from lamae.ecg.paper import COARSE_GRID, RECONSTRUCTION, SHADE, TRACE
+from lamae.ecg.paper import COARSE_GRID, RECONSTRUCTION, SHADE, TRACE, plot_ecg
 from lamae.errors import DataError
-from lamae.report import plot_ecg
 
 
 def lines(figure, colour):
