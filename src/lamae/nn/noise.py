@@ -70,7 +70,7 @@ class NoiseByName:
 
     def by_study(self, purpose: str, num: int) -> Float[Tensor, "instances num"]:
         """Return noise by position."""
-        return self._rows(purpose, self.positions, num)
+        return self._rows(purpose, self.positions, torch.zeros_like(self.positions), (1, num))
 
     def by_recording(self, purpose: str, num: int) -> Float[Tensor, "instances num"]:
         """Return the noise of the first instance of each recording."""
@@ -85,20 +85,21 @@ class NoiseByName:
         noise = torch.empty(len(study_of), num)
         for index in range(int(turn.max()) + 1):
             rows = (turn == index).nonzero().squeeze(1)
-            found = self._rows(f"{purpose}/{index}", self.positions[rows], len(names) * num)
-            own = slot_of_view[view_of[rows]]
-            noise[rows] = found.unflatten(1, (len(names), num))[torch.arange(len(rows)), own]
+            slots = slot_of_view[view_of[rows]]
+            noise[rows] = self._rows(f"{purpose}/{index}", self.positions[rows], slots, (len(names), num))
         return noise
 
-    def _rows(self, purpose: str, positions: Tensor, width: int) -> Float[Tensor, "rows width"]:
-        """Return the rows of some positions of a table ``[global batch, width]`` that is never there as a whole."""
+    def _rows(
+        self, purpose: str, positions: Tensor, slots: Tensor, shape: tuple[int, int]
+    ) -> Float[Tensor, "rows num"]:
+        """Return some rows of a table ``[global batch, slots, num]`` that is never there as a whole."""
         seed = random.Random(f"{self.seed}/{purpose}").getrandbits(62)
         generator = torch.Generator().manual_seed(seed)
-        rows = torch.empty(len(positions), width)
-        for start, stop in _chunks(int(positions.max()) + 1, width):
-            drawn = torch.rand((stop - start, width), generator=generator)
+        rows = torch.empty(len(positions), shape[1])
+        for start, stop in _chunks(int(positions.max()) + 1, shape[0] * shape[1]):
+            drawn = torch.rand((stop - start, *shape), generator=generator)
             wanted = ((positions >= start) & (positions < stop)).nonzero().squeeze(1)
-            rows[wanted] = drawn[positions[wanted] - start]
+            rows[wanted] = drawn[positions[wanted] - start, slots[wanted]]
         return rows
 
 
