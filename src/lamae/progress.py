@@ -108,7 +108,8 @@ class TaskProgress:
 
     def __init__(self, *, every_s: float = 20.0) -> None:
         self._every_s = every_s
-        self._what, self._shown = "", None  # type: str, Progress | None
+        self._what = ""
+        self._shown: Progress | None = None
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` parts of ``what`` are done."""
