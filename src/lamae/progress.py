@@ -16,8 +16,8 @@ class Moment:
     Attributes:
         done: Parts that are done, those of earlier runs included.
         total: Number of parts.
-        rate: Parts a second since this run began; NaN before the first one.
-        left_s: Seconds that the rest will take at that rate; NaN before the first one.
+        rate: Parts a second since this run began.
+        left_s: Seconds that the rest will take at that rate.
         note: What there is to say at the moment, such as ``"3 refused"`` or a line of metrics.
     """
 
