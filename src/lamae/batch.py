@@ -6,13 +6,46 @@ have is absent, so nothing is computed for it. The table of fields with units is
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float32, Int64, Shaped
 from torch import Tensor
 
+from lamae.errors import ConfigError
+
 VALUE_DTYPES = (torch.int16, torch.uint8, torch.float32, torch.float64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClipConfig:
+    """How the instances of a model are cut from videos: part of what the model is, so it is stored with it.
+
+    Attributes:
+        frames: Frames of each clip.
+        window: Frames that a clip spans, of which every ``window // frames``-th is taken; None: ``frames``.
+        instances: ``"clip"``: one instance a clip, with a time axis. ``"frame"``: one instance a frame, without.
+        max_recordings: Maximum number of recordings of each study, drawn anew in each training step; None for all.
+
+    Raises:
+        ConfigError: A number is out of its range.
+    """
+
+    frames: int
+    window: int | None = None
+    instances: Literal["clip", "frame"] = "clip"
+    max_recordings: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.frames < 1 or (self.window is not None and self.window < self.frames):
+            raise ConfigError(f"clip.frames must be above 0 and clip.window at least as many, found {self}")
+        if self.max_recordings is not None and self.max_recordings < 1:
+            raise ConfigError(f"clip.max_recordings must be above 0, found {self.max_recordings}")
+
+    @property
+    def stride(self) -> int:
+        """Frames from one that is taken to the next."""
+        return 1 if self.window is None else self.window // self.frames
 
 
 @dataclass(frozen=True, kw_only=True)

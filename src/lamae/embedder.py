@@ -60,7 +60,8 @@ class Embedder:
         self.model, self.modality = model, MODALITIES[meta.modality]
         self.preprocessing = self._configured(meta.preprocessing, source="the checkpoint's preprocessing")
         self.readout: Readout = meta.readout
-        self.view_names = model.config.streams[meta.modality].view_names
+        self._stream = model.config.streams[meta.modality]
+        self.view_names = self._stream.view_names
         self.weights = f"trained weights after {meta.step} steps, SHA-256 {meta.weights_sha256[:16]}"
         self._device = device
 
@@ -100,13 +101,13 @@ class Embedder:
         """
         if not isinstance(study, PreparedStudy):
             study = study if isinstance(study, Study) else self.modality.read(study)
-            study = self.modality.preprocess(study, self.preprocessing)
+            study = self.modality.preprocess(study, self.preprocessing).held()
         return only_known_views(study, self.view_names)
 
     def _study_batches(self, studies: Sequence[OneStudy], batch_size: int) -> Iterator[StudyBatch]:
         for start in range(0, len(studies), batch_size):
             prepared = [self.prepare(study) for study in studies[start : start + batch_size]]
-            yield batch_of(prepared, view_names=self.view_names, modality=self.modality.name)
+            yield batch_of(prepared, view_names=self.view_names, modality=self.modality.name, clip=self._stream.clip)
 
     def _pack_batches(self, pack: Pack, batch_size: int) -> Iterator[StudyBatch]:
         theirs = self._configured(pack.info.preprocessing, source=f"{pack.path}: preprocessing")
@@ -114,7 +115,7 @@ class Embedder:
             raise ConfigError(
                 f"{pack.path}: prepared differently from the model's data (model != pack): {'; '.join(differing)}"
             )
-        dataset = for_known_views(pack, view_names=self.view_names)
+        dataset = for_known_views(pack, view_names=self.view_names, clip=self._stream.clip)
         for start in range(0, len(dataset), batch_size):
             yield dataset.batch(np.arange(start, min(start + batch_size, len(dataset))))
 

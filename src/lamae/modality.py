@@ -69,7 +69,7 @@ class Modality(Protocol):
         ...
 
 
-MODALITIES: Mapping[str, Modality] = {"ecg": Ecg()}
+MODALITIES: dict[str, Modality] = {"ecg": Ecg()}
 
 
 def find_modality(name: str) -> Modality:

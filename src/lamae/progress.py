@@ -16,8 +16,8 @@ class Moment:
     Attributes:
         done: Parts that are done, those of earlier runs included.
         total: Number of parts.
-        rate: Parts a second since this run began; NaN before the first one.
-        left_s: Seconds that the rest will take at that rate; NaN before the first one.
+        rate: Parts a second since this run began.
+        left_s: Seconds that the rest will take at that rate.
         note: What there is to say at the moment, such as ``"3 refused"`` or a line of metrics.
     """
 
@@ -108,7 +108,8 @@ class TaskProgress:
 
     def __init__(self, *, every_s: float = 20.0) -> None:
         self._every_s = every_s
-        self._what, self._shown = "", None  # type: str, Progress | None
+        self._what = ""
+        self._shown: Progress | None = None
 
     def __call__(self, what: str, done: int, total: int) -> None:
         """Show that ``done`` of ``total`` parts of ``what`` are done."""

@@ -253,6 +253,10 @@ class PreparedStudy:
         """Whether any value is ``MISSING_CODE``."""
         return any(recording.has_missing for recording in self.recordings)
 
+    def held(self) -> Self:
+        """Return the study with all of its recordings in memory, where they come one at a time."""
+        return replace(self, recordings=tuple(self.recordings))
+
     def keep(self, numbers: Iterable[int]) -> Self:
         """Return the study with some of its recordings, in the order of ``numbers``, and the flags of their views."""
         held = tuple(self.recordings)

@@ -10,10 +10,11 @@ from lamae import recipes
 from lamae.batch import Instances, StudyBatch
 from lamae.ecg.leads import LEADS
 from lamae.models import MaskedAutoencoder, Readout, by_view, read_out
+from lamae.models.pretrainable import total_loss
 from lamae.nn.masks import draw_masks
 from lamae.nn.transformer import TransformerConfig
 from lamae.train import PretrainConfig
-from lamae.train.objective import pretraining_loss
+from lamae.train.objective import pretraining_losses
 
 EIGHT = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
 
@@ -90,7 +91,8 @@ def loss_of(config: PretrainConfig, model: MaskedAutoencoder, batch: StudyBatch)
     """The whole loss of the last step, in which the weight of alignment is highest."""
     plan = draw_masks(config.model.mask, batch, config.model.patch_shapes, torch.Generator().manual_seed(5))
     output = model(batch, plan)
-    return pretraining_loss(config, output, global_size=batch.global_size, step=config.optim.steps - 1).total
+    parts = pretraining_losses(config, model, output, global_size=batch.global_size, step=config.optim.steps - 1)
+    return total_loss(parts)
 
 
 def readouts(config: PretrainConfig) -> list[Readout]:

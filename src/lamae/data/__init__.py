@@ -1,6 +1,5 @@
 """From packs to batches: the sampler chooses rows, the data set reads them."""
 
-from lamae.data.clips import ClipConfig
 from lamae.data.dataset import PackDataset
 from lamae.data.known_views import for_known_views, only_known_views
 from lamae.data.patients import rows_by_pack, rows_of_some_patients
@@ -9,7 +8,6 @@ from lamae.data.prepared import batch_of
 from lamae.data.sampler import MicroBatch, global_batch, micro_batches
 
 __all__ = [
-    "ClipConfig",
     "MicroBatch",
     "PackDataset",
     "Prefetch",

@@ -1,45 +1,13 @@
 """Which frames of which recordings a batch of videos is made of."""
 
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 
+from lamae.batch import ClipConfig
 from lamae.data.keyed_noise import keyed_uniform
 from lamae.data.view_dropout import rank_within
-from lamae.errors import ConfigError
 from lamae.pack import Selection
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClipConfig:
-    """How clips are cut from recordings.
-
-    Attributes:
-        frames: Frames of each clip.
-        window: Frames that a clip spans, of which every ``window // frames``-th is taken; None: ``frames``.
-        instances: ``"clip"``: one instance a clip, with a time axis. ``"frame"``: one instance a frame, without.
-        max_recordings: Maximum number of recordings of each study, drawn anew in each step; None for all.
-
-    Raises:
-        ConfigError: A number is out of its range.
-    """
-
-    frames: int
-    window: int | None = None
-    instances: Literal["clip", "frame"] = "clip"
-    max_recordings: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.frames < 1 or (self.window is not None and self.window < self.frames):
-            raise ConfigError(f"clip.frames must be above 0 and clip.window at least as many, found {self}")
-        if self.max_recordings is not None and self.max_recordings < 1:
-            raise ConfigError(f"clip.max_recordings must be above 0, found {self.max_recordings}")
-
-    @property
-    def stride(self) -> int:
-        """Frames from one that is taken to the next."""
-        return 1 if self.window is None else self.window // self.frames
 
 
 def fewer_recordings(found: Selection, limit: int, positions: np.ndarray, key: tuple[int, int]) -> np.ndarray:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from lamae.batch import Instances, StudyBatch
-from lamae.data.clips import ClipConfig, cut_clips, fewer_recordings
+from lamae.batch import ClipConfig, Instances, StudyBatch
+from lamae.data.clips import cut_clips, fewer_recordings
 from lamae.data.view_dropout import kept_views
 from lamae.errors import ConfigError, DataError
 from lamae.pack import Gathered, Pack, Selection
@@ -44,7 +44,7 @@ class PackDataset:
         views: Use these views only; None for all.
         min_views: Drop recordings at random, keeping at least so many of each study; None drops nothing.
         clip: How clips are cut from recordings; None reads recordings whole.
-        random_clips: Draw the start of each clip; False takes the middle, for evaluation.
+        random_clips: Draw recordings and the start of each clip; False takes all recordings and the middle.
         seed: Seed of everything that is drawn.
         verify: Hash each shard before its first read, so that a file changed on disk is found (a slower start).
 
@@ -66,7 +66,7 @@ class PackDataset:
         views: Sequence[str] | None = None,
         min_views: int | None = None,
         clip: ClipConfig | None = None,
-        random_clips: bool = True,
+        random_clips: bool = False,
         seed: int = 0,
         verify: bool = False,
     ) -> None:
@@ -188,7 +188,7 @@ class PackDataset:
             whole = _only(whole, keep)
         if self.clip is None:
             return whole
-        if self.clip.max_recordings is not None:
+        if self.clip.max_recordings is not None and self.random_clips:
             whole = _only(whole, fewer_recordings(whole, self.clip.max_recordings, positions, key))
         return cut_clips(whole, pack.lengths_of(whole), self.clip, positions, key if self.random_clips else None)
 

@@ -8,26 +8,30 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lamae.batch import ClipConfig
 from lamae.data.dataset import PackDataset
 from lamae.errors import DataError
 from lamae.pack import Pack
 from lamae.studies import PreparedStudy
 
 
-def for_known_views(pack: Pack, *, view_names: Sequence[str], rows: np.ndarray | None = None) -> PackDataset:
+def for_known_views(
+    pack: Pack, *, view_names: Sequence[str], rows: np.ndarray | None = None, clip: ClipConfig | None = None
+) -> PackDataset:
     """Return rows of a pack with the views that a model knows, each row there.
 
     Args:
         pack: The pack.
         view_names: View names that the model knows.
         rows: ``[studies]`` rows of the pack, in this order; None for all.
+        clip: How instances are cut from videos, from the middle of each; None takes recordings whole.
 
     Raises:
         DataError: Studies have none of these views; their number is named.
     """
     known = [name for name in pack.info.view_names if name in view_names]
     if len(known) == len(pack.info.view_names):
-        return PackDataset([pack], view_names=view_names, rows=rows)
+        return PackDataset([pack], view_names=view_names, rows=rows, clip=clip)
     num_asked = len(pack) if rows is None else len(rows)
     num_without = num_asked if not known else _num_without(pack, known, rows)
     if num_without:
@@ -36,7 +40,7 @@ def for_known_views(pack: Pack, *, view_names: Sequence[str], rows: np.ndarray |
             f"({', '.join(view_names)}): leave them out of the pack, or use a model of the leads that they have",
             reason="no-known-leads",
         )
-    return PackDataset([pack], view_names=view_names, rows=rows, views=known)
+    return PackDataset([pack], view_names=view_names, rows=rows, views=known, clip=clip)
 
 
 def only_known_views(study: PreparedStudy, view_names: Sequence[str]) -> PreparedStudy:

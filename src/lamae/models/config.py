@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from lamae.batch import ClipConfig
 from lamae.errors import ConfigError
 from lamae.nn.attention import AttentionKernel
 from lamae.nn.mask_config import MaskConfig
@@ -28,6 +29,7 @@ class StreamConfig:
         std_floor: Least standard deviation by which z-scores divide, in physical units.
         any_grid: Whether instances of another extent are welcome too, such as longer recordings; else ``grid`` is
             exact. Their positions follow from the same waves.
+        clip: How instances are cut from videos; None takes recordings whole.
     """
 
     patch: tuple[int, ...]
@@ -38,9 +40,17 @@ class StreamConfig:
     fixed_scale: float = 1.0
     std_floor: float = 0.01
     any_grid: bool = False
+    clip: ClipConfig | None = None
 
     def __post_init__(self) -> None:
         patch_grid(self.grid, self.patch)
+        if self.clip is not None:
+            of_clips = self.clip.instances == "clip"
+            if len(self.grid) != (3 if of_clips else 2) or (of_clips and self.grid[0] != self.clip.frames):
+                raise ConfigError(
+                    f"clip gives instances of {f'{self.clip.frames} frames' if of_clips else 'one frame'}, but grid is "
+                    f"{self.grid}: it must be (frames, height, width) for clips and (height, width) for frames"
+                )
         if self.channels < 1 or self.fixed_scale <= 0 or self.std_floor <= 0:
             raise ConfigError(f"channels, fixed_scale and std_floor must be above 0, found {self}")
         if not self.view_names or len(set(self.view_names)) != len(self.view_names):

@@ -5,7 +5,7 @@ import math
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -20,38 +20,6 @@ DRAWN_AT_ONCE = 2**16
 """Numbers of a stream that are in memory at a time, where one position does not need more."""
 
 _GOLDEN, _MIX_1, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-
-
-@runtime_checkable
-class Noise(Protocol):
-    """Noise of one stream under one mask; different purposes are independent of each other."""
-
-    def by_study(self, purpose: str, num: int) -> Float[Tensor, "instances num"]:
-        """Return noise in [0, 1) that all instances of a study share."""
-        ...
-
-    def by_recording(self, purpose: str, num: int) -> Float[Tensor, "instances num"]:
-        """Return noise in [0, 1) that all instances of a recording share."""
-        ...
-
-    def by_instance(self, purpose: str, num: int) -> Float[Tensor, "instances num"]:
-        """Return noise in [0, 1) for each instance by itself."""
-        ...
-
-
-def make_noise(kind: NoiseKind, *, seed: str, batch: StudyBatch, instances: Instances) -> Noise:
-    """Return the source of noise of a kind.
-
-    Args:
-        kind: ``"by-name"``: by position in the global batch, name of the view and, where a name is there several times,
-            by which one it is. ``"by-recording"``: by position, number of the recording within its study, and number of
-            the instance within its recording (in order of time).
-        seed: Seed of this stream and mask.
-        batch: The batch, on the CPU.
-        instances: Instances of the stream.
-    """
-    kinds = {"by-name": NoiseByName, "by-recording": NoiseByRecording}
-    return kinds[kind](seed=seed, positions=batch.positions[instances.study_of], instances=instances)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +38,7 @@ class NoiseByName:
 
     def by_study(self, purpose: str, num: int) -> Float[Tensor, "instances num"]:
         """Return noise by position."""
-        return self._rows(purpose, self.positions, num)
+        return self._rows(purpose, self.positions, torch.zeros_like(self.positions), (1, num))
 
     def by_recording(self, purpose: str, num: int) -> Float[Tensor, "instances num"]:
         """Return the noise of the first instance of each recording."""
@@ -85,20 +53,21 @@ class NoiseByName:
         noise = torch.empty(len(study_of), num)
         for index in range(int(turn.max()) + 1):
             rows = (turn == index).nonzero().squeeze(1)
-            found = self._rows(f"{purpose}/{index}", self.positions[rows], len(names) * num)
-            own = slot_of_view[view_of[rows]]
-            noise[rows] = found.unflatten(1, (len(names), num))[torch.arange(len(rows)), own]
+            slots = slot_of_view[view_of[rows]]
+            noise[rows] = self._rows(f"{purpose}/{index}", self.positions[rows], slots, (len(names), num))
         return noise
 
-    def _rows(self, purpose: str, positions: Tensor, width: int) -> Float[Tensor, "rows width"]:
-        """Return the rows of some positions of a table ``[global batch, width]`` that is never there as a whole."""
+    def _rows(
+        self, purpose: str, positions: Tensor, slots: Tensor, shape: tuple[int, int]
+    ) -> Float[Tensor, "rows num"]:
+        """Return some rows of a table ``[global batch, slots, num]`` that is never there as a whole."""
         seed = random.Random(f"{self.seed}/{purpose}").getrandbits(62)
         generator = torch.Generator().manual_seed(seed)
-        rows = torch.empty(len(positions), width)
-        for start, stop in _chunks(int(positions.max()) + 1, width):
-            drawn = torch.rand((stop - start, width), generator=generator)
+        rows = torch.empty(len(positions), shape[1])
+        for start, stop in _chunks(int(positions.max()) + 1, shape[0] * shape[1]):
+            drawn = torch.rand((stop - start, *shape), generator=generator)
             wanted = ((positions >= start) & (positions < stop)).nonzero().squeeze(1)
-            rows[wanted] = drawn[positions[wanted] - start]
+            rows[wanted] = drawn[positions[wanted] - start, slots[wanted]]
         return rows
 
 
@@ -130,6 +99,25 @@ class NoiseByRecording:
         turn = rank_within(group_of, self.instances.time_of)
         keys = [self.positions, self.instances.recording_of, turn]
         return hashed_uniform(f"{self.seed}/instance/{purpose}", keys, num)
+
+
+Noise: TypeAlias = NoiseByName | NoiseByRecording
+"""Noise of one stream under one mask; different purposes are independent of each other."""
+
+
+def make_noise(kind: NoiseKind, *, seed: str, batch: StudyBatch, instances: Instances) -> Noise:
+    """Return the source of noise of a kind.
+
+    Args:
+        kind: ``"by-name"``: by position in the global batch, name of the view and, where a name is there several times,
+            by which one it is. ``"by-recording"``: by position, number of the recording within its study, and number of
+            the instance within its recording (in order of time).
+        seed: Seed of this stream and mask.
+        batch: The batch, on the CPU.
+        instances: Instances of the stream.
+    """
+    source = NoiseByName if kind == "by-name" else NoiseByRecording
+    return source(seed=seed, positions=batch.positions[instances.study_of], instances=instances)
 
 
 def hashed_uniform(seed: str, keys: list[Int64[Tensor, " rows"]], num: int) -> Float[Tensor, "rows num"]:

@@ -1,6 +1,6 @@
 """Prepared data sets on disk: written once shard by shard, memory-mapped, open to any Arrow reader."""
 
-from lamae.pack.in_memory import gather_studies
+from lamae.pack.in_memory import gather_studies, whole_studies
 from lamae.pack.layout import FORMAT_VERSION, PackInfo, ShardInfo
 from lamae.pack.reader import Pack
 from lamae.pack.selection import Gathered, Selection
@@ -18,5 +18,6 @@ __all__ = [
     "ShardWriter",
     "gather_studies",
     "verify",
+    "whole_studies",
     "write_pack",
 ]

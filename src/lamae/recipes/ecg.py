@@ -66,11 +66,11 @@ def lamae(size: str) -> PretrainConfig:
     tiny: Data: a thousand ECGs or more. Machine: 2 CPU cores. Time: about 2 minutes.
     tiny: Score: a frozen linear probe clearly above random weights; no claim against other models.
     small: The encoder is a ViT-S.
-    small: Data: MIMIC-IV-ECG (800,000 ECGs; 16 epochs) or of that order. Machine: one H200 or the like. Time: a
-    small: quarter of an hour by arithmetic (24 GFLOP a study at 40 % of 790 TFLOP/s), not measured. Score: not measured.
+    small: Data: MIMIC-IV-ECG (800,000 ECGs; 16 epochs) or of that order. Machine: one H200 or the like.
+    small: Time: a quarter of an hour by arithmetic (24 GFLOP a study at 40 % of 790 TFLOP/s). Score: not measured.
     base: The encoder is a ViT-B.
-    base: Data: MIMIC-IV-ECG (800,000 ECGs; 32 epochs) or of that order. Machine: one H200 or the like. Time: an hour and
-    base: a half by arithmetic (82 GFLOP a study at 50 % of 790 TFLOP/s), not measured. Score: not measured.
+    base: Data: MIMIC-IV-ECG (800,000 ECGs; 32 epochs) or of that order. Machine: one H200 or the like.
+    base: Time: an hour and a half by arithmetic (82 GFLOP a study at 50 % of 790 TFLOP/s). Score: not measured.
     Command: {command} ecg-lamae-{size} --data PACK --out RUN
     """
     scale = SCALES[size]

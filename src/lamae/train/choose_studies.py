@@ -23,6 +23,7 @@ def choose_studies(config: PretrainConfig, packs: Sequence[Pack]) -> tuple[PackD
             f"{packs[0].path} holds {modality!r}, the model has streams {', '.join(config.model.streams)}"
         )
     view_names = config.model.streams[modality].view_names if packs else ()
+    clip = config.model.streams[modality].clip if packs else None
     data = config.data
     among = partial(
         PackDataset,
@@ -31,7 +32,8 @@ def choose_studies(config: PretrainConfig, packs: Sequence[Pack]) -> tuple[PackD
         split=data.train_splits,
         views=data.views,
         min_views=data.min_views,
-        clip=data.clip,
+        clip=clip,
+        random_clips=True,
         seed=config.seed,
         verify=data.verify,
     )
@@ -50,8 +52,7 @@ def choose_studies(config: PretrainConfig, packs: Sequence[Pack]) -> tuple[PackD
         view_names=view_names,
         split=data.validation_splits,
         views=data.views,
-        clip=data.clip,
-        random_clips=False,
+        clip=clip,
         verify=data.verify,
     )
     return training, validation
@@ -72,5 +73,5 @@ def _check_grid(dataset: PackDataset, grid: tuple[int, ...]) -> None:
         )
     raise ConfigError(
         f"{pack.path}: instances of {' x '.join(map(str, found))}, but the model takes {' x '.join(map(str, grid))}: "
-        f"change data.clip, prepare the data anew, or change {setting}"
+        f"change its clip, prepare the data anew, or change {setting}"
     )

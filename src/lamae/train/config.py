@@ -3,7 +3,6 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from lamae.data import ClipConfig
 from lamae.errors import ConfigError
 from lamae.models import PretrainableConfig, Readout, model_configs
 from lamae.nn.precision import Precision
@@ -73,7 +72,6 @@ class DataConfig:
         validation_studies: Studies used for that loss, the first ones of these splits.
         views: Leads to use; None for all of the packs.
         min_views: Drop recordings at random in training, keeping at least so many of each study; None drops nothing.
-        clip: How clips are cut from recordings; None reads recordings whole.
         verify: Hash each file of views before its first read; sizes are checked in any case.
         max_patients: Train on so many of the patients only, with all of their studies; None for all. A smaller choice
             is part of a larger one.
@@ -85,7 +83,6 @@ class DataConfig:
     validation_studies: int = 256
     views: tuple[str, ...] | None = None
     min_views: int | None = None
-    clip: ClipConfig | None = None
     verify: bool = False
     max_patients: int | None = None
     patients_seed: int = 0
