@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 import numpy as np
+import torch
 
 from lamae.batch import ClipConfig
-from lamae.data.keyed_noise import keyed_uniform
 from lamae.data.view_dropout import rank_within
+from lamae.nn.noise import hashed_uniform
 from lamae.pack import Selection
 
 
@@ -19,8 +20,7 @@ def fewer_recordings(found: Selection, limit: int, positions: np.ndarray, key: t
         positions: ``[studies]`` position of each study in the global batch.
         key: Seed of the run and number of the step.
     """
-    noise = keyed_uniform(*key, 1, positions[found.study_of], found.recording_of)
-    return rank_within(found.study_of, noise) < limit
+    return rank_within(found.study_of, _noise(found, positions, key, "recordings")) < limit
 
 
 def cut_clips(
@@ -45,8 +45,7 @@ def cut_clips(
     if key is None:
         start = slack // 2
     else:
-        noise = keyed_uniform(*key, 2, positions[whole.study_of], whole.recording_of)
-        start = (noise * (slack + 1)).astype(np.int64)
+        start = (_noise(whole, positions, key, "start") * (slack + 1)).astype(np.int64)
     stride = np.full(len(start), config.stride)
     if config.instances == "clip":
         return replace(whole, start=start, stride=stride, length=config.frames)
@@ -62,3 +61,9 @@ def cut_clips(
         length=1,
         single_frames=True,
     )
+
+
+def _noise(chosen: Selection, positions: np.ndarray, key: tuple[int, int], purpose: str) -> np.ndarray:
+    """Return ``[recordings]`` noise in [0, 1) that depends on seed, step, position and recording only."""
+    keys = [torch.from_numpy(positions[chosen.study_of]), torch.from_numpy(chosen.recording_of)]
+    return hashed_uniform(f"clips/{purpose}/{key[0]}/{key[1]}", keys, 1)[:, 0].double().numpy()

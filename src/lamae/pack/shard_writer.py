@@ -274,7 +274,7 @@ def _to_batch(rows: Sequence[_Row]) -> pa.RecordBatch:
 
 def _frames(recording: PreparedRecording) -> Sequence[bytes | memoryview]:
     if recording.jpeg_quality is None:
-        return [memoryview(np.ascontiguousarray(frame)).cast("B") for frame in recording.values]
+        return [np.ascontiguousarray(frame).data.cast("B") for frame in recording.values]
     return [encode_frame(frame, quality=recording.jpeg_quality) for frame in recording.values]
 
 

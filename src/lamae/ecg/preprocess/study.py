@@ -51,7 +51,8 @@ def preprocess(study: Study, config: EcgPreprocessing) -> PreparedStudy:
             ``missing-samples``, ``flat-lead``, ``saturated-lead``, ``out-of-range-lead`` where the policy is to reject.
     """
     flags: dict[str, tuple[str, ...]] = {}
-    parts = [_prepare_group(study, names, config, flags) for names in _groups_of_one_form(study, config)]
+    groups = _groups_of_one_form(study, config)
+    parts = [_prepare_group(study, names, rate_hz, config, flags) for (rate_hz, _), names in groups.items()]
     leads = _assemble(parts, config)
     if len(leads.names) < config.min_leads:
         raise _too_few(study, leads.names, config, flags)
@@ -59,7 +60,7 @@ def preprocess(study: Study, config: EcgPreprocessing) -> PreparedStudy:
     return _quantise(leads, config, lead_flags, study_flags)
 
 
-def _groups_of_one_form(study: Study, config: EcgPreprocessing) -> list[list[str]]:
+def _groups_of_one_form(study: Study, config: EcgPreprocessing) -> dict[tuple[float, int], list[str]]:
     if study.modality != "ecg":
         raise DataError(f"study {study.study_id}: expected an ECG, found {study.modality}", reason="not-an-ecg")
     groups: dict[tuple[float, int], list[str]] = {}
@@ -85,14 +86,13 @@ def _groups_of_one_form(study: Study, config: EcgPreprocessing) -> list[list[str
             f"found {', '.join(study.views) or 'no lead'}",
             reason="no-known-leads",
         )
-    return list(groups.values())
+    return groups
 
 
 def _prepare_group(
-    study: Study, names: Sequence[str], config: EcgPreprocessing, flags: dict[str, tuple[str, ...]]
+    study: Study, names: Sequence[str], rate_hz: float, config: EcgPreprocessing, flags: dict[str, tuple[str, ...]]
 ) -> _Leads:
     """Prepare leads of one rate and length together; record their faults in ``flags``."""
-    rate_hz = study.views[names[0]].rate_hz
     values = _crop(np.stack([study.views[name].values for name in names]), rate_hz, config)
     if values.shape[1] < config.min_duration_s * rate_hz:
         flags.update(dict.fromkeys(names, ("too-short",)))
@@ -199,7 +199,7 @@ def _too_few(
     study: Study, usable: Sequence[str], config: EcgPreprocessing, flags: Mapping[str, tuple[str, ...]]
 ) -> DataError:
     present = [study.views[name] for name in config.leads if name in study.views]
-    faults = [flags.get(view.name, ()) for view in present]
+    faults = [flags.get(view.key, ()) for view in present]
     if all("too-short" in found for found in faults):
         longest_s = max(view.duration_s for view in present)
         message = f"the longest lead has {longest_s:g} s, fewer than the {config.min_duration_s:g} s asked for"
