@@ -159,7 +159,7 @@ def _kind_of(field: Field, kind: Any, value: object, place: _Place) -> Any:
         return kind
     known = field.metadata["kinds"]()
     name = value.get("kind", next(iter(known))) if isinstance(value, Mapping) else next(iter(known))
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise ConfigError(
             f"{place.source}: {place.below('kind').path}: expected one of {', '.join(known)}, found {name!r}"
         )

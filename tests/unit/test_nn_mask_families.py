@@ -144,8 +144,13 @@ def test_there_and_back_through_plain_types():
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: MaskFamily(block_ratio=0.3), "num_blocks and block_ratio are for the mask strategy 'block'"),
-        (lambda: MaskFamily(num_blocks=2), "num_blocks and block_ratio are for the mask strategy 'block'"),
+        (lambda: MaskFamily(block_ratio=0.3), "block_ratio and block_aspect are for the mask strategy 'block'"),
+        (lambda: MaskFamily(num_blocks=2), "block_ratio and block_aspect are for the mask strategy 'block'"),
+        (lambda: MaskFamily(block_aspect=(1.0, 1.0)), "block_aspect are for the mask strategy 'block', found 'random'"),
+        (lambda: MaskFamily(ratio=1.0), "ratio and block_ratio must lie in"),
+        (lambda: MaskFamily(num_masks=0), "num_masks must be at least 1"),
+        (lambda: MaskFamily(hidden_views=-1), "hidden_views at least 0"),
+        (lambda: MaskFamily(strategy="view"), "go together"),
         (lambda: MaskFamily(strategy="block", num_blocks=0), "num_blocks at least 1"),
         (lambda: MaskFamily(strategy="block", block_ratio=1.0), "block_ratio must lie in"),
         (lambda: MaskFamily(strategy="block", block_aspect=(2.0, 1.0)), "block_aspect be two rising numbers"),

@@ -1,5 +1,6 @@
 import errno
 import json
+import logging
 import os
 import signal
 from dataclasses import replace
@@ -273,7 +274,8 @@ def test_what_does_not_fit_is_refused(tmp_path, pack, overrides, words):
     assert not (tmp_path / "run").exists()
 
 
-def test_progress_in_lines(tmp_path, pack, capfd):
+def test_progress_in_lines(tmp_path, pack, capfd, caplog):
+    caplog.set_level(logging.WARNING, logger="lamae")  # a test of the command line may have turned messages on
     pretrain(fake_config(optim__steps=4), [pack], tmp_path / "run", progress=True)
     shown = capfd.readouterr().err
     assert "starts; 24 studies" in shown

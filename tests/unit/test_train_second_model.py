@@ -15,7 +15,7 @@ from lamae.config import apply_overrides, from_dict, to_dict
 from lamae.data import PackDataset
 from lamae.ecg.leads import LEADS
 from lamae.errors import CheckpointError, ConfigError
-from lamae.models import MODELS, read_out
+from lamae.models import MODELS, build_model, read_out
 from lamae.models.pretrainable import Drawable, Pretrainable, PretrainableConfig
 from lamae.pack import Pack
 from lamae.train import PretrainConfig, loop, pretrain
@@ -48,11 +48,14 @@ def trained(pack, steps=3, **overrides):
     return trainer, [train_step(trainer, step) for step in range(steps)]
 
 
-def test_it_offers_what_the_protocol_asks_for():
-    model = LatentPrediction(run_config().model)
+@pytest.mark.parametrize("make", [run_config, fake_config])
+def test_a_model_offers_what_the_protocol_asks_for(make):
+    config = make()
+    model = build_model(config.model)
     assert isinstance(model, Pretrainable)
     assert isinstance(model.config, PretrainableConfig)
-    assert not isinstance(model, Drawable)
+    assert isinstance(model, Drawable) == (config.model.kind == "masked-autoencoder")
+    assert set(MODELS) == {"masked-autoencoder", "latent-prediction"}
 
 
 def stopped_at(step, monkeypatch):
@@ -67,9 +70,8 @@ def stopped_at(step, monkeypatch):
     monkeypatch.setattr(loop, "train_step", step_and_stop)
 
 
-@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
-def test_a_stopped_run_goes_on_bit_by_bit_with_its_ema(tmp_path, pack, monkeypatch, optimiser):
-    config = run_config(optim__optimiser=optimiser, optim__accumulation=2)
+def test_a_stopped_run_goes_on_bit_by_bit_with_its_ema(tmp_path, pack, monkeypatch):
+    config = run_config(optim__optimiser="muon", optim__accumulation=2)  # of two optimisers, one of them AdamW
     whole = pretrain(config, [pack], tmp_path / "whole", progress=False)
     assert whole.status == "finished"
     with monkeypatch.context() as patched:

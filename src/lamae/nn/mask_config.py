@@ -61,14 +61,17 @@ class MaskFamily:
             )
         if self.strategy != "tube" and self.scope != "study":
             raise ConfigError(f"scope {self.scope!r} is for the mask strategy 'tube', found {self.strategy!r}")
-        if self.strategy != "block" and (self.num_blocks > 1 or self.block_ratio is not None):
-            raise ConfigError(f"num_blocks and block_ratio are for the mask strategy 'block', found {self.strategy!r}")
+        of_blocks = (self.num_blocks, self.block_ratio, self.block_aspect)
+        if self.strategy != "block" and of_blocks != (1, None, MaskFamily.block_aspect):
+            raise ConfigError(
+                f"num_blocks, block_ratio and block_aspect are for the mask strategy 'block', found {self.strategy!r}"
+            )
         if self.full_time and self.strategy not in ("tube", "block"):
             raise ConfigError(f"full_time is for the mask strategies 'tube' and 'block', found {self.strategy!r}")
 
     @property
     def one_block(self) -> float:
-        """Fraction of the patches that one block covers."""
+        """Return the fraction of the patches that one block covers."""
         return self.ratio if self.block_ratio is None else self.block_ratio
 
     def num_visible(self, *counts: int) -> int:
@@ -115,8 +118,10 @@ class MaskConfig:
     noise: NoiseKind = "by-name"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.latent_ratio < 1:
+        if not 0 < self.ratio < 1 or not 0 <= self.latent_ratio < 1:
             raise ConfigError(f"ratio must lie in (0, 1) and latent_ratio in [0, 1), found {self}")
+        if self.num_masks < 1 or self.hidden_views < 0:
+            raise ConfigError(f"num_masks must be at least 1 and hidden_views at least 0, found {self}")
         flat = self._flat()
         if self.families and flat != MaskFamily():
             raise ConfigError(
