@@ -182,9 +182,9 @@ def best_variant(out: Path) -> str:
 def validation_auroc(job: Job) -> float:
     import numpy as np
 
-    from lamae.evals.features import CACHE_FOLDER, of_task
-    from lamae.evals.linear_probe import predict_linearly
-    from lamae.evals.task import make_task
+    from lamae.evals.probes.features import CACHE_FOLDER, of_task
+    from lamae.evals.probes.linear_probe import predict_linearly
+    from lamae.evals.tasks.task import make_task
     from lamae.metrics import auroc
 
     task = make_task(job.packs[0], LABELS[job.data], settings(job))

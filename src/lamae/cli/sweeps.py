@@ -24,7 +24,7 @@ def run_efficiency(arguments: argparse.Namespace) -> None:
     """Judge a system with each amount of labels, write the results and print the table."""
     from lamae.config import apply_overrides
     from lamae.evals import FinetuneConfig
-    from lamae.evals.label_efficiency import label_efficiency
+    from lamae.evals.sweeps.label_efficiency import label_efficiency
 
     hand_made = str(arguments.model) == HAND_MADE
     protocol = arguments.protocol or (HAND_MADE if hand_made else "linear")
@@ -51,7 +51,7 @@ def run_efficiency(arguments: argparse.Namespace) -> None:
 
 def run_robustness(arguments: argparse.Namespace) -> None:
     """Judge a system under conditions, write the results and print the table."""
-    from lamae.evals.robustness import robustness
+    from lamae.evals.sweeps.robustness import robustness
 
     with TextProgress() as progress:
         found = robustness(

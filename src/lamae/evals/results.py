@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from lamae._version import __version__
-from lamae.evals.calls import calibration, choose_thresholds
+from lamae.evals.probes.thresholds import calibration, choose_thresholds
 from lamae.evals.settings import EvalSettings
-from lamae.evals.task import Task
-from lamae.evals.task_notes import data_notes, label_notes, split_notes, transfer_notes
+from lamae.evals.tasks.notes import data_notes, label_notes, split_notes, transfer_notes
+from lamae.evals.tasks.task import Task
 from lamae.metrics import BootstrapResult, patient_bootstrap
 from lamae.results import Evaluation, read_result, write_result
 from lamae.results.folder import FORMAT, FORMAT_VERSION

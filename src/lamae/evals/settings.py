@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lamae.errors import ConfigError
-from lamae.evals.linear import L2_GRID
+from lamae.evals.probes.linear import L2_GRID
 from lamae.labels import Statements
 from lamae.metrics import AbsentPolicy
 

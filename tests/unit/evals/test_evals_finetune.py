@@ -10,11 +10,11 @@ from lamae.checkpoint import read_meta
 from lamae.data import PackDataset
 from lamae.errors import CheckpointError, DataError
 from lamae.evals import EvalSettings, FinetuneConfig, finetune, load_classifier
-from lamae.evals.classifier import StudyClassifier
-from lamae.evals.features import encoder
-from lamae.evals.finetune import head_config
-from lamae.evals.supervised import make_optimiser, masked_loss
-from lamae.evals.task import make_task
+from lamae.evals.finetuning.classifier import StudyClassifier
+from lamae.evals.finetuning.finetune import head_config
+from lamae.evals.finetuning.training import make_optimiser, masked_loss
+from lamae.evals.probes.features import encoder
+from lamae.evals.tasks.task import make_task
 from lamae.pack import Pack
 
 QUICK = EvalSettings(draws=11)

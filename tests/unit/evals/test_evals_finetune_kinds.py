@@ -13,10 +13,10 @@ from lamae.checkpoint import find_checkpoint, load_model, read_meta
 from lamae.data import PackDataset
 from lamae.errors import CheckpointError, ConfigError
 from lamae.evals import EvalSettings, FinetuneConfig, finetune, load_classifier, read_result
-from lamae.evals.added_latent import with_added_latent
-from lamae.evals.features import encoder
-from lamae.evals.finetune import make_classifier
-from lamae.evals.task import make_task
+from lamae.evals.finetuning.added_latent import with_added_latent
+from lamae.evals.finetuning.finetune import make_classifier
+from lamae.evals.probes.features import encoder
+from lamae.evals.tasks.task import make_task
 from lamae.pack import Pack
 
 from .conftest import write_run
@@ -140,7 +140,7 @@ def test_the_test_studies_have_no_say(toy_run: Path, toy_pack: Pack, monkeypatch
     task = make_task(toy_pack, labels, QUICK)
     targets = task.targets.copy()
     targets[task.tested] = 7 - targets[task.tested] if task.is_regression else 1 - np.nan_to_num(targets[task.tested])
-    module = importlib.import_module("lamae.evals.finetune")  # the package's name is that of the function
+    module = importlib.import_module("lamae.evals.finetuning.finetune")  # the package's name is that of the function
     monkeypatch.setattr(module, "make_task", lambda *_, **__: replace(task, targets=targets))
     np.testing.assert_array_equal(finetune(toy_run, toy_pack, labels, **given).scores, scores)
 

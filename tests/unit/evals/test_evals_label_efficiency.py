@@ -10,10 +10,10 @@ import pytest
 
 from lamae.errors import ConfigError, DataError
 from lamae.evals import EvalSettings, FinetuneConfig, handmade, probe, read_result
-from lamae.evals.handmade import measure_task
-from lamae.evals.label_efficiency import label_efficiency
-from lamae.evals.label_shares import check_positives, label_shares
-from lamae.evals.task import make_task
+from lamae.evals.probes.handmade import measure_task
+from lamae.evals.sweeps.label_efficiency import label_efficiency
+from lamae.evals.tasks.label_amounts import check_positives, label_shares
+from lamae.evals.tasks.task import make_task
 from lamae.pack import Pack
 
 from .conftest import toy_studies, write_toy

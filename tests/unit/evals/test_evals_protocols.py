@@ -12,13 +12,13 @@ from sklearn.neighbors import KNeighborsRegressor
 
 from lamae.errors import ConfigError, DataError
 from lamae.evals import EvalSettings, probe
-from lamae.evals.attention_pool import PooledTokens, normed, predict_by_attention
-from lamae.evals.head_training import HeadGrid
-from lamae.evals.knn import K_GRID, predict_by_neighbours
-from lamae.evals.linear_probe import predict_linearly
-from lamae.evals.mlp import predict_by_mlp
-from lamae.evals.task import Task, make_task
-from lamae.evals.tokens import TaskTokens, TokenTable, tokens_of_task
+from lamae.evals.probes.attention_pool import PooledTokens, normed, predict_by_attention
+from lamae.evals.probes.head_training import HeadGrid
+from lamae.evals.probes.knn import K_GRID, predict_by_neighbours
+from lamae.evals.probes.linear_probe import predict_linearly
+from lamae.evals.probes.mlp import predict_by_mlp
+from lamae.evals.probes.tokens import TaskTokens, TokenTable, tokens_of_task
+from lamae.evals.tasks.task import Task, make_task
 from lamae.metrics import auroc, r_squared
 from lamae.models.heads import AttentiveHead
 from lamae.pack import Pack
@@ -174,8 +174,8 @@ def test_unknown_targets_teach_nothing(large_pack: Pack, predict):
 
 
 def test_neighbours_are_those_of_scikit_learn(toy_pack: Pack, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lamae.evals.knn.K_GRID", (13,))
-    monkeypatch.setattr("lamae.evals.knn._BLOCK_VALUES", 1000)
+    monkeypatch.setattr("lamae.evals.probes.knn.K_GRID", (13,))
+    monkeypatch.setattr("lamae.evals.probes.knn._BLOCK_VALUES", 1000)
     task = make_task(toy_pack, "measure_size_mv", QUICK)
     part, features = task.parts[0], planted(task)
     scores, selection, _ = predict_by_neighbours(features, task, QUICK)
@@ -193,7 +193,7 @@ def test_neighbours_are_those_of_scikit_learn(toy_pack: Pack, monkeypatch: pytes
 
 def test_two_neighbours_by_hand(toy_pack: Pack):
     """Neighbours of cosine 1 and 0, a base rate of one half: (1 + 1/2) / (1 + exp(-1 / 0.07) + 1)."""
-    from lamae.evals.knn import _nearest, _vote
+    from lamae.evals.probes.knn import _nearest, _vote
 
     cosine, nearest = _nearest(np.array([[1.0, 0.0]], np.float32), np.eye(2, dtype=np.float32), 2)
     np.testing.assert_array_equal(nearest, [[0, 1]])

@@ -10,7 +10,7 @@ import pytest
 
 from lamae.errors import ConfigError, DataError
 from lamae.evals import EvalSettings, FinetuneConfig, extract, finetune, handmade, probe
-from lamae.evals.task import make_task
+from lamae.evals.tasks.task import make_task
 from lamae.pack import Pack, write_pack
 
 from .conftest import PREPROCESSING, toy_studies, write_run, write_toy

@@ -8,7 +8,7 @@ import numpy as np
 
 from lamae.errors import DataError
 from lamae.evals.settings import EvalSettings
-from lamae.evals.task import Task
+from lamae.evals.tasks.task import Task
 from lamae.metrics import best_f1_thresholds, expected_calibration_error, recalibrate, reliability_bins
 from lamae.metrics.thresholds import DEFAULT_THRESHOLD
 

@@ -15,7 +15,7 @@ from lamae.ecg.same_time import (
     labels_put_right,
     linear_weights,
 )
-from lamae.evals.pretext_cells import Cells, by_instance, by_study
+from lamae.evals.audits.pretext_cells import Cells, by_instance, by_study
 from lamae.models.config import MaskedAutoencoderConfig
 from lamae.models.masked_autoencoder import take_patches
 from lamae.nn.normalise import Normalised, normalise

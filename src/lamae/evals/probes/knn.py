@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from lamae.evals.selection import base_rate_logits, criterion, is_better, selected, validation_value
+from lamae.evals.probes.selection import base_rate_logits, criterion, is_better, selected, validation_value
 from lamae.evals.settings import EvalSettings, Progress, silent
-from lamae.evals.task import Part, Task
+from lamae.evals.tasks.task import Part, Task
 
 K_GRID = (1, 3, 5, 10, 20, 50, 100, 200)
 """Numbers of neighbours to choose from; those above the number of training studies fall out."""
@@ -34,7 +34,7 @@ def predict_by_neighbours(
         progress: Called after each division.
 
     Returns:
-        As `lamae.evals.linear_probe.predict_linearly`.
+        As `lamae.evals.probes.linear_probe.predict_linearly`.
 
     Raises:
         DataError: No label has both classes in a validation set.

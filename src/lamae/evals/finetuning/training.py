@@ -10,11 +10,11 @@ from torch import Tensor, nn
 
 from lamae.data import PackDataset, for_known_views, global_batch
 from lamae.errors import DataError
-from lamae.evals.classifier import StudyClassifier
-from lamae.evals.features import autocast
-from lamae.evals.finetune_state import Best, TrainingState, optimiser_tensors, restore_optimiser
+from lamae.evals.finetuning.classifier import StudyClassifier
+from lamae.evals.finetuning.state import Best, TrainingState, optimiser_tensors, restore_optimiser
+from lamae.evals.probes.features import autocast
 from lamae.evals.settings import FinetuneConfig, Progress
-from lamae.evals.task import Part, Task
+from lamae.evals.tasks.task import Part, Task
 from lamae.metrics import auroc, mean_absolute_error
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from lamae.evals.settings import EvalSettings
-from lamae.evals.task import Part, Task
+from lamae.evals.tasks.task import Part, Task
 from lamae.pack import Pack
 
 _AS_THEY_ARE = ("description", "min_count", "max_labels", "vocabulary", "statements")

@@ -7,7 +7,7 @@ import numpy as np
 
 from lamae.errors import ConfigError, DataError
 from lamae.evals.settings import EvalSettings
-from lamae.evals.task import Task
+from lamae.evals.tasks.task import Task
 
 FRACTIONS = (0.05, 0.25, 1.0)
 """5, 25 and 100 % of the training patients, with which the literature compares."""

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lamae.evals.head_training import HeadGrid, train_heads
+from lamae.evals.probes.head_training import HeadGrid, train_heads
 from lamae.evals.settings import EvalSettings, Progress, silent
-from lamae.evals.task import Task
+from lamae.evals.tasks.task import Task
 from lamae.nn.transformer import initialise
 
 HIDDEN_DIM = 256
@@ -49,7 +49,7 @@ def predict_by_mlp(
         progress: Called after each pass.
 
     Returns:
-        As `lamae.evals.linear_probe.predict_linearly`.
+        As `lamae.evals.probes.linear_probe.predict_linearly`.
 
     Raises:
         DataError: A loss stopped being finite, or no label has both classes in a validation set.

@@ -5,10 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from lamae.evals.linear import LinearModel, fit_logistic, fit_ridge, standardise
-from lamae.evals.selection import criterion, is_better, probability, selected, validation_value
+from lamae.evals.probes.linear import LinearModel, fit_logistic, fit_ridge, standardise
+from lamae.evals.probes.selection import criterion, is_better, probability, selected, validation_value
 from lamae.evals.settings import EvalSettings, Progress, SelectBy, silent
-from lamae.evals.task import Part, Task
+from lamae.evals.tasks.task import Part, Task
 
 _PATIENCE = 3
 

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from lamae.errors import CheckpointError, DataError
 from lamae.evals.identity import run_folder
-from lamae.evals.task import Task
+from lamae.evals.tasks.task import Task
 from lamae.splits import salt_fingerprint
 
 PATIENTS_FILE = "patients.parquet"

@@ -6,10 +6,10 @@ import numpy as np
 
 from lamae.ecg.measure.features import FEATURES, measure
 from lamae.errors import DataError
-from lamae.evals.linear_probe import predict_linearly
+from lamae.evals.probes.linear_probe import predict_linearly
 from lamae.evals.results import Evaluation, judge, write_result
 from lamae.evals.settings import EvalSettings, Progress, silent
-from lamae.evals.task import Part, Task, make_task
+from lamae.evals.tasks.task import Part, Task, make_task
 from lamae.pack import Pack
 
 PROTOCOL = "linear probe on hand-made features: medians for missing ones, indicators, otherwise as on frozen features"
@@ -35,7 +35,7 @@ def handmade(
         labels: A label set, see `lamae.labels.make_labels`.
         out: RESULT folder; None writes nothing.
         settings: How the task is made and judged.
-        test_pack: Test on the studies of this pack in place of the first one's own, see `lamae.evals.task.make_task`.
+        test_pack: Test on the studies of this pack in place of the first one's own, see `make_task`.
         system: Name to show.
         measured: ``[studies, features]`` that `measure_task` returned for the same task, whatever its label draw; None
             measures them.

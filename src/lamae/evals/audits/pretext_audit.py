@@ -16,10 +16,10 @@ from lamae.batch import StudyBatch
 from lamae.data import PackDataset
 from lamae.ecg.same_time import EIGHT_LEADS
 from lamae.errors import ConfigError
-from lamae.evals.pretext_cells import cells_of
-from lamae.evals.pretext_expected import expected_solvable
-from lamae.evals.pretext_guesses import EINTHOVEN, LINEAR, PUT_RIGHT, fit_covariance, labels_of, look_at
-from lamae.evals.pretext_tally import GROUPS, Tally
+from lamae.evals.audits.pretext_cells import cells_of
+from lamae.evals.audits.pretext_expected import expected_solvable
+from lamae.evals.audits.pretext_guesses import EINTHOVEN, LINEAR, PUT_RIGHT, fit_covariance, labels_of, look_at
+from lamae.evals.audits.pretext_tally import GROUPS, Tally
 from lamae.evals.settings import Progress, silent
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig
 from lamae.models.accounting import example_batch

@@ -12,11 +12,11 @@ from torch import nn
 from lamae.checkpoint import find_checkpoint, read_meta
 from lamae.data import for_known_views
 from lamae.errors import ConfigError
-from lamae.evals.feature_cache import cache_key, growing_npy, open_npy
-from lamae.evals.features import check_preprocessing, encoder, features_of, refuse_non_finite, views_of
 from lamae.evals.identity import Weights, describe_encoder
+from lamae.evals.probes.feature_cache import cache_key, growing_npy, open_npy
+from lamae.evals.probes.features import check_preprocessing, encoder, features_of, refuse_non_finite, views_of
 from lamae.evals.settings import Precision, Progress, silent
-from lamae.evals.task import Task
+from lamae.evals.tasks.task import Task
 from lamae.models import Features, MaskedAutoencoder
 from lamae.models.heads import tokens_by_study
 from lamae.pack import Pack

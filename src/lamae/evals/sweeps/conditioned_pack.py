@@ -10,7 +10,7 @@ import pyarrow as pa
 from lamae.config import from_dict
 from lamae.ecg.preprocess.settings import EcgPreprocessing
 from lamae.errors import ConfigError, DataError
-from lamae.evals.conditions import Condition, apply
+from lamae.evals.sweeps.conditions import Condition, apply
 from lamae.pack import Gathered, Pack
 from lamae.studies import MISSING_CODE, PreparedStudy
 

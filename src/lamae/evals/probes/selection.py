@@ -7,7 +7,7 @@ import numpy as np
 
 from lamae.errors import DataError
 from lamae.evals.settings import EvalSettings, SelectBy
-from lamae.evals.task import Task
+from lamae.evals.tasks.task import Task
 from lamae.metrics import auroc, mean_absolute_error
 
 _SPREADS = np.geomspace(0.02, 1.5, 25)

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from lamae.data import global_batch
 from lamae.errors import ConfigError, DataError
-from lamae.evals.selection import base_rate_logits, criterion, is_better, probability, selected, validation_value
+from lamae.evals.finetuning.training import masked_loss
+from lamae.evals.probes.selection import base_rate_logits, criterion, is_better, probability, selected, validation_value
 from lamae.evals.settings import EvalSettings, Progress, SelectBy
-from lamae.evals.supervised import masked_loss
-from lamae.evals.task import Part, Task
+from lamae.evals.tasks.task import Part, Task
 
 Inputs = Callable[[np.ndarray], tuple[Tensor, ...]]
 """Gives what a head takes for some studies, by their positions in ``task.rows``."""
@@ -78,7 +78,7 @@ def train_heads(
         progress: Called after each pass.
 
     Returns:
-        As `lamae.evals.linear_probe.predict_linearly`.
+        As `lamae.evals.probes.linear_probe.predict_linearly`.
 
     Raises:
         DataError: A loss stopped being finite, or no label has both classes in a validation set.

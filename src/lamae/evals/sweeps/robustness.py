@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from lamae.errors import ConfigError
-from lamae.evals.conditioned_pack import ConditionedPack
-from lamae.evals.conditions import Condition, parse_conditions
-from lamae.evals.finished import finished, request_hash, with_request
-from lamae.evals.frozen import Frozen, FrozenProtocol, Predicted, frozen_encoder, frozen_measurements
 from lamae.evals.identity import Weights
+from lamae.evals.probes.frozen import Frozen, FrozenProtocol, Predicted, frozen_encoder, frozen_measurements
 from lamae.evals.results import Evaluation, judge, write_result
-from lamae.evals.robustness_table import RobustnessSummary, summarise
 from lamae.evals.settings import EvalSettings, Precision, Progress, silent
-from lamae.evals.task import Part, Task, make_task
+from lamae.evals.sweeps.conditioned_pack import ConditionedPack
+from lamae.evals.sweeps.conditions import Condition, parse_conditions
+from lamae.evals.sweeps.finished import finished, request_hash, with_request
+from lamae.evals.sweeps.robustness_table import RobustnessSummary, summarise
+from lamae.evals.tasks.task import Part, Task, make_task
 from lamae.models import Readout
 from lamae.pack import Pack
 
@@ -59,14 +59,14 @@ def robustness(
         pack: The labelled pack, prepared as the run's data.
         labels: A label set, see `lamae.labels.make_labels`.
         out: Folder for the RESULT folders, ``robustness.csv`` and ``robustness.md``.
-        conditions: As `lamae.evals.conditions.parse_conditions` reads them.
+        conditions: As `lamae.evals.sweeps.conditions.parse_conditions` reads them.
         train_too: Also learn a probe of its own under each condition, on training and validation studies changed alike:
             what could be reached when the condition is known. Orders change nothing to learn from and are left out.
         protocol: ``"linear"``, ``"mlp"`` or ``"knn"``; ``"hand-made"`` or ``"linear"`` without a run.
         weights: ``"random"`` for the control with random weights.
         readout: None takes the run's own.
         settings: How the task is made and judged.
-        test_pack: Test on the studies of this pack, see `lamae.evals.task.make_task`.
+        test_pack: Test on the studies of this pack, see `make_task`.
         system: Name to show; None names it after the model.
         noise_seed: Seed of noise and of shuffled orders; the same for systems that are to be compared.
         precision: Precision in which features are computed.

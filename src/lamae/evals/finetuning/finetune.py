@@ -9,16 +9,16 @@ import numpy as np
 
 from lamae.checkpoint import CheckpointMeta, find_checkpoint, read_meta
 from lamae.errors import ConfigError
-from lamae.evals.added_latent import with_added_latent
-from lamae.evals.classifier import HeadConfig, StudyClassifier, readout_width, save_classifier
-from lamae.evals.features import check_preprocessing, chosen_readout, encoder, views_of
-from lamae.evals.finetune_state import FinetuneState
+from lamae.evals.finetuning.added_latent import with_added_latent
+from lamae.evals.finetuning.classifier import HeadConfig, StudyClassifier, readout_width, save_classifier
+from lamae.evals.finetuning.state import FinetuneState
+from lamae.evals.finetuning.training import fit, predict
 from lamae.evals.identity import describe_encoder, system_name
-from lamae.evals.leak import check_pretraining
+from lamae.evals.probes.features import check_preprocessing, chosen_readout, encoder, views_of
 from lamae.evals.results import Evaluation, judge, write_result
 from lamae.evals.settings import EvalSettings, FinetuneConfig, Progress, silent
-from lamae.evals.supervised import fit, predict
-from lamae.evals.task import Part, Task, make_task
+from lamae.evals.tasks.leak_guard import check_pretraining
+from lamae.evals.tasks.task import Part, Task, make_task
 from lamae.models import MaskedAutoencoder, Readout
 from lamae.pack import Pack
 
@@ -55,7 +55,7 @@ def finetune(
             An attentive head takes none.
         config: How to train, and what.
         settings: How the task is made and judged.
-        test_pack: Test on the studies of this pack in place of the first one's own, see `lamae.evals.task.make_task`.
+        test_pack: Test on the studies of this pack in place of the first one's own, see `make_task`.
         system: Name to show; None names it after the model.
         progress: Called after each pass.
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lamae.batch import StudyBatch
 from lamae.ecg.same_time import LIMB_ROWS
-from lamae.evals.pretext_guesses import PUT_RIGHT, HiddenPatches
+from lamae.evals.audits.pretext_guesses import PUT_RIGHT, HiddenPatches
 
 GROUPS = ("all", "follows", "limb, does not follow", "other leads")
 """Groups of hidden patches: all; those whose every recorded sample follows from other leads by Einthoven's law; the

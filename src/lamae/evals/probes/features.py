@@ -14,10 +14,10 @@ from lamae.checkpoint import CheckpointMeta, find_checkpoint, load_model, read_m
 from lamae.config import difference
 from lamae.data import PackDataset, for_known_views
 from lamae.errors import ConfigError, DataError
-from lamae.evals.feature_cache import CACHE_FOLDER, cache_key, growing_npy, open_npy
 from lamae.evals.identity import Weights, describe_encoder, run_folder, run_info
+from lamae.evals.probes.feature_cache import CACHE_FOLDER, cache_key, growing_npy, open_npy
 from lamae.evals.settings import Precision, Progress, silent
-from lamae.evals.task import Task
+from lamae.evals.tasks.task import Task
 from lamae.models import Features, MaskedAutoencoder, Readout, by_view, read_out
 from lamae.pack import Pack
 

@@ -9,17 +9,17 @@ import numpy as np
 
 from lamae.checkpoint import find_checkpoint, read_meta
 from lamae.errors import ConfigError
-from lamae.evals.efficiency_table import EfficiencySummary, summarise
-from lamae.evals.finetune import Init, finetune
-from lamae.evals.finished import kept_or_made, request_hash
-from lamae.evals.handmade import handmade, measure_task
+from lamae.evals.finetuning.finetune import Init, finetune
 from lamae.evals.identity import Initialisation
-from lamae.evals.label_shares import LabelShare, check_positives, label_shares
-from lamae.evals.probe import ProbeProtocol, probe
+from lamae.evals.probes.handmade import handmade, measure_task
+from lamae.evals.probes.probe import ProbeProtocol, probe
+from lamae.evals.probes.tokens import TokenReadout
 from lamae.evals.results import Evaluation
 from lamae.evals.settings import EvalSettings, FinetuneConfig, Precision, Progress, silent
-from lamae.evals.task import Task, make_task
-from lamae.evals.tokens import TokenReadout
+from lamae.evals.sweeps.efficiency_table import EfficiencySummary, summarise
+from lamae.evals.sweeps.finished import kept_or_made, request_hash
+from lamae.evals.tasks.label_amounts import LabelShare, check_positives, label_shares
+from lamae.evals.tasks.task import Task, make_task
 from lamae.models import Readout
 from lamae.pack import Pack
 
@@ -69,7 +69,7 @@ def label_efficiency(
         readout: None takes the run's own; attention pooling has its own, see `lamae.evals.probe`.
         config: How to fine-tune.
         settings: How the task is made and judged, without label fraction and count.
-        test_pack: Test on the studies of this pack, see `lamae.evals.task.make_task`.
+        test_pack: Test on the studies of this pack, see `make_task`.
         system: Name to show; None names it after the model.
         precision: Precision in which features are computed.
         batch_size: Studies at once.

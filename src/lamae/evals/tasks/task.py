@@ -8,11 +8,11 @@ from typing import Any, Literal
 import numpy as np
 
 from lamae.errors import DataError
-from lamae.evals import transfer
-from lamae.evals.divisions import Division, by_fold, by_split, fold_of
-from lamae.evals.label_draw import labelled
-from lamae.evals.learnable import learnable_labels
 from lamae.evals.settings import EvalSettings
+from lamae.evals.tasks import transfer
+from lamae.evals.tasks.folds import Division, by_fold, by_split, fold_of
+from lamae.evals.tasks.label_draw import labelled
+from lamae.evals.tasks.usable_labels import learnable_labels
 from lamae.labels import LabelTable, make_labels
 from lamae.pack import Pack
 from lamae.splits import SPLITS, patient_hashes

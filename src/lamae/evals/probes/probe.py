@@ -8,18 +8,18 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from lamae.errors import ConfigError
-from lamae.evals.attention_pool import predict_by_attention
-from lamae.evals.feature_cache import CACHE_FOLDER
-from lamae.evals.features import of_task
 from lamae.evals.identity import Weights, run_folder, system_name
-from lamae.evals.knn import predict_by_neighbours
-from lamae.evals.leak import check_pretraining
-from lamae.evals.linear_probe import predict_linearly
-from lamae.evals.mlp import predict_by_mlp
+from lamae.evals.probes.attention_pool import predict_by_attention
+from lamae.evals.probes.feature_cache import CACHE_FOLDER
+from lamae.evals.probes.features import of_task
+from lamae.evals.probes.knn import predict_by_neighbours
+from lamae.evals.probes.linear_probe import predict_linearly
+from lamae.evals.probes.mlp import predict_by_mlp
+from lamae.evals.probes.tokens import TokenReadout, tokens_of_task
 from lamae.evals.results import Evaluation, judge, write_result
 from lamae.evals.settings import EvalSettings, Precision, Progress, silent
-from lamae.evals.task import make_task
-from lamae.evals.tokens import TokenReadout, tokens_of_task
+from lamae.evals.tasks.leak_guard import check_pretraining
+from lamae.evals.tasks.task import make_task
 from lamae.models import Readout
 from lamae.pack import Pack
 
@@ -70,7 +70,7 @@ def probe(
         readout: One of `lamae.models.Readout`; None takes the run's own. Attention pooling takes ``"tokens"`` (None)
             or ``"encoder-tokens"``.
         settings: How the task is made and judged.
-        test_pack: Test on the studies of this pack in place of the first one's own, see `lamae.evals.task.make_task`.
+        test_pack: Test on the studies of this pack in place of the first one's own, see `make_task`.
         system: Name to show; None names it after the model.
         precision: Precision in which features are computed.
         batch_size: Studies at once.

@@ -6,8 +6,8 @@ import numpy as np
 
 from lamae.data.dataset import check_agreement
 from lamae.errors import ConfigError, DataError
-from lamae.evals.divisions import by_split
 from lamae.evals.settings import EvalSettings
+from lamae.evals.tasks.folds import by_split
 from lamae.labels import LabelTable, make_labels
 from lamae.pack import Pack
 

@@ -9,18 +9,18 @@ import numpy as np
 
 from lamae.checkpoint import find_checkpoint, read_meta
 from lamae.errors import ConfigError
-from lamae.evals.feature_cache import CACHE_FOLDER
-from lamae.evals.features import extract, of_task
-from lamae.evals.handmade import DETAILS, impute, measure_rows, measure_task
-from lamae.evals.handmade import PROTOCOL as HAND_MADE_PROTOCOL
 from lamae.evals.identity import Weights, run_folder, system_name
-from lamae.evals.knn import predict_by_neighbours
-from lamae.evals.leak import check_pretraining
-from lamae.evals.linear_probe import predict_linearly
-from lamae.evals.mlp import predict_by_mlp
-from lamae.evals.probe import PROTOCOLS
+from lamae.evals.probes.feature_cache import CACHE_FOLDER
+from lamae.evals.probes.features import extract, of_task
+from lamae.evals.probes.handmade import DETAILS, impute, measure_rows, measure_task
+from lamae.evals.probes.handmade import PROTOCOL as HAND_MADE_PROTOCOL
+from lamae.evals.probes.knn import predict_by_neighbours
+from lamae.evals.probes.linear_probe import predict_linearly
+from lamae.evals.probes.mlp import predict_by_mlp
+from lamae.evals.probes.probe import PROTOCOLS
 from lamae.evals.settings import EvalSettings, Precision, Progress
-from lamae.evals.task import Task
+from lamae.evals.tasks.leak_guard import check_pretraining
+from lamae.evals.tasks.task import Task
 from lamae.models import Readout, by_view
 from lamae.pack import Pack
 
