@@ -114,7 +114,7 @@ def save_checkpoint(
         )
         tensors = {WEIGHTS_FILE: dict(model.state_dict())}
         if optimiser is not None:
-            tensors[TRAIN_STATE_FILE] = _optimiser_tensors(optimiser, model)
+            tensors[TRAIN_STATE_FILE] = optimiser_tensors(optimiser, model)
         _write_folder(path, meta, tensors)
     if keep is not None:
         for old in checkpoints(folder)[:-keep]:
@@ -219,24 +219,37 @@ def load_train_state(path: Path, meta: CheckpointMeta, model: nn.Module, optimis
     Raises:
         CheckpointError: The checkpoint holds no such state, or it is damaged or of another model.
     """
-    by_name: dict[str, dict[str, Tensor]] = {}
-    for key, tensor in _read_tensors(path, meta, TRAIN_STATE_FILE).items():
-        kind, name = key.split("/", 1)
-        by_name.setdefault(name, {})[kind] = tensor
-    names = _parameter_names(optimiser, model)
-    if set(names) != set(by_name):
+    tensors = _read_tensors(path, meta, TRAIN_STATE_FILE)
+    if {key.split("/", 1)[1] for key in tensors} != set(_parameter_names(optimiser, model)):
         raise CheckpointError(f"{path / TRAIN_STATE_FILE}: the state is of another model's parameters")
-    state = {index: by_name[name] for index, name in enumerate(names)}
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    load_optimiser(optimiser, model, tensors)
 
 
-def _optimiser_tensors(optimiser: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
+def optimiser_tensors(optimiser: torch.optim.Optimizer, model: nn.Module) -> dict[str, Tensor]:
+    """Return the state of an optimiser by kind and name of the parameter: ``"exp_avg/encoder.norm.weight"``."""
     states = optimiser.state_dict()["state"]
     return {
         f"{key}/{name}": value
         for index, name in enumerate(_parameter_names(optimiser, model))
         for key, value in states.get(index, {}).items()
     }
+
+
+def load_optimiser(optimiser: torch.optim.Optimizer, model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Put the state of `optimiser_tensors` back; parameters that have none, such as unused ones, begin anew.
+
+    Raises:
+        CheckpointError: The state is of another model's parameters.
+    """
+    by_name: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        kind, name = key.split("/", 1)
+        by_name.setdefault(name, {})[kind] = tensor
+    names = _parameter_names(optimiser, model)
+    if unknown := sorted(set(by_name) - set(names)):
+        raise CheckpointError(f"the optimiser's state is of another model's parameters, such as {unknown[0]!r}")
+    state = {index: by_name[name] for index, name in enumerate(names) if name in by_name}
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 def _parameter_names(optimiser: torch.optim.Optimizer, model: nn.Module) -> list[str]:

@@ -32,9 +32,9 @@ def run(arguments: argparse.Namespace) -> None:
     from lamae.config import apply_overrides, from_dict, read_yaml
     from lamae.ecg.leads import canonical_lead
     from lamae.errors import ConfigError
-    from lamae.evals.audits.pretext_audit import AuditData, audit
-    from lamae.evals.audits.pretext_table import as_text, check_ending, write_audit
-    from lamae.evals.probes.features import check_preprocessing
+    from lamae.evals.audits.pretext import AuditData, audit
+    from lamae.evals.audits.table import as_text, check_ending, write_audit
+    from lamae.evals.probes.encoder import check_preprocessing
     from lamae.pack import Pack
     from lamae.train import PretrainConfig
 

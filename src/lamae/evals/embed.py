@@ -17,7 +17,7 @@ from lamae.checkpoint import CheckpointMeta, find_checkpoint, read_meta
 from lamae.ecg.readers import read
 from lamae.embedder import Embedder, load
 from lamae.errors import ConfigError, DataError
-from lamae.evals.probes.features import check_preprocessing
+from lamae.evals.probes.encoder import check_preprocessing
 from lamae.evals.settings import Progress, silent
 from lamae.files import TEMPORARY_MARK, naming_full_disk, write_atomically
 from lamae.models import Readout

@@ -1,4 +1,4 @@
-"""Which encoder was judged: the name to show, and what a result keeps of the run that it comes from."""
+"""Identity of a judged encoder: the name to show, and what a result keeps of the run that it comes from."""
 
 import hashlib
 import json
@@ -9,6 +9,7 @@ from typing import Any, Literal
 from lamae.checkpoint import CheckpointMeta
 from lamae.config import read_yaml
 from lamae.errors import CheckpointError
+from lamae.files import read_json_object
 
 Weights = Literal["pretrained", "random"]
 Initialisation = Literal["pretrained", "scratch", "random"]
@@ -86,7 +87,7 @@ def run_folder(run: str | Path) -> Path | None:
 
 
 def run_info(run: str | Path) -> dict[str, Any]:
-    """Return what ``run.json`` says; empty without one.
+    """Return the content of ``run.json``; empty without one.
 
     Raises:
         CheckpointError: It is not readable.
@@ -95,7 +96,7 @@ def run_info(run: str | Path) -> dict[str, Any]:
     if folder is None:
         return {}
     try:
-        return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return read_json_object(folder / "run.json")
     except ValueError as error:
         raise CheckpointError(f"{folder / 'run.json'}: not readable as JSON ({error})") from error
 

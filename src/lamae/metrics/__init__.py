@@ -14,11 +14,10 @@ from lamae.metrics.calibration import (
     recalibrate,
     reliability_bins,
 )
-from lamae.metrics.delong import DeLongResult, PairedDeLongResult, delong, paired_delong
 from lamae.metrics.multiplicity import holm
 from lamae.metrics.permutation import PermutationResult, permutation_test
 from lamae.metrics.power import smallest_detectable
-from lamae.metrics.probabilities import brier, f1
+from lamae.metrics.probabilities import brier, f1, sigmoid
 from lamae.metrics.ranking import AbsentPolicy, auroc, average_precision, macro
 from lamae.metrics.regression import mean_absolute_error, r_squared
 from lamae.metrics.seeds import (
@@ -37,10 +36,8 @@ __all__ = [
     "BootstrapResult",
     "CombinedDifference",
     "CombinedResult",
-    "DeLongResult",
     "Interval",
     "Kind",
-    "PairedDeLongResult",
     "PairedSeeds",
     "PermutationResult",
     "Recalibration",
@@ -51,14 +48,12 @@ __all__ = [
     "brier",
     "combine",
     "combined_difference",
-    "delong",
     "expected_calibration_error",
     "f1",
     "holm",
     "macro",
     "mean_absolute_error",
     "metric_draws",
-    "paired_delong",
     "paired_patient_bootstrap",
     "paired_seeds",
     "patient_bootstrap",
@@ -66,5 +61,6 @@ __all__ = [
     "r_squared",
     "recalibrate",
     "reliability_bins",
+    "sigmoid",
     "smallest_detectable",
 ]

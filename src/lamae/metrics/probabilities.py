@@ -51,6 +51,11 @@ def brier(targets: np.ndarray, scores: np.ndarray, *, weights: np.ndarray | None
     return _per_label(targets, scores, 0.5, weights)[1]
 
 
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Return the probabilities of logits, which are held within -500 and 500."""
+    return 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
+
+
 def probability_terms(
     targets: np.ndarray, scores: np.ndarray, thresholds: np.ndarray | float
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lamae.errors import FormatError
-from lamae.files import write_atomically
+from lamae.files import read_json_object, write_atomically
 from lamae.results.evaluation import Evaluation
 
 FORMAT, FORMAT_VERSION = "lamae-result", 1
@@ -55,13 +55,12 @@ def read_info(path: str | Path) -> dict[str, Any]:
     """
     file = Path(path) / RESULT_FILE
     try:
-        info = json.loads(file.read_text(encoding="utf-8"))
+        info = read_json_object(file)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FormatError(f"{path}: no {RESULT_FILE} in it, so this is no result", reason="not-a-result") from error
     except ValueError as error:
         raise FormatError(f"{file}: not readable as JSON ({error})", reason="damaged-result") from error
-    found = info.get("format") if isinstance(info, dict) else None
-    if found != FORMAT:
+    if (found := info.get("format")) != FORMAT:
         raise FormatError(f'{file}: expected "format": "{FORMAT}", found {found!r}', reason="not-a-result")
     if info.get("format_version") != FORMAT_VERSION:
         raise FormatError(

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from lamae.checkpoint import find_checkpoint, load_model, read_meta
+from lamae.checkpoint import find_checkpoint, load_model
 from lamae.data import PackDataset
 from lamae.errors import CheckpointError, ConfigError
 from lamae.evals import EvalSettings, FinetuneConfig, finetune, load_classifier, read_result
 from lamae.evals.finetuning.added_latent import with_added_latent
 from lamae.evals.finetuning.finetune import make_classifier
-from lamae.evals.probes.features import encoder
+from lamae.evals.probes.encoder import load_encoder
 from lamae.evals.tasks.task import make_task
 from lamae.pack import Pack
 
@@ -77,7 +77,7 @@ def test_a_frozen_encoder_stays_as_it_was(independent: Path, toy_pack: Pack, tmp
 def test_of_a_frozen_encoder_only_the_head_has_a_gradient(toy_run: Path, independent: Path, toy_pack: Pack):
     task = make_task(toy_pack, "inverted", QUICK)
     path, config = find_checkpoint(independent), replace(SHORT, train="head", added_latent=1, head="mlp")
-    start = encoder(path, read_meta(path), weights="pretrained", seed=0)
+    start = load_encoder(path, weights="pretrained", seed=0)
     model = make_classifier(start, task, task.parts[0], "cls", config, seed=0)
     dataset = PackDataset([toy_pack], view_names=model.config.view_names)
     model(dataset.batch(np.arange(5))).square().sum().backward()

@@ -11,8 +11,8 @@ import pytest
 from lamae.errors import ConfigError, DataError
 from lamae.evals import EvalSettings, FinetuneConfig, handmade, probe, read_result
 from lamae.evals.probes.handmade import measure_task
+from lamae.evals.sweeps.label_amounts import check_positives, label_amounts
 from lamae.evals.sweeps.label_efficiency import label_efficiency
-from lamae.evals.tasks.label_amounts import check_positives, label_shares
 from lamae.evals.tasks.task import make_task
 from lamae.pack import Pack
 
@@ -186,7 +186,7 @@ def test_fine_tuning_with_few_labels(toy_run: Path, toy_pack: Pack, tmp_path: Pa
 )
 def test_bad_amounts_are_refused(arguments: dict[str, Any], message: str):
     with pytest.raises(ConfigError, match=message):
-        label_shares(**({"fractions": None, "counts": None, "draws": 3} | arguments))
+        label_amounts(**({"fractions": None, "counts": None, "draws": 3} | arguments))
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,9 @@
-"""An encoder with a head, and what it says about studies; kept with its checkpoint for use later."""
+"""An encoder with a head that predicts labels of studies, kept with its checkpoint for use later."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -17,7 +16,8 @@ from lamae.checkpoint import CheckpointMeta, load_model, save_checkpoint
 from lamae.config import from_dict, to_dict
 from lamae.errors import CheckpointError, ConfigError
 from lamae.evals.settings import HeadKind
-from lamae.files import write_atomically
+from lamae.files import read_json_object, write_atomically
+from lamae.metrics import sigmoid
 from lamae.models import MaskedAutoencoder, Readout, by_view, read_out
 from lamae.models.heads import AttentiveHead, MLPHead, tokens_by_study
 
@@ -101,7 +101,7 @@ class StudyClassifier(nn.Module):
         """Return ``[studies, labels]`` float64: probabilities, or values in the unit of the targets."""
         raw = self(batch).double().cpu().numpy()
         if self.config.kind != "regression":
-            return 1 / (1 + np.exp(-np.clip(raw, -500, 500)))
+            return sigmoid(raw)
         return raw * np.array(self.config.scale) + np.array(self.config.offset)
 
 
@@ -152,7 +152,7 @@ def load_classifier(folder: str | Path, *, device: str = "cpu") -> tuple[StudyCl
 
 def _read_head(folder: Path) -> HeadConfig:
     try:
-        content: Mapping[str, Any] = json.loads((folder / HEAD_FILE).read_text(encoding="utf-8"))
+        content = read_json_object(folder / HEAD_FILE)
     except FileNotFoundError as error:
         raise CheckpointError(f"{folder}: no {HEAD_FILE} in it; give the folder that a fine-tuning wrote") from error
     except ValueError as error:

@@ -1,20 +1,20 @@
 """Fine-tuning: an encoder and a head, or parts of them, learn a label set; the same from scratch as a control."""
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from lamae.checkpoint import CheckpointMeta, find_checkpoint, read_meta
+from lamae.checkpoint import find_checkpoint, read_meta
 from lamae.errors import ConfigError
 from lamae.evals.finetuning.added_latent import with_added_latent
 from lamae.evals.finetuning.classifier import HeadConfig, StudyClassifier, readout_width, save_classifier
 from lamae.evals.finetuning.state import FinetuneState
 from lamae.evals.finetuning.training import fit, predict
 from lamae.evals.identity import describe_encoder, system_name
-from lamae.evals.probes.features import check_preprocessing, chosen_readout, encoder, views_of
+from lamae.evals.probes.encoder import check_preprocessing, chosen_readout, load_encoder, stream_of
 from lamae.evals.results import Evaluation, judge, write_result
 from lamae.evals.settings import EvalSettings, FinetuneConfig, Progress, silent
 from lamae.evals.tasks.leak_guard import check_pretraining
@@ -41,9 +41,9 @@ def finetune(
 ) -> Evaluation:
     """Train an encoder with a head on the labels of a pack, test it once, and write a RESULT folder.
 
-    Training stops when the validation value (macro AUROC, or MAE) no longer improves; the weights of the best pass are
+    Training stops when the validation value (macro AUROC, or MAE) no longer improves; the weights of the best epoch are
     the ones that are tested and kept (`load_classifier` reads them; a cross-validation keeps none). With a RESULT
-    folder, a training that was cut off goes on after its last whole pass when the same call is made again.
+    folder, a training that was cut off goes on after its last whole epoch when the same call is made again.
 
     Args:
         run: Folder of a run or of a checkpoint, which also says what the model is.
@@ -57,7 +57,7 @@ def finetune(
         settings: How the task is made and judged.
         test_pack: Test on the studies of this pack in place of the first one's own, see `make_task`.
         system: Name to show; None names it after the model.
-        progress: Called after each pass.
+        progress: Called after each epoch.
 
     Raises:
         DataError: The task cannot be made, tested patients were pretrained on, or the loss stopped being finite.
@@ -68,58 +68,44 @@ def finetune(
     settings, config = settings or EvalSettings(), config or FinetuneConfig()
     _check(config, init, readout)
     task = make_task(pack, labels, settings, test_pack=test_pack)
-    leak = check_pretraining(run, task, allow=settings.allow_leak) if init == "pretrained" else None
-    meta = read_meta(find_checkpoint(run))
+    leak = check_pretraining(run, task, settings, weights=weights_name(init))
+    checkpoint = find_checkpoint(run)
+    meta = read_meta(checkpoint)
     check_preprocessing(meta, task.pack)
     how = chosen_readout(meta, "cls" if config.added_latent and readout is None else readout)
     description = describe_encoder(run, meta, weights=weights_name(init), seed=settings.seed)
     state = (
         None if out is None else FinetuneState(Path(out), _fingerprint(task, description, init, how, config, settings))
     )
-    learned = _learn(run, meta, task, how, init, config, settings, state, progress)
+    scores, chosen, in_validation, model = _learn(checkpoint, task, how, init, config, settings, state, progress)
     name = system or system_name(description, init, readout=how, added_latent=config.added_latent)
     if config.added_latent:
         description |= {"latent_depth": config.added_latent, "added_latent": config.added_latent}
     evaluation = judge(
         task,
-        learned.scores[task.tested],
+        scores,
         settings,
         kind="finetune",
         system=name,
         protocol=protocol_words(config, init),
-        selection={"on": "validation", "early_stopping": learned.chosen},
-        validation_scores=learned.in_validation,
+        selection={"on": "validation", "early_stopping": chosen},
+        validation_scores=in_validation,
         readout="tokens" if config.head == "attentive" else how,
         run=description,
         leak=leak,
-        details={
-            "protocol_id": "fine-tune",
-            "initialisation": init,
-            "finetune": asdict(config) | {"init": init},
-        },
+        details={"protocol_id": "fine-tune", "initialisation": init, "finetune": asdict(config) | {"init": init}},
     )
     if out is not None:
-        if learned.model is not None:
-            save_classifier(Path(out), learned.model, meta=meta)
+        if model is not None:
+            save_classifier(Path(out), model, meta=meta)
         write_result(out, evaluation)
     if state is not None:
         state.remove()
     return evaluation
 
 
-@dataclass(kw_only=True)
-class _Learned:
-    """What the training of all divisions gave; the model of the only one, None when there are several."""
-
-    scores: np.ndarray
-    in_validation: list[np.ndarray] = field(default_factory=list)
-    chosen: list[dict[str, Any]] = field(default_factory=list)
-    model: StudyClassifier | None = None
-
-
 def _learn(
-    run: str | Path,
-    meta: CheckpointMeta,
+    checkpoint: Path,
     task: Task,
     readout: Readout,
     init: Init,
@@ -127,16 +113,19 @@ def _learn(
     settings: EvalSettings,
     state: FinetuneState | None,
     progress: Progress,
-) -> _Learned:
-    learned = _Learned(scores=np.full((len(task.rows), len(task.label_names)), np.nan))
-    several = len(task.parts) > 1
+) -> tuple[np.ndarray, list[dict[str, Any]], list[np.ndarray], StudyClassifier | None]:
+    """Return test scores, choices and validation scores of all divisions, and the model of the only one."""
+    scores = np.full((len(task.rows), len(task.label_names)), np.nan)
+    chosen: list[dict[str, Any]] = []
+    in_validation: list[np.ndarray] = []
+    several, model = len(task.parts) > 1, None
     for number, part in enumerate(task.parts):
         held = state.finished(number) if state is not None and several else None
         if held is None:
             seed = settings.seed + number
-            start = encoder(find_checkpoint(run), meta, weights=weights_name(init), seed=seed)
+            start = load_encoder(checkpoint, weights=weights_name(init), seed=seed)
             model = make_classifier(start, task, part, readout, config, seed=seed)
-            chosen = fit(
+            best = fit(
                 model,
                 task,
                 part,
@@ -147,14 +136,13 @@ def _learn(
                 begun=None if state is None else state.training(number),
                 keep=None if state is None else partial(state.keep, number),
             )
-            held = chosen, predict(model, task, part.test, config), predict(model, task, part.validation, config)
+            held = best, predict(model, task, part.test, config), predict(model, task, part.validation, config)
             if state is not None and several:
                 state.finish(number, *held)
-            learned.model = None if several else model
-        learned.chosen.append(held[0])
-        learned.scores[part.test] = held[1]
-        learned.in_validation.append(held[2])
-    return learned
+        chosen.append(held[0])
+        scores[part.test] = held[1]
+        in_validation.append(held[2])
+    return scores[task.tested], chosen, in_validation, None if several else model
 
 
 def make_classifier(
@@ -167,7 +155,7 @@ def make_classifier(
     """
     if config.added_latent:
         start = with_added_latent(start, config.added_latent, seed=seed)
-    view_names = views_of(start, task.pack.info.modality)
+    view_names = stream_of(start.config.streams, task.pack.info.modality).view_names
     head = replace(head_config(task, part, readout, view_names), head=config.head)
     model = StudyClassifier(start, head, width=readout_width(start, readout, view_names), seed=seed)
     if config.train == "head":
@@ -177,7 +165,7 @@ def make_classifier(
 
 
 def protocol_words(config: FinetuneConfig, init: Init) -> str:
-    """Return how a fine-tuning learns, in a few words."""
+    """Return the words of a result for a fine-tuning."""
     head = {"linear": "a linear head", "mlp": "a perceptron as head", "attentive": "an attentive head"}[config.head]
     if config.added_latent:
         head = f"{config.added_latent} layers of added latent attention and {head}"
@@ -201,7 +189,6 @@ def _fingerprint(
     task: Task, description: dict[str, Any], init: Init, readout: str, config: FinetuneConfig, settings: EvalSettings
 ) -> dict[str, Any]:
     """Return all that the weights and scores depend on."""
-    plain = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()}
     return {
         "run": {name: description[name] for name in ("config_hash", "checkpoint_hash", "weights")},
         "packs": [pack.info.content_hash for pack in task.packs],
@@ -209,12 +196,12 @@ def _fingerprint(
         "init": init,
         "readout": readout,
         "finetune": asdict(config),
-        "settings": plain,
+        "settings": settings.plain(),
     }
 
 
 def head_config(task: Task, part: Part, readout: Readout, view_names: tuple[str, ...]) -> HeadConfig:
-    """Return what the head predicts; values are standardised on the training studies."""
+    """Return the configuration of the head; values are standardised on the training studies."""
     num_labels = len(task.label_names)
     offset, scale = np.zeros(num_labels), np.ones(num_labels)
     if task.is_regression:
@@ -231,5 +218,5 @@ def head_config(task: Task, part: Part, readout: Readout, view_names: tuple[str,
 
 
 def weights_name(init: Init) -> Literal["pretrained", "random"]:
-    """Return which weights a training starts from."""
+    """Return the weights that a training starts from."""
     return "pretrained" if init == "pretrained" else "random"

@@ -1,4 +1,4 @@
-"""What a fine-tuning that was cut off needs in order to go on: kept in its RESULT folder until the result is there."""
+"""The state that a fine-tuning that was cut off goes on from, kept in its RESULT folder until the result is there."""
 
 import json
 import shutil
@@ -15,40 +15,29 @@ from torch import Tensor
 
 from lamae.config import difference
 from lamae.errors import CheckpointError, ConfigError
-from lamae.files import write_atomically
+from lamae.files import read_json_object, write_atomically
 
 FOLDER = "progress"
 SETTINGS_FILE, TRAINING_FILE = "settings.json", "training"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Best:
-    """The best pass so far.
-
-    Attributes:
-        value: On the validation studies; higher is better.
-        epoch: Its number, from 1.
-        weights: The trained weights after it.
-    """
-
-    value: float
-    epoch: int
-    weights: Mapping[str, Tensor]
-
-
-@dataclass(frozen=True, kw_only=True)
 class TrainingState:
-    """Where the training of one division is after a pass.
+    """The training of one division after an epoch.
 
     Attributes:
-        epoch: Passes done.
-        best: The best one.
+        epoch: Epochs done.
+        best_epoch: Number of the best one, from 1.
+        best_value: Its value on the validation studies; higher is better.
+        best: The trained weights after it.
         weights: The trained weights.
-        optimiser: State of the optimiser by ``"parameter/name"``.
+        optimiser: State of the optimiser, see `lamae.checkpoint.optimiser_tensors`.
     """
 
     epoch: int
-    best: Best
+    best_epoch: int
+    best_value: float
+    best: Mapping[str, Tensor]
     weights: Mapping[str, Tensor]
     optimiser: Mapping[str, Tensor]
 
@@ -74,7 +63,7 @@ class FinetuneState:
             write_atomically(file, json.dumps(wanted, indent=1).encode())
             return
         try:
-            begun = json.loads(file.read_text(encoding="utf-8"))
+            begun = read_json_object(file)
         except ValueError as error:
             raise CheckpointError(f"{file}: not readable as JSON ({error}); {self._anew}") from error
         if differing := difference(begun, wanted):
@@ -89,31 +78,35 @@ class FinetuneState:
         return f"remove {self.folder} to begin anew"
 
     def finished(self, division: int) -> tuple[dict[str, Any], np.ndarray, np.ndarray] | None:
-        """Return what was chosen in a finished division, its test scores and its validation scores; else None."""
+        """Return the choice of a finished division, its test scores and its validation scores; None if not finished."""
         found = self._read(_name(division))
         return None if found is None else (found[0], found[1]["test"].numpy(), found[1]["validation"].numpy())
 
     def finish(self, division: int, chosen: Mapping[str, Any], test: np.ndarray, validation: np.ndarray) -> None:
-        """Keep what came of a division; its training state is no longer needed."""
+        """Keep the outcome of a division; its training state is no longer needed."""
         scores = {"test": torch.from_numpy(test), "validation": torch.from_numpy(validation)}
         self._write(_name(division), dict(chosen), scores)
         self._path(TRAINING_FILE).unlink(missing_ok=True)
 
     def training(self, division: int) -> TrainingState | None:
-        """Return where the training of a division was cut off; None when it was not begun."""
+        """Return the state in which the training of a division was cut off; None when it was not begun."""
         found = self._read(TRAINING_FILE)
         if found is None or found[0]["division"] != division:
             return None
         about, tensors = found
-        best = Best(value=about["best_value"], epoch=about["best_epoch"], weights=_under("best", tensors))
-        weights, optimiser = _under("weights", tensors), _under("optimiser", tensors)
-        return TrainingState(epoch=about["epoch"], best=best, weights=weights, optimiser=optimiser)
+        return TrainingState(
+            epoch=about["epoch"],
+            best_epoch=about["best_epoch"],
+            best_value=about["best_value"],
+            best=_under("best", tensors),
+            weights=_under("weights", tensors),
+            optimiser=_under("optimiser", tensors),
+        )
 
     def keep(self, division: int, state: TrainingState) -> None:
-        """Keep the state after a pass, in place of the one before."""
-        best = state.best
-        about = {"division": division, "epoch": state.epoch, "best_value": best.value, "best_epoch": best.epoch}
-        parts = {"best": best.weights, "weights": state.weights, "optimiser": state.optimiser}
+        """Keep the state after an epoch, in place of the one before."""
+        about = {name: getattr(state, name) for name in ("epoch", "best_epoch", "best_value")} | {"division": division}
+        parts = {"best": state.best, "weights": state.weights, "optimiser": state.optimiser}
         self._write(
             TRAINING_FILE, about, {f"{part}/{name}": t for part, held in parts.items() for name, t in held.items()}
         )
@@ -142,21 +135,6 @@ class FinetuneState:
         except (SafetensorError, KeyError, ValueError) as error:
             raise CheckpointError(f"{file}: damaged ({error}); {self._anew}") from error
         return about, tensors
-
-
-def optimiser_tensors(optimiser: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the state of an optimiser by ``"parameter/name"``."""
-    states = optimiser.state_dict()["state"]
-    return {f"{index}/{key}": value for index, held in states.items() for key, value in held.items()}
-
-
-def restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put the state of an optimiser of the same parameters back."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        index, name = key.split("/", 1)
-        state.setdefault(int(index), {})[name] = value
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 
 def _name(division: int) -> str:

@@ -2,20 +2,23 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lamae.checkpoint import load_optimiser, optimiser_tensors
 from lamae.data import PackDataset, for_known_views, global_batch
 from lamae.errors import DataError
 from lamae.evals.finetuning.classifier import StudyClassifier
-from lamae.evals.finetuning.state import Best, TrainingState, optimiser_tensors, restore_optimiser
-from lamae.evals.probes.features import autocast
+from lamae.evals.finetuning.state import TrainingState
+from lamae.evals.probes.head_training import masked_loss
 from lamae.evals.settings import FinetuneConfig, Progress
 from lamae.evals.tasks.task import Part, Task
 from lamae.metrics import auroc, mean_absolute_error
+from lamae.nn.precision import autocast
 
 
 def fit(
@@ -30,7 +33,7 @@ def fit(
     begun: TrainingState | None = None,
     keep: Callable[[TrainingState], None] | None = None,
 ) -> dict[str, Any]:
-    """Train a classifier on the training studies of a part and leave it with the weights of its best pass.
+    """Train a classifier on the training studies of a part and leave it with the weights of its best epoch.
 
     Args:
         model: A classifier as it is before training; those of its parameters learn that require a gradient.
@@ -39,9 +42,9 @@ def fit(
         config: How to train.
         layer_decay: Factor on the rate from each block to the one below it.
         seed: Seed of the order of the studies.
-        progress: Called after each pass.
-        begun: Where the same training was cut off; it goes on from there, with the same weights at the end.
-        keep: Called after each pass with what is needed to go on from it.
+        progress: Called after each epoch.
+        begun: State of the same training, cut off; it goes on from there, with the same weights at the end.
+        keep: Called after each epoch with what is needed to go on from it.
 
     Returns:
         ``best_epoch`` (from 1), ``epochs`` done, ``value`` on the validation studies and its ``metric``.
@@ -54,27 +57,26 @@ def fit(
     _start_at_base_rate(model, targets)
     steps_per_epoch = max(1, math.ceil(len(dataset) / config.batch_size))
     optimiser = make_optimiser(model, config, layer_decay)
-    epoch, best = 0, None
+    state = begun or TrainingState(epoch=0, best_epoch=0, best_value=-math.inf, best={}, weights={}, optimiser={})
     if begun is not None:
-        epoch, best = begun.epoch, begun.best
         _set_weights(model, begun.weights)
-        restore_optimiser(optimiser, begun.optimiser)
-    while epoch < config.epochs and (best is None or epoch - best.epoch < config.patience):
-        _train_epoch(model, dataset, targets, optimiser, config, epoch * steps_per_epoch, steps_per_epoch, seed)
-        epoch += 1
-        value = _validation_value(model, task, part, config)
-        if best is None or value > best.value:
-            copied = {name: parameter.detach().clone() for name, parameter in _trained(model)}
-            best = Best(value=value, epoch=epoch, weights=copied)
+        load_optimiser(optimiser, model, begun.optimiser)
+    while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
+        first_step = state.epoch * steps_per_epoch
+        _train_epoch(model, dataset, targets, optimiser, config, first_step, steps_per_epoch, seed)
+        epoch, value = state.epoch + 1, _validation_value(model, task, part, config)
+        if epoch == 1 or value > state.best_value:
+            best = {name: parameter.detach().clone() for name, parameter in _trained(model)}
+            state = replace(state, best_epoch=epoch, best_value=value, best=best)
+        held = optimiser_tensors(optimiser, model)
+        state = replace(state, epoch=epoch, weights=dict(_trained(model)), optimiser=held)
         if keep is not None:
-            held = optimiser_tensors(optimiser)
-            keep(TrainingState(epoch=epoch, best=best, weights=dict(_trained(model)), optimiser=held))
+            keep(state)
         progress(f"fine-tuning, validation {abs(value):.3f}", epoch, config.epochs)
-    assert best is not None
-    _set_weights(model, best.weights)
+    _set_weights(model, state.best)
     model.eval()
     metric = "mae" if task.is_regression else "macro-auroc"
-    return {"best_epoch": best.epoch, "epochs": epoch, "value": abs(best.value), "metric": metric}
+    return {"best_epoch": state.best_epoch, "epochs": state.epoch, "value": abs(state.best_value), "metric": metric}
 
 
 def predict(model: StudyClassifier, task: Task, positions: np.ndarray, config: FinetuneConfig) -> np.ndarray:
@@ -87,28 +89,6 @@ def predict(model: StudyClassifier, task: Task, positions: np.ndarray, config: F
         with autocast(config.precision, config.device):
             parts.append(model.predict(dataset.batch(indices).to(config.device)))
     return np.concatenate(parts)
-
-
-def masked_loss(
-    outputs: Tensor, targets: Tensor, *, is_regression: bool, positive_weight: Tensor | None = None
-) -> Tensor:
-    """Return the mean over known targets: binary cross-entropy of logits, or squared error; 0 when none is known.
-
-    Args:
-        outputs: ``[studies, labels]``.
-        targets: ``[studies, labels]``, NaN where unknown.
-        is_regression: Whether targets are values.
-        positive_weight: ``[labels]`` weight of a positive beside a negative; None weighs them alike.
-    """
-    known = ~targets.isnan()
-    filled = targets.nan_to_num()
-    if is_regression:
-        losses = nn.functional.mse_loss(outputs, filled, reduction="none")
-    else:
-        losses = nn.functional.binary_cross_entropy_with_logits(
-            outputs, filled, reduction="none", pos_weight=positive_weight
-        )
-    return (losses * known).sum() / known.sum().clamp_min(1)
 
 
 def make_optimiser(model: StudyClassifier, config: FinetuneConfig, layer_decay: float) -> torch.optim.AdamW:

@@ -1,24 +1,23 @@
 """Attention pooling of frozen tokens: a learned query decides which tokens of a study speak for a label."""
 
-from typing import Any
-
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from lamae.evals.probes.features import TaskTokens
 from lamae.evals.probes.head_training import HeadGrid, train_heads
-from lamae.evals.probes.tokens import TaskTokens
+from lamae.evals.probes.selection import Predicted
 from lamae.evals.settings import EvalSettings, Progress, silent
 from lamae.evals.tasks.task import Task
 from lamae.models.heads import AttentiveHead
 from lamae.nn.transformer import NORM_EPS
 
 GRID = HeadGrid(lr=(1e-3, 5e-3), weight_decay=(1e-2, 1e-1), epochs=30, patience=5, batch_size=64)
-"""What is tried; the best pass of the best setting is chosen on the validation studies."""
+"""What is tried; the best epoch of the best setting is chosen on the validation studies."""
 
 
 class PooledTokens(nn.Module):
-    """`AttentiveHead` on tokens that are the same in every pass: the same numbers for far fewer multiplications.
+    """`AttentiveHead` on tokens that are the same in every epoch: the same numbers for far fewer multiplications.
 
     There is one query and the tokens need no gradient, so the query is taken through the keys' weights once, and the
     tokens are mixed before they go through the values' weights: ``q (W_k x) = (q W_k) x`` and
@@ -66,7 +65,7 @@ def predict_by_attention(
     grid: HeadGrid = GRID,
     device: str = "cpu",
     progress: Progress = silent,
-) -> tuple[np.ndarray, dict[str, Any], list[np.ndarray]]:
+) -> Predicted:
     """Train an attentive head for each division of a task and predict its test studies.
 
     Args:
@@ -75,10 +74,10 @@ def predict_by_attention(
         settings: Seed, and what to choose by.
         grid: What to try.
         device: Where to train.
-        progress: Called after each pass.
+        progress: Called after each epoch.
 
     Returns:
-        As `lamae.evals.probes.linear_probe.predict_linearly`.
+        As `lamae.evals.probes.selection.Predicted`.
 
     Raises:
         DataError: A loss stopped being finite, or no label has both classes in a validation set.

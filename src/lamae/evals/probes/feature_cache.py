@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,7 @@ def cache_key(description: Mapping[str, Any], pack: Pack, rows: np.ndarray, read
 
 
 def open_npy(file: Path, num_rows: int) -> np.ndarray | None:
-    """Return the array of a file as a read-only memory map; None when it is not there, damaged, or of other rows."""
+    """Return the array of a file as a read-only memory map; None if it is not there, damaged, or of other rows."""
     try:
         found = np.load(file, mmap_mode="r")
     except (FileNotFoundError, ValueError, EOFError):
@@ -41,20 +41,31 @@ def open_npy(file: Path, num_rows: int) -> np.ndarray | None:
     return found if len(found) == num_rows else None
 
 
-@contextmanager
-def growing_npy(file: Path, num_rows: int) -> Iterator[Callable[[np.ndarray], None]]:
-    """Write an array block by block, in bounded memory; the file has its name only when the block ended well.
+def write_npy_files(blocks: Iterable[Sequence[np.ndarray]], files: Sequence[Path], num_rows: int) -> list[np.ndarray]:
+    """Write arrays side by side, block by block, in bounded memory, and return them as read-only memory maps.
 
-    Gives a function that appends the next rows. The file is written and not mapped: a full disk is then an error of
-    the write, and not a signal that ends the process.
+    The files have their names only when all blocks were written. They are written and not mapped: a full disk is then
+    an error of the write, and not a signal that ends the process.
 
     Args:
-        file: The ``.npy`` file.
-        num_rows: Rows in all; the first block says width and type.
+        blocks: The next rows of each array; the first ones say width and type.
+        files: A ``.npy`` file for each array.
+        num_rows: Rows in all.
 
     Raises:
         OSError: Writing failed; nothing is left behind.
     """
+    with ExitStack() as stack:
+        sinks = [stack.enter_context(_growing_npy(file, num_rows)) for file in files]
+        for rows in blocks:
+            for append, block in zip(sinks, rows, strict=True):
+                append(block)
+    found = [open_npy(file, num_rows) for file in files]
+    return [one for one in found if one is not None]
+
+
+@contextmanager
+def _growing_npy(file: Path, num_rows: int) -> Iterator[Callable[[np.ndarray], None]]:
     file.parent.mkdir(parents=True, exist_ok=True)
     temporary = file.with_name(f"{file.name}{TEMPORARY_MARK}{os.getpid()}")
     try:

@@ -1,4 +1,4 @@
-"""The control that knows cardiology: the same probe on intervals, axes and amplitudes measured by hand."""
+"""The control that knows cardiology: the same probe on hand-crafted features, measured intervals and amplitudes."""
 
 from pathlib import Path
 
@@ -6,8 +6,9 @@ import numpy as np
 
 from lamae.ecg.measure.features import FEATURES, measure
 from lamae.errors import DataError
+from lamae.evals.probes.frozen_system import FrozenSystem
 from lamae.evals.probes.linear_probe import predict_linearly
-from lamae.evals.results import Evaluation, judge, write_result
+from lamae.evals.results import Evaluation
 from lamae.evals.settings import EvalSettings, Progress, silent
 from lamae.evals.tasks.task import Part, Task, make_task
 from lamae.pack import Pack
@@ -28,7 +29,7 @@ def handmade(
     measured: np.ndarray | None = None,
     progress: Progress = silent,
 ) -> Evaluation:
-    """Probe hand-made features for a label set, and write a RESULT folder.
+    """Probe hand-crafted features for a label set, and write a RESULT folder.
 
     Args:
         pack: The labelled pack.
@@ -47,6 +48,14 @@ def handmade(
     """
     settings = settings or EvalSettings()
     task = make_task(pack, labels, settings, test_pack=test_pack)
+    frozen = measured_system(task, settings, system=system, measured=measured, progress=progress)
+    return frozen.evaluate(task, settings, out)
+
+
+def measured_system(
+    task: Task, settings: EvalSettings, *, system: str | None, measured: np.ndarray | None = None, progress: Progress
+) -> FrozenSystem:
+    """Return the hand-crafted features of a task as a frozen system; arguments and errors as of `handmade`."""
     features = measure_task(task, progress=progress) if measured is None else measured
     if features.shape != (len(task.rows), len(FEATURES)):
         raise DataError(
@@ -54,21 +63,13 @@ def handmade(
             f"{list(features.shape)}",
             reason="wrong-shape",
         )
-    scores, selection, in_validation = predict_linearly(features, task, settings, design=impute, progress=progress)
-    evaluation = judge(
-        task,
-        scores,
-        settings,
-        kind="handmade",
-        system=system,
-        protocol=PROTOCOL,
-        selection=selection,
-        validation_scores=in_validation,
-        details=DETAILS,
+    return FrozenSystem(
+        features=features,
+        under=lambda pack: measure_rows(pack, np.arange(len(pack)), progress=progress),
+        predict=lambda features, task: predict_linearly(features, task, settings, design=impute, progress=progress),
+        judged_as={"kind": "handmade", "system": system or "Hand-made", "protocol": PROTOCOL, "details": DETAILS},
+        identity={"protocol": "hand-made", "system": system},
     )
-    if out is not None:
-        write_result(out, evaluation)
-    return evaluation
 
 
 def measure_task(task: Task, *, progress: Progress = silent) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Small heads on frozen inputs: a grid of settings trained side by side, the best pass of the best one kept."""
+"""Small heads on frozen inputs: a grid of settings trained side by side, the best epoch of the best one kept."""
 
 import itertools
 import math
@@ -12,10 +12,17 @@ from torch import Tensor, nn
 
 from lamae.data import global_batch
 from lamae.errors import ConfigError, DataError
-from lamae.evals.finetuning.training import masked_loss
-from lamae.evals.probes.selection import base_rate_logits, criterion, is_better, probability, selected, validation_value
+from lamae.evals.probes.selection import (
+    Predicted,
+    base_rate_logits,
+    criterion,
+    is_better,
+    predict_divisions,
+    validation_value,
+)
 from lamae.evals.settings import EvalSettings, Progress, SelectBy
 from lamae.evals.tasks.task import Part, Task
+from lamae.metrics import sigmoid
 
 Inputs = Callable[[np.ndarray], tuple[Tensor, ...]]
 """Gives what a head takes for some studies, by their positions in ``task.rows``."""
@@ -28,10 +35,10 @@ class HeadGrid:
     Attributes:
         lr: Rates of AdamW.
         weight_decay: Decoupled weight decays; not on parameters of one axis.
-        balanced: Whether positives of a label weigh as much as its negatives together. The logits are moved back by
-            the logarithm of that weight (King and Zeng 2001), so that they stay probabilities of the data.
-        epochs: Most passes over the training studies.
-        patience: Passes without a better validation value after which a setting stops.
+        balanced: True makes positives of a label weigh as much as its negatives together. The logits are moved back
+            by the logarithm of that weight (King and Zeng 2001), so that they stay probabilities of the data.
+        epochs: Maximum number of epochs.
+        patience: Early-stopping patience of a setting, in epochs.
         batch_size: Studies in a step.
 
     Raises:
@@ -63,7 +70,7 @@ def train_heads(
     *,
     what: str,
     progress: Progress,
-) -> tuple[np.ndarray, dict[str, Any], list[np.ndarray]]:
+) -> Predicted:
     """Train the heads of a grid for each division of a task, and predict the test studies once, by the best one.
 
     All settings see the same batches in the same order, so that inputs are read and prepared once for all of them.
@@ -75,28 +82,51 @@ def train_heads(
         settings: Seed, and what to choose by.
         grid: What to try.
         what: What is being done, for the progress.
-        progress: Called after each pass.
+        progress: Called after each epoch.
 
     Returns:
-        As `lamae.evals.probes.linear_probe.predict_linearly`.
+        As `lamae.evals.probes.selection.Predicted`.
 
     Raises:
         DataError: A loss stopped being finite, or no label has both classes in a validation set.
     """
-    scores = np.full((len(task.rows), len(task.label_names)), np.nan)
-    validation: list[np.ndarray] = []
-    chosen: list[dict[str, Any]] = []
-    for number, part in enumerate(task.parts):
+
+    def predict(number: int, part: Part) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         trainer = _Trainer(make_head, inputs, task, part, settings, grid, settings.seed + number)
-        chosen.append(trainer.fit(what, progress))
-        validation.append(trainer.predict(part.validation))
-        scores[part.test] = trainer.predict(part.test)
-    return scores[task.tested], _selection(chosen, task, settings, grid), validation
+        chosen = trainer.fit(what, progress)
+        return trainer.predict(part.validation), trainer.predict(part.test), chosen
+
+    tried = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(grid).items()}
+    if task.is_regression:
+        del tried["balanced"]
+    return predict_divisions(task, settings, predict, lambda _: {"grid": tried})
+
+
+def masked_loss(
+    outputs: Tensor, targets: Tensor, *, is_regression: bool, positive_weight: Tensor | None = None
+) -> Tensor:
+    """Return the mean over known targets: binary cross-entropy of logits, or squared error; 0 when none is known.
+
+    Args:
+        outputs: ``[studies, labels]``.
+        targets: ``[studies, labels]``, NaN where unknown.
+        is_regression: True if targets are values.
+        positive_weight: ``[labels]`` weight of a positive beside a negative; None weighs them alike.
+    """
+    known = ~targets.isnan()
+    filled = targets.nan_to_num()
+    if is_regression:
+        losses = nn.functional.mse_loss(outputs, filled, reduction="none")
+    else:
+        losses = nn.functional.binary_cross_entropy_with_logits(
+            outputs, filled, reduction="none", pos_weight=positive_weight
+        )
+    return (losses * known).sum() / known.sum().clamp_min(1)
 
 
 @dataclass(kw_only=True)
 class _Candidate:
-    """One setting of the grid: its head, and the best pass so far."""
+    """One setting of the grid: its head, and the best epoch so far."""
 
     setting: Mapping[str, Any]
     head: nn.Module
@@ -154,7 +184,7 @@ class _Trainer:
     def predict(self, positions: np.ndarray) -> np.ndarray:
         """Return ``[studies, labels]`` probabilities, or values, of the best candidate."""
         (outputs,) = self._logits([self.best], positions)
-        return outputs if self.task.is_regression else probability(outputs)
+        return outputs if self.task.is_regression else sigmoid(outputs)
 
     def _candidate(self, make_head: Callable[[int, np.ndarray], nn.Module], setting: Mapping[str, Any]) -> _Candidate:
         head = make_head(self.seed, self.part.train)
@@ -237,12 +267,3 @@ def _positive_weight(targets: Tensor) -> Tensor:
 def _last_bias(head: nn.Module) -> Tensor:
     """Return the bias of the last linear layer, which says what is predicted before anything is learned."""
     return [layer for layer in head.modules() if isinstance(layer, nn.Linear)][-1].bias
-
-
-def _selection(chosen: list[dict[str, Any]], task: Task, settings: EvalSettings, grid: HeadGrid) -> dict[str, Any]:
-    tried = {name: value for name, value in asdict(grid).items() if name != "balanced" or not task.is_regression}
-    return selected(chosen, task, settings, grid={name: _listed(value) for name, value in tried.items()})
-
-
-def _listed(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value

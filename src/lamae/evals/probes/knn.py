@@ -1,10 +1,11 @@
-"""Nearest neighbours on frozen features: what lies near what, with nothing fitted but the number of neighbours."""
+"""Nearest neighbours on frozen features: nothing is fitted but the number of neighbours."""
 
 from typing import Any
 
 import numpy as np
 
-from lamae.evals.probes.selection import base_rate_logits, criterion, is_better, selected, validation_value
+from lamae.evals.probes.linear import mean_and_inverse
+from lamae.evals.probes.selection import Predicted, base_rate_logits, best_of, criterion, predict_divisions
 from lamae.evals.settings import EvalSettings, Progress, silent
 from lamae.evals.tasks.task import Part, Task
 
@@ -19,11 +20,11 @@ _BLOCK_VALUES = 2**25
 
 def predict_by_neighbours(
     features: np.ndarray, task: Task, settings: EvalSettings, *, progress: Progress = silent
-) -> tuple[np.ndarray, dict[str, Any], list[np.ndarray]]:
+) -> Predicted:
     """Predict each study by its nearest training studies, for each division of a task.
 
     Features are standardised on the training studies; nearness is the cosine. For each label the neighbours are those
-    of the training studies for which it is known. A class's score is the weighted share of positives among them and
+    of the training studies for which it is known. A class's score is the weighted fraction of positives among them and
     one more neighbour, as near as the nearest, that is positive at the base rate: without it a single neighbour would
     say 0 or 1. A value is the weighted mean. One number of neighbours for all labels is chosen on validation.
 
@@ -34,32 +35,32 @@ def predict_by_neighbours(
         progress: Called after each division.
 
     Returns:
-        As `lamae.evals.probes.linear_probe.predict_linearly`.
+        As `lamae.evals.probes.selection.Predicted`.
 
     Raises:
         DataError: No label has both classes in a validation set.
     """
-    scores = np.full((len(task.rows), len(task.label_names)), np.nan)
-    validation: list[np.ndarray] = []
-    chosen: list[dict[str, Any]] = []
-    for number, part in enumerate(task.parts):
+
+    def predict(number: int, part: Part) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         directions = _directions(features, part)
         grid = [k for k in K_GRID if k <= len(part.train)]
         found = _predict(directions, task, part.train, part.validation, grid)
         k, value = _best(found, task, part, settings)
-        validation.append(found[k])
-        scores[part.test] = _predict(directions, task, part.train, part.test, [k])[k]
-        chosen.append({"k": k, "value": value})
+        tested = _predict(directions, task, part.train, part.test, [k])[k]
         progress("finding neighbours", number + 1, len(task.parts))
-    return scores[task.tested], _selection(chosen, task, settings), validation
+        return found[k], tested, {"k": k, "value": value}
+
+    def say(chosen: list[dict[str, Any]]) -> dict[str, Any]:
+        at_edge = sum(one["k"] in (K_GRID[0], K_GRID[-1]) for one in chosen)
+        return {"grid": list(K_GRID), "at_edge_of_grid": at_edge, "temperature": TEMPERATURE}
+
+    return predict_divisions(task, settings, predict, say)
 
 
 def _directions(features: np.ndarray, part: Part) -> np.ndarray:
     """Return ``[studies, features]`` of length 1: standardised on the training studies; 0 where nothing varies."""
-    train = np.asarray(features[part.train], dtype=np.float64)
-    mean, std = train.mean(axis=0), train.std(axis=0)
-    varies = std > 1e-8 * np.maximum(np.abs(mean), 1e-8)
-    scaled = ((features - mean) * np.where(varies, 1 / np.where(varies, std, 1), 0)).astype(np.float32)
+    mean, inverse = mean_and_inverse(np.asarray(features[part.train], dtype=np.float64))
+    scaled = ((features - mean) * inverse).astype(np.float32)
     return scaled / np.maximum(np.linalg.norm(scaled, axis=1, keepdims=True), 1e-12)
 
 
@@ -111,16 +112,5 @@ def _best(found: dict[int, np.ndarray], task: Task, part: Part, settings: EvalSe
     """Return the number of neighbours that is best on the validation studies, the highest among equals."""
     by, targets = criterion(task, settings), task.targets[part.validation]
     bias = np.zeros(len(task.label_names)) if task.is_regression else base_rate_logits(task.targets[part.train])
-    best: tuple[int, float] | None = None
-    for k, scores in sorted(found.items(), reverse=True):
-        outputs = scores if task.is_regression else np.log(scores / (1 - scores))
-        value = validation_value(outputs, bias, targets, by)
-        if is_better(value, None if best is None else best[1], by):
-            best = k, value
-    assert best is not None
-    return best
-
-
-def _selection(chosen: list[dict[str, Any]], task: Task, settings: EvalSettings) -> dict[str, Any]:
-    at_edge = sum(one["k"] in (K_GRID[0], K_GRID[-1]) for one in chosen)
-    return selected(chosen, task, settings, grid=list(K_GRID), at_edge_of_grid=at_edge, temperature=TEMPERATURE)
+    outputs = {k: one if task.is_regression else np.log(one / (1 - one)) for k, one in found.items()}
+    return best_of(((k, outputs[k], bias) for k in sorted(found, reverse=True)), targets, by)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lamae.errors import DataError
-
-L2_GRID = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0, 30.0, 100.0)
-"""Penalties to choose from, highest last; they stand beside the mean loss of a row, so they do not grow with rows."""
+from lamae.evals.settings import L2_GRID
+from lamae.metrics import sigmoid
 
 _MAX_STEPS = 200
 _TOLERANCE = 1e-5
@@ -72,9 +71,7 @@ def standardise(features: np.ndarray) -> Standardiser:
     if len(features) < 2:
         raise DataError(f"a probe needs at least two training studies, found {len(features)}", reason="too-few-studies")
     features = np.asarray(features, dtype=np.float64)
-    mean, std = features.mean(axis=0), features.std(axis=0)
-    varies = std > 1e-8 * np.maximum(np.abs(mean), 1e-8)
-    inverse = np.where(varies, 1 / np.where(varies, std, 1), 0)
+    mean, inverse = mean_and_inverse(features)
     scaled = (features - mean) * inverse
     if len(scaled) >= scaled.shape[1]:
         variance, axes = np.linalg.eigh(scaled.T @ scaled / len(scaled))
@@ -85,6 +82,13 @@ def standardise(features: np.ndarray) -> Standardiser:
     kept = variance > 1e-10 * max(float(variance.max()), 1e-300)
     rotation = inverse[:, None] * axes[:, kept]
     return Standardiser(mean=mean, rotation=rotation, variance=variance[kept])
+
+
+def mean_and_inverse(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``[features]`` mean and 1 / standard deviation of float64 rows; 0 for a feature that does not vary."""
+    mean, std = features.mean(axis=0), features.std(axis=0)
+    varies = std > 1e-8 * np.maximum(np.abs(mean), 1e-8)
+    return mean, np.where(varies, 1 / np.where(varies, std, 1), 0)
 
 
 def check_finite(features: np.ndarray) -> None:
@@ -163,7 +167,7 @@ class _Logistic:
         weights = parameters[:-1]
         logits = self.turned @ weights + parameters[-1]
         loss = (self.weight * (np.logaddexp(0, logits) - self.targets * logits)).sum(axis=0)
-        residual = self.weight * (_sigmoid(logits) - self.targets)
+        residual = self.weight * (sigmoid(logits) - self.targets)
         gradient = np.vstack([self.turned.T @ residual + l2 * weights, residual.sum(axis=0)])
         return loss + 0.5 * l2 * (weights**2).sum(axis=0), gradient
 
@@ -226,7 +230,3 @@ def _search(
         if not length.any():
             break
     return here, loss, gradient
-
-
-def _sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-np.clip(logits, -500, 500)))

@@ -1,19 +1,19 @@
-"""A multi-layer perceptron on frozen features: what a small network can tell from them that a line cannot."""
-
-from typing import Any
+"""A multi-layer perceptron on frozen features: a small network can tell from them what a line cannot."""
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from lamae.evals.probes.head_training import HeadGrid, train_heads
+from lamae.evals.probes.linear import mean_and_inverse
+from lamae.evals.probes.selection import Predicted
 from lamae.evals.settings import EvalSettings, Progress, silent
 from lamae.evals.tasks.task import Task
 from lamae.nn.transformer import initialise
 
 HIDDEN_DIM = 256
 GRID = HeadGrid(lr=(3e-4, 3e-3), weight_decay=(1e-2, 1.0), epochs=100, patience=10, batch_size=128)
-"""What is tried; the best pass of the best setting is chosen on the validation studies."""
+"""What is tried; the best epoch of the best setting is chosen on the validation studies."""
 
 
 class _Standardised(nn.Module):
@@ -38,7 +38,7 @@ class _Standardised(nn.Module):
 
 def predict_by_mlp(
     features: np.ndarray, task: Task, settings: EvalSettings, *, grid: HeadGrid = GRID, progress: Progress = silent
-) -> tuple[np.ndarray, dict[str, Any], list[np.ndarray]]:
+) -> Predicted:
     """Train a perceptron with one hidden layer for each division of a task and predict its test studies.
 
     Args:
@@ -46,20 +46,17 @@ def predict_by_mlp(
         task: Labels and divisions.
         settings: Seed, and what to choose by.
         grid: What to try.
-        progress: Called after each pass.
+        progress: Called after each epoch.
 
     Returns:
-        As `lamae.evals.probes.linear_probe.predict_linearly`.
+        As `lamae.evals.probes.selection.Predicted`.
 
     Raises:
         DataError: A loss stopped being finite, or no label has both classes in a validation set.
     """
 
     def make_head(seed: int, train: np.ndarray) -> nn.Module:
-        held = np.asarray(features[train], dtype=np.float64)
-        mean, std = held.mean(axis=0), held.std(axis=0)
-        varies = std > 1e-8 * np.maximum(np.abs(mean), 1e-8)
-        inverse = np.where(varies, 1 / np.where(varies, std, 1), 0)
+        mean, inverse = mean_and_inverse(np.asarray(features[train], dtype=np.float64))
         head = _Standardised(torch.from_numpy(mean).float(), torch.from_numpy(inverse).float(), len(task.label_names))
         initialise(head, generator=torch.Generator().manual_seed(seed))
         return head

@@ -1,26 +1,29 @@
 """Probes of a frozen encoder: what it knows without being told the labels, by one of four protocols."""
 
 import tempfile
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-import numpy as np
-
 from lamae.errors import ConfigError
-from lamae.evals.identity import Weights, run_folder, system_name
+from lamae.evals.identity import Weights, system_name
 from lamae.evals.probes.attention_pool import predict_by_attention
-from lamae.evals.probes.feature_cache import CACHE_FOLDER
-from lamae.evals.probes.features import of_task
+from lamae.evals.probes.encoder import FrozenEncoder, open_encoder, run_cache
+from lamae.evals.probes.features import TokenReadout, features_of_pack, features_of_task, tokens_of_task
+from lamae.evals.probes.frozen_system import FrozenSystem
 from lamae.evals.probes.knn import predict_by_neighbours
 from lamae.evals.probes.linear_probe import predict_linearly
 from lamae.evals.probes.mlp import predict_by_mlp
-from lamae.evals.probes.tokens import TokenReadout, tokens_of_task
-from lamae.evals.results import Evaluation, judge, write_result
-from lamae.evals.settings import EvalSettings, Precision, Progress, silent
+from lamae.evals.probes.selection import Predicted
+from lamae.evals.results import Evaluation
+from lamae.evals.settings import EvalSettings, Progress, silent
 from lamae.evals.tasks.leak_guard import check_pretraining
-from lamae.evals.tasks.task import make_task
-from lamae.models import Readout
+from lamae.evals.tasks.task import Task, make_task
+from lamae.models import Readout, by_view
+from lamae.nn.precision import Precision
 from lamae.pack import Pack
 
 ProbeProtocol = Literal["linear", "attention-pool", "mlp", "knn"]
@@ -32,7 +35,7 @@ PROTOCOLS = {
     "mlp": "perceptron on frozen features: standardised, one hidden layer",
     "knn": "nearest neighbours on frozen features: standardised, weighted by the cosine",
 }
-"""What a protocol's name stands for; ``"ridge"`` is the linear one for values."""
+"""The words of a result for each protocol; ``"ridge"`` is the linear one for values."""
 
 _OF_FEATURES = {"linear": predict_linearly, "mlp": predict_by_mlp, "knn": predict_by_neighbours}
 
@@ -88,40 +91,76 @@ def probe(
         raise ConfigError(f"unknown protocol {protocol!r}: expected one of {', '.join(get_args(ProbeProtocol))}")
     settings = settings or EvalSettings()
     task = make_task(pack, labels, settings, test_pack=test_pack)
-    leak = check_pretraining(run, task, allow=settings.allow_leak) if weights == "pretrained" else None
-    folder = run_folder(run) if cache else None
-    shared: dict[str, Any] = {"weights": weights, "readout": readout, "seed": settings.seed, "precision": precision}
-    shared |= {"batch_size": batch_size, "device": device, "progress": progress}
-    found: tuple[np.ndarray, dict[str, Any], list[np.ndarray]]
+    leak = check_pretraining(run, task, settings, weights=weights)
+    with _features_folder(run, cache=cache, needed=protocol == "attention-pool") as folder:
+        encoder = open_encoder(
+            run,
+            weights=weights,
+            seed=settings.seed,
+            device=device,
+            precision=precision,
+            batch_size=batch_size,
+            cache=None if folder is None else Path(folder),
+        )
+        probed = probed_encoder(encoder, task, settings, protocol, readout, leak=leak, system=system, progress=progress)
+        return probed.evaluate(task, settings, out)
+
+
+def probed_encoder(
+    encoder: FrozenEncoder,
+    task: Task,
+    settings: EvalSettings,
+    protocol: ProbeProtocol,
+    readout: str | None,
+    *,
+    leak: dict[str, Any] | None,
+    system: str | None,
+    progress: Progress,
+) -> FrozenSystem:
+    """Return a frozen encoder with a protocol; its features of the task are taken from the cache or computed.
+
+    Raises:
+        DataError: Features are not finite.
+        ConfigError: Read-out or preprocessing do not fit.
+    """
+    blocks: tuple[str, ...] = ()
     if protocol == "attention-pool":
-        with _folder_of_tokens(folder) as kept:
-            table = tokens_of_task(task, run, Path(kept), **shared)
-            found = predict_by_attention(table, task, settings, device=device, progress=progress)
+        table = features = tokens_of_task(encoder, task, readout=readout, progress=progress)
+        learn: Callable[..., Predicted] = partial(predict_by_attention, device=encoder.device)
     else:
-        table = of_task(task, run, cache=None if folder is None else folder / CACHE_FOLDER, **shared)
-        found = _OF_FEATURES[protocol](table.values, task, settings, progress=progress)
-    scores, selection, in_validation = found
-    initialisation = "pretrained" if weights == "pretrained" else "random"
+        table = features_of_task(encoder, task, readout=readout, progress=progress)
+        features, learn = table.values, _OF_FEATURES[protocol]
+        blocks = encoder.view_names if by_view(table.readout) else ()
+    uncached = replace(encoder, cache=None)  # studies under a condition are looked at once
     protocol_id = "ridge" if protocol == "linear" and task.is_regression else protocol
-    evaluation = judge(
-        task,
-        scores,
-        settings,
-        kind="probe",
-        system=system or system_name(table.description, initialisation, readout=table.readout),
-        protocol=PROTOCOLS[protocol_id],
-        selection=selection,
-        validation_scores=in_validation,
-        readout=table.readout,
-        run=table.description,
-        leak=leak,
-        details={"protocol_id": protocol_id, "initialisation": initialisation},
+    return FrozenSystem(
+        features=features,
+        under=lambda pack: features_of_pack(uncached, pack, readout=readout, progress=progress).values,
+        predict=lambda features, task: learn(features, task, settings, progress=progress),
+        blocks=blocks,
+        judged_as={
+            "kind": "probe",
+            "system": system or system_name(encoder.description, encoder.weights, readout=table.readout),
+            "protocol": PROTOCOLS[protocol_id],
+            "readout": table.readout,
+            "run": encoder.description,
+            "leak": leak,
+            "details": {"protocol_id": protocol_id, "initialisation": encoder.weights},
+        },
+        identity={
+            "encoder": encoder.meta.weights_sha256,
+            "weights": encoder.description["weights"],
+            "protocol": protocol_id,
+            "readout": table.readout,
+            "precision": encoder.precision,
+            "system": system,
+        },
     )
-    if out is not None:
-        write_result(out, evaluation)
-    return evaluation
 
 
-def _folder_of_tokens(run: Path | None) -> AbstractContextManager[str | Path]:
-    """Return the folder of the run's features, or one that is removed at the end."""
-    return tempfile.TemporaryDirectory(prefix="lamae-tokens-") if run is None else nullcontext(run / CACHE_FOLDER)
+def _features_folder(run: str | Path, *, cache: bool, needed: bool) -> AbstractContextManager[str | Path | None]:
+    """Return the folder of the run's features; without one None, or where needed one that is removed at the end."""
+    folder = run_cache(run) if cache else None
+    if folder is not None or not needed:
+        return nullcontext(folder)
+    return tempfile.TemporaryDirectory(prefix="lamae-tokens-")

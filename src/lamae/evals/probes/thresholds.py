@@ -1,4 +1,4 @@
-"""What is judged beside ranking: from which probability on a study is called positive, and if probabilities hold."""
+"""Thresholds: the score from which on a study is called positive, chosen without test data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ import numpy as np
 from lamae.errors import DataError
 from lamae.evals.settings import EvalSettings
 from lamae.evals.tasks.task import Task
-from lamae.metrics import best_f1_thresholds, expected_calibration_error, recalibrate, reliability_bins
+from lamae.metrics import best_f1_thresholds
 from lamae.metrics.thresholds import DEFAULT_THRESHOLD
 
 
 @dataclass(frozen=True, kw_only=True)
 class Thresholds:
-    """From which score on a study is called positive.
+    """The scores from which on a study is called positive.
 
     Attributes:
         by_division: ``[divisions, labels]``.
         by_study: ``[tested studies, labels]``, in the order of ``task.tested``.
-        policy: ``"0.5"`` or ``"validation"``, what was done and not only asked for.
-        note: Why it is not what was asked for; None where it is.
+        policy: ``"0.5"`` or ``"validation"``, as done and not only asked for.
+        note: The reason why it is not as asked for; None where it is.
     """
 
     by_division: np.ndarray
@@ -60,25 +60,6 @@ def choose_thresholds(task: Task, settings: EvalSettings, validation_scores: Seq
     for part, thresholds in zip(task.parts, by_division, strict=True):
         by_study[np.searchsorted(task.tested, part.test)] = thresholds
     return Thresholds(by_division=by_division, by_study=by_study, policy=policy, note=note)
-
-
-def calibration(targets: np.ndarray, scores: np.ndarray) -> list[dict[str, Any]]:
-    """Return for each label slope and intercepts of the recalibration, calibration error and the bins it is made of."""
-    found, errors = recalibrate(targets, scores), expected_calibration_error(targets, scores)
-    return [
-        {
-            "slope": float(found.slope[label]),
-            "intercept": float(found.intercept[label]),
-            "in_the_large": float(found.in_the_large[label]),
-            "ece": float(errors[label]),
-            "bins": {
-                "studies": [round(one) for one in bins.weight],
-                "probability": bins.probability.tolist(),
-                "frequency": bins.frequency.tolist(),
-            },
-        }
-        for label, bins in enumerate(reliability_bins(targets, scores))
-    ]
 
 
 def _check(task: Task, validation_scores: Sequence[np.ndarray]) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 import pyarrow as pa
 
 from lamae.config import from_dict
+from lamae.ecg.noise.perturb import add_noise
 from lamae.ecg.preprocess.settings import EcgPreprocessing
 from lamae.errors import ConfigError, DataError
-from lamae.evals.sweeps.conditions import Condition, apply
+from lamae.evals.sweeps.conditions import Condition
 from lamae.pack import Gathered, Pack
 from lamae.studies import MISSING_CODE, PreparedStudy
 
@@ -22,8 +23,8 @@ class ConditionedPack(Pack):
 
     Args:
         pack: Where the studies are.
-        rows: ``[studies]`` which of them; they become rows 0 and on.
-        condition: What to change.
+        rows: ``[studies]`` the chosen ones; they become rows 0 and on.
+        condition: The change.
 
     Raises:
         ConfigError: The pack has no such leads, or noise was asked for and the pack's preprocessing is none of an ECG.
@@ -62,11 +63,13 @@ class ConditionedPack(Pack):
         if not 0 <= index < len(self._rows):
             raise IndexError(f"{self.path}: no study {index}; {len(self._rows)} were chosen")
         row = int(self._rows[index])
-        changed = apply(self._condition, self._pack.study(row), self._config, key=self._pack.study_id(row))
-        if self._condition.noise is not None:
-            self._arrived.append(changed.arrived_snr_db)
-            self._counts["leads_without_signal"] += changed.num_silent
-            self._counts["leads_rescaled"] += changed.num_rescaled
+        study, key = self._pack.study(row), self._pack.study_id(row)
+        if self._condition.noise is None or self._config is None:
+            return _chosen(study, self._condition, key=key)
+        changed = add_noise(study, self._condition.noise, self._config, key=key)
+        self._arrived.append(changed.arrived_snr_db)
+        self._counts["leads_without_signal"] += changed.num_silent
+        self._counts["leads_rescaled"] += changed.num_rescaled
         return changed.study
 
     def study_id(self, index: int) -> str:
@@ -92,7 +95,7 @@ class ConditionedPack(Pack):
         )
 
     def tally(self) -> dict[str, Any]:
-        """Return what happened to the studies that were read so far, for ``result.json``."""
+        """Return counts of what happened to the studies that were read so far, for ``result.json``."""
         if self._condition.leads is not None:
             return {"studies_without_some_of_the_leads": self.num_incomplete}
         if self._condition.noise is None:
@@ -102,6 +105,24 @@ class ConditionedPack(Pack):
         return {"arrived_snr_db": float(np.median(arrived)) if len(arrived) else None, **self._counts}
 
 
+def _chosen(study: PreparedStudy, condition: Condition, *, key: str) -> PreparedStudy:
+    """Return a study with the leads of a condition, in its order; leads that an order does not name come last."""
+    rows = list(range(len(study.view_names)))
+    if condition.leads is not None:
+        rows = [row for row in rows if study.view_names[row] in condition.leads]
+    elif condition.order == "reversed":
+        rows.reverse()
+    elif condition.order == "shuffled":
+        digest = hashlib.sha256(f"{condition.seed}\n{key}".encode()).digest()
+        rows = np.random.default_rng(list(digest)).permutation(len(rows)).tolist()
+    else:
+        wanted = list(condition.order or ())
+        place = [wanted.index(name) if name in wanted else len(wanted) for name in study.view_names]
+        rows.sort(key=lambda row: place[row])
+    names = tuple(study.view_names[row] for row in rows)
+    return replace(study, view_names=names, values=study.values[rows], scale=study.scale[rows])
+
+
 def _preprocessing(pack: Pack) -> EcgPreprocessing:
     if pack.info.modality != "ecg":
         raise ConfigError(f"{pack.path}: noise is known for ECGs, this pack holds {pack.info.modality}")
@@ -109,7 +130,7 @@ def _preprocessing(pack: Pack) -> EcgPreprocessing:
 
 
 def _check_leads(pack: Pack, rows: np.ndarray, condition: Condition) -> int:
-    """Return how many of the studies lack some of the leads that the condition leaves."""
+    """Return the number of studies that lack some of the leads that the condition leaves."""
     named = condition.leads or (condition.order if isinstance(condition.order, tuple) else ())
     if unknown := [name for name in named if name not in pack.info.view_names]:
         raise ConfigError(

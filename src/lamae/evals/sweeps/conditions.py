@@ -1,18 +1,13 @@
 """Conditions under which test studies are seen: fewer leads, leads in another order, leads with noise."""
 
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
-
 from lamae.ecg.leads import LEADS, canonical_lead
-from lamae.ecg.noise.perturb import Noise, NoiseKind, NoisyStudy, add_noise
-from lamae.ecg.preprocess.settings import EcgPreprocessing
+from lamae.ecg.noise.perturb import Noise, NoiseKind
 from lamae.errors import ConfigError
-from lamae.studies import PreparedStudy
 
 LEAD_SUBSETS: Mapping[int, tuple[str, ...]] = {
     12: LEADS,
@@ -22,7 +17,7 @@ LEAD_SUBSETS: Mapping[int, tuple[str, ...]] = {
     2: ("I", "II"),
     1: ("I",),
 }
-"""What ``leads:8`` and so on mean: all, those that are no copies, limb, 3 and 2 as in Challenge 2021, a watch."""
+"""The leads of ``leads:8`` and so on: all, those that are no copies, limb, 3 and 2 as in Challenge 2021, a watch."""
 
 STANDARD: Mapping[str, tuple[str, ...]] = {
     "leads": ("leads:8", "leads:6", "leads:3", "leads:2", "leads:1", "leads:II"),
@@ -56,7 +51,7 @@ class Condition:
     seed: int = 0
 
     def describe(self) -> dict[str, Any]:
-        """Return what ``result.json`` says of it."""
+        """Return the entry ``condition`` of ``result.json``."""
         if self.leads is not None:
             return {"name": self.name, "leads": list(self.leads)}
         if self.order is not None:
@@ -106,56 +101,6 @@ def parse_condition(text: str, *, seed: int = 0) -> Condition:
         raise ConfigError(f"unknown condition {text!r}: {_EXPECTED}, or a group: {', '.join(STANDARD)}, all")
     noise = Noise(kind=cast(NoiseKind, found["kind"]), snr_db=float(found["snr_db"]), seed=seed)
     return Condition(name=f"noise:{noise.kind}@{noise.snr_db:g}dB", noise=noise)
-
-
-def with_leads(study: PreparedStudy, leads: Sequence[str]) -> PreparedStudy:
-    """Return a study with those of its leads that are named, in its own order; possibly none."""
-    return _chosen(study, [row for row, name in enumerate(study.view_names) if name in leads])
-
-
-def in_order(study: PreparedStudy, condition: Condition, *, key: str) -> PreparedStudy:
-    """Return a study with its leads in the order of a condition; leads that an order does not name come last."""
-    rows = list(range(len(study.view_names)))
-    if condition.order == "reversed":
-        rows.reverse()
-    elif condition.order == "shuffled":
-        digest = hashlib.sha256(f"{condition.seed}\n{key}".encode()).digest()
-        rows = np.random.default_rng(list(digest)).permutation(len(rows)).tolist()
-    else:
-        wanted = list(condition.order or ())
-        place = [wanted.index(name) if name in wanted else len(wanted) for name in study.view_names]
-        rows.sort(key=lambda row: place[row])
-    return _chosen(study, rows)
-
-
-def apply(condition: Condition, study: PreparedStudy, config: EcgPreprocessing | None, *, key: str) -> NoisyStudy:
-    """Return a study under a condition; without noise its ratios are empty.
-
-    Args:
-        condition: What to change.
-        study: A study as a pack stores it.
-        config: How it was prepared; needed for noise only.
-        key: Identifier of the study, which everything random about it is drawn from.
-
-    Raises:
-        DataError: The study's length or rate is not that of the configuration.
-    """
-    if condition.noise is not None:
-        if config is None:
-            raise ConfigError("noise needs the preprocessing of the pack, found none")
-        return add_noise(study, condition.noise, config, key=key)
-    changed = study if condition.leads is None else with_leads(study, condition.leads)
-    changed = changed if condition.order is None else in_order(changed, condition, key=key)
-    return NoisyStudy(study=changed, snr_db=np.empty(0), arrived_snr_db=np.empty(0), num_silent=0, num_rescaled=0)
-
-
-def _chosen(study: PreparedStudy, rows: list[int]) -> PreparedStudy:
-    return replace(
-        study,
-        view_names=tuple(study.view_names[row] for row in rows),
-        values=study.values[rows],
-        scale=study.scale[rows],
-    )
 
 
 def _subset(text: str, rest: str) -> tuple[str, ...]:

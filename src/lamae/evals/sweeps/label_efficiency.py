@@ -2,30 +2,28 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
-
-import numpy as np
+from typing import Any, Literal, get_args
 
 from lamae.checkpoint import find_checkpoint, read_meta
 from lamae.errors import ConfigError
 from lamae.evals.finetuning.finetune import Init, finetune
-from lamae.evals.identity import Initialisation
+from lamae.evals.identity import Initialisation, Weights
+from lamae.evals.probes.features import TokenReadout
 from lamae.evals.probes.handmade import handmade, measure_task
-from lamae.evals.probes.probe import ProbeProtocol, probe
-from lamae.evals.probes.tokens import TokenReadout
+from lamae.evals.probes.probe import probe
 from lamae.evals.results import Evaluation
-from lamae.evals.settings import EvalSettings, FinetuneConfig, Precision, Progress, silent
-from lamae.evals.sweeps.efficiency_table import EfficiencySummary, summarise
+from lamae.evals.settings import EvalSettings, FinetuneConfig, Progress, silent
 from lamae.evals.sweeps.finished import kept_or_made, request_hash
-from lamae.evals.tasks.label_amounts import LabelShare, check_positives, label_shares
+from lamae.evals.sweeps.label_amounts import check_positives, label_amounts
+from lamae.evals.sweeps.tables import EfficiencySummary, summarise_efficiency
 from lamae.evals.tasks.task import Task, make_task
 from lamae.models import Readout
+from lamae.nn.precision import Precision
 from lamae.pack import Pack
 
 Protocol = Literal["linear", "attention-pool", "mlp", "knn", "fine-tune", "hand-made"]
-
-_Judge = Callable[[EvalSettings], Evaluation]
 
 
 def label_efficiency(
@@ -61,7 +59,7 @@ def label_efficiency(
         pack: The labelled pack.
         labels: A label set, see `lamae.labels.make_labels`.
         out: Folder for the RESULT folders, ``label-efficiency.csv`` and ``label-efficiency.md``.
-        fractions: Shares of the training patients; None for ``FRACTIONS`` where no counts are given.
+        fractions: Fractions of the training patients; None for ``FRACTIONS`` where no counts are given.
         counts: Numbers of training studies, in place of or beside fractions.
         draws: Draws of each amount below all labels, from ``settings.label_draw`` on.
         protocol: How labels are learned; ``"fine-tune"`` learns all weights.
@@ -84,12 +82,12 @@ def label_efficiency(
         OSError: Writing failed.
     """
     settings = settings or EvalSettings()
-    shares = label_shares(fractions, counts, draws)
+    amounts = label_amounts(fractions, counts, draws)
     _check(run, protocol, initialisation, config, settings)
     pack = pack if isinstance(pack, Pack) else Pack.open(pack)
     test_pack = Pack.open(test_pack) if isinstance(test_pack, str | Path) else test_pack
     task = make_task(pack, labels, settings, test_pack=test_pack)
-    if any(share.amount != "fraction-1" for share in shares):
+    if any(one.amount != "fraction-1" for one in amounts):
         check_positives(task, draws)
     frozen = {"precision": precision, "batch_size": batch_size, "device": device}
     same: dict[str, Any] = {"test_pack": test_pack, "progress": progress} | ({"system": system} if system else {})
@@ -105,13 +103,14 @@ def label_efficiency(
         "precision": precision,
     }
     judge = _judge(run, task, labels, protocol, initialisation, readout, config, frozen=frozen, same=same)
-    found: list[tuple[LabelShare, Evaluation]] = []
-    for number, share in enumerate(shares):
-        chosen = share.settings(settings)
-        asked = request_hash(request | {"settings": _plain(chosen)})
-        found.append((share, kept_or_made(Path(out) / share.name, asked, lambda chosen=chosen: judge(chosen))))
-        progress("label amounts", number + 1, len(shares))
-    return summarise(Path(out), [(share.amount, evaluation) for share, evaluation in found])
+    found: list[tuple[str, Evaluation]] = []
+    for number, amount in enumerate(amounts):
+        chosen = amount.settings(settings)
+        asked = request_hash(request | {"settings": chosen.plain()})
+        made = kept_or_made(Path(out) / amount.name, asked, lambda chosen=chosen: judge(chosen))
+        found.append((amount.amount, made))
+        progress("label amounts", number + 1, len(amounts))
+    return summarise_efficiency(Path(out), found)
 
 
 def _check(
@@ -152,43 +151,15 @@ def _judge(
     *,
     frozen: dict[str, Any],
     same: dict[str, Any],
-) -> _Judge:
-    """Return what judges the system with some settings; nothing is computed before it is called."""
+) -> Callable[[EvalSettings], Evaluation]:
+    """Return a function that judges the system with some settings; nothing is computed before it is called."""
     if run is None:
-        measured: list[np.ndarray] = []
-
-        def by_measurements(settings: EvalSettings) -> Evaluation:
-            if not measured:
-                measured.append(measure_task(task, progress=same["progress"]))
-            return handmade(task.pack, labels, settings=settings, measured=measured[0], **same)
-
-        return by_measurements
+        measured = cache(partial(measure_task, task, progress=same["progress"]))
+        return lambda settings: handmade(task.pack, labels, settings=settings, measured=measured(), **same)
     if protocol == "fine-tune":
         init: Init = "scratch" if initialisation == "scratch" else "pretrained"
-        return lambda settings: finetune(
-            run,
-            task.pack,
-            labels,
-            init=init,
-            readout=cast(Readout | None, readout),
-            config=config,
-            settings=settings,
-            **same,
-        )
-    assert protocol != "hand-made"
-    probed: ProbeProtocol = protocol
-    return lambda settings: probe(
-        run,
-        task.pack,
-        labels,
-        protocol=probed,
-        weights="random" if initialisation == "random" else "pretrained",
-        readout=readout,
-        settings=settings,
-        **frozen,
-        **same,
-    )
-
-
-def _plain(settings: EvalSettings) -> dict[str, Any]:
-    return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(settings).items()}
+        how: dict[str, Any] = {"init": init, "readout": readout, "config": config}
+        return lambda settings: finetune(run, task.pack, labels, settings=settings, **how, **same)
+    weights: Weights = "random" if initialisation == "random" else "pretrained"
+    how = {"protocol": protocol, "weights": weights, "readout": readout, **frozen}
+    return lambda settings: probe(run, task.pack, labels, settings=settings, **how, **same)

@@ -1,24 +1,33 @@
 """Robustness: a probe learned once on studies as recorded, tested on the same studies with less or worse signal."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from lamae.errors import ConfigError
 from lamae.evals.identity import Weights
-from lamae.evals.probes.frozen import Frozen, FrozenProtocol, Predicted, frozen_encoder, frozen_measurements
-from lamae.evals.results import Evaluation, judge, write_result
-from lamae.evals.settings import EvalSettings, Precision, Progress, silent
+from lamae.evals.probes.encoder import open_encoder, run_cache
+from lamae.evals.probes.frozen_system import FrozenSystem
+from lamae.evals.probes.handmade import measured_system
+from lamae.evals.probes.probe import probed_encoder
+from lamae.evals.probes.selection import Predicted
+from lamae.evals.results import Evaluation, write_result
+from lamae.evals.settings import EvalSettings, Progress, silent
 from lamae.evals.sweeps.conditioned_pack import ConditionedPack
 from lamae.evals.sweeps.conditions import Condition, parse_conditions
 from lamae.evals.sweeps.finished import finished, request_hash, with_request
-from lamae.evals.sweeps.robustness_table import RobustnessSummary, summarise
+from lamae.evals.sweeps.tables import AS_RECORDED, RobustnessSummary, summarise_robustness
+from lamae.evals.tasks.leak_guard import check_pretraining
 from lamae.evals.tasks.task import Part, Task, make_task
 from lamae.models import Readout
+from lamae.nn.precision import Precision
 from lamae.pack import Pack
+
+FrozenProtocol = Literal["linear", "mlp", "knn", "hand-made"]
+"""Protocols that predict from one vector a study."""
 
 CLEAN = "clean"
 """Folder of the result as recorded."""
@@ -55,7 +64,7 @@ def robustness(
     the same request is kept.
 
     Args:
-        run: Folder of a run or of a checkpoint; None for hand-made features.
+        run: Folder of a run or of a checkpoint; None for hand-crafted features.
         pack: The labelled pack, prepared as the run's data.
         labels: A label set, see `lamae.labels.make_labels`.
         out: Folder for the RESULT folders, ``robustness.csv`` and ``robustness.md``.
@@ -89,70 +98,76 @@ def robustness(
     if run is None:
         if protocol not in ("linear", "hand-made") or weights == "random" or readout is not None:
             raise ConfigError("hand-made features know no protocol, weights or read-out: leave them out")
-        system_on_task = frozen_measurements(task, settings, system=system, progress=progress)
+        frozen = measured_system(task, settings, system=system, progress=progress)
     else:
-        system_on_task = frozen_encoder(
+        if protocol not in ("linear", "mlp", "knn"):
+            known = ", ".join(one for one in get_args(FrozenProtocol) if one != "hand-made")
+            raise ConfigError(f"unknown protocol {protocol!r} of frozen features: expected one of {known}")
+        leak = check_pretraining(run, task, settings, weights=weights)
+        encoder = open_encoder(
             run,
-            task,
-            settings,
-            protocol=protocol,
             weights=weights,
-            readout=readout,
-            system=system,
+            seed=settings.seed,
+            device=device,
             precision=precision,
             batch_size=batch_size,
-            device=device,
-            cache=cache,
-            progress=progress,
+            cache=run_cache(run) if cache else None,
         )
-    sweep = _Sweep(system_on_task, task, settings, labels, out, progress)
+        frozen = probed_encoder(encoder, task, settings, protocol, readout, leak=leak, system=system, progress=progress)
+    sweep = _Sweep(frozen, task, settings, labels, out, progress)
     found = sweep.learned_as_recorded(asked, packs)
     if train_too:
         found += [sweep.learned_alike(condition) for condition in asked if condition.order is None]
-    return summarise(out, found)
+    return summarise_robustness(out, found)
 
 
 class _Sweep:
     """One system on one task, under one condition after the other."""
 
     def __init__(
-        self, frozen: Frozen, task: Task, settings: EvalSettings, labels: str, out: Path, progress: Progress
+        self, frozen: FrozenSystem, task: Task, settings: EvalSettings, labels: str, out: Path, progress: Progress
     ) -> None:
         self.frozen, self.task, self.settings, self.out, self.progress = frozen, task, settings, out, progress
-        plain = {name: str(one) if isinstance(one, Path) else one for name, one in asdict(settings).items()}
         packs = [one.info.content_hash for one in task.packs]
-        self._request = {**frozen.identity, "packs": packs, "labels": labels, "settings": plain}
+        self._request = {**frozen.identity, "packs": packs, "labels": labels, "settings": settings.plain()}
 
     def learned_as_recorded(
         self, conditions: Sequence[Condition], packs: Sequence[ConditionedPack]
     ) -> list[Evaluation]:
         """Return the evaluation as recorded and one a condition, all from one probe."""
         names = [CLEAN, *(condition.name for condition in conditions)]
-        found = {name: finished(self.out / folder_name(name), self._hash(name, conditions)) for name in names}
+        found = {
+            name: finished(self.out / folder_name(name), self._hash(name, condition))
+            for name, condition in zip(names, (None, *conditions), strict=True)
+        }
         missing = [one for one in zip(conditions, packs, strict=True) if found[one[0].name] is None]
         if missing or found[CLEAN] is None:
             scores, selection, validation = predict_under(
                 self.frozen, self.task, [self._features(condition, pack) for condition, pack in missing]
             )
             if found[CLEAN] is None:
-                found[CLEAN] = self._judge(CLEAN, None, (scores[0], selection, validation), conditions)
+                found[CLEAN] = self._judge(CLEAN, None, None, (scores[0], selection, validation))
             for (condition, pack), changed in zip(missing, scores[1:], strict=True):
-                said = condition.describe() | {"trained": "as recorded"} | self._filled(condition) | pack.tally()
+                said = condition.describe() | {"trained": AS_RECORDED}
+                if condition.leads is not None and self.frozen.blocks:
+                    said["absent_views"] = "mean of the training studies"
+                said |= pack.tally()
                 if condition.order is not None:
                     said["largest_change"] = float(np.abs(changed - scores[0]).max())
-                found[condition.name] = self._judge(condition.name, said, (changed, selection, validation), conditions)
+                predicted = (changed, selection, validation)
+                found[condition.name] = self._judge(condition.name, condition, said, predicted)
         return [evaluation for name in names if (evaluation := found[name]) is not None]
 
     def learned_alike(self, condition: Condition) -> Evaluation:
         """Return the evaluation of a probe that was learned under the condition too."""
         name = condition.name + MATCHED
-        done = finished(self.out / folder_name(name), self._hash(name, [condition]))
+        done = finished(self.out / folder_name(name), self._hash(name, condition))
         if done is not None:
             return done
         packs = [ConditionedPack(pack, rows, condition) for pack, rows in self.task.pieces]
         features = np.concatenate([self.frozen.under(pack) for pack in packs])
         said = condition.describe() | {"name": name, "trained": "alike"} | packs[-1].tally()
-        return self._judge(name, said, self.frozen.predict(features, self.task), [condition])
+        return self._judge(name, condition, said, self.frozen.predict(features, self.task))
 
     def _features(self, condition: Condition, pack: ConditionedPack) -> np.ndarray:
         self.progress(f"under {condition.name}", 0, 1)
@@ -163,29 +178,15 @@ class _Sweep:
         gone = np.repeat([name not in condition.leads for name in self.frozen.blocks], width)
         return np.where(gone, np.nan, features)
 
-    def _filled(self, condition: Condition) -> dict[str, str]:
-        if condition.leads is None or not self.frozen.blocks:
-            return {}
-        return {"absent_views": "mean of the training studies"}
-
-    def _hash(self, name: str, conditions: Sequence[Condition]) -> str:
-        said = {condition.name: condition.describe() for condition in conditions}
-        return request_hash(self._request | {"name": name, "condition": said.get(name.removesuffix(MATCHED))})
+    def _hash(self, name: str, condition: Condition | None) -> str:
+        said = None if condition is None else condition.describe()
+        return request_hash(self._request | {"name": name, "condition": said})
 
     def _judge(
-        self, name: str, said: dict[str, Any] | None, found: Predicted, conditions: Sequence[Condition]
+        self, name: str, condition: Condition | None, said: dict[str, Any] | None, predicted: Predicted
     ) -> Evaluation:
-        scores, selection, validation = found
-        details = {**self.frozen.judged_as["details"], "condition": said}
-        evaluation = judge(
-            self.task,
-            scores,
-            self.settings,
-            selection=selection,
-            validation_scores=validation,
-            **{**self.frozen.judged_as, "details": details},
-        )
-        evaluation = with_request(evaluation, self._hash(name, conditions))
+        evaluation = self.frozen.judge(self.task, self.settings, predicted, said)
+        evaluation = with_request(evaluation, self._hash(name, condition))
         write_result(self.out / folder_name(name), evaluation)
         return evaluation
 
@@ -195,9 +196,7 @@ def folder_name(condition: str) -> str:
     return condition.replace(MATCHED, "-trained-alike").replace(":", "-").replace(",", "-").replace("@", "-")
 
 
-def predict_under(
-    frozen: Frozen, task: Task, changed: Sequence[np.ndarray]
-) -> tuple[np.ndarray, dict[str, Any], list[np.ndarray]]:
+def predict_under(frozen: FrozenSystem, task: Task, changed: Sequence[np.ndarray]) -> Predicted:
     """Learn one probe a division on studies as recorded and predict the tested studies as recorded and changed.
 
     The changed studies stand behind the others of the task as further tested ones, so that each is predicted by the
@@ -213,32 +212,22 @@ def predict_under(
         ``[1 + conditions, tested studies, labels]`` with the studies as recorded first; the selection; and the scores
         of the validation studies of each division.
     """
-    tested, num_studies = task.tested, len(task.rows)
-    features = np.empty((num_studies + len(changed) * len(tested), frozen.clean.shape[1]), dtype=np.float32)
-    features[:num_studies] = frozen.clean
+    clean, tested, num_studies = np.asarray(frozen.features), task.tested, len(task.rows)
+    features = np.concatenate([clean, *changed], dtype=np.float32)
     parts = []
     for part in task.parts:
         place = np.searchsorted(tested, part.test)
         tests, mean = [part.test], None
         for number, values in enumerate(changed):
             positions = num_studies + number * len(tested) + place
-            features[positions] = values[place]
             tests.append(positions)
             if frozen.blocks and np.isnan(values).any():
-                mean = frozen.clean[part.train].mean(axis=0) if mean is None else mean
+                mean = clean[part.train].mean(axis=0) if mean is None else mean
                 features[positions] = np.where(np.isnan(values[place]), mean, values[place])
         parts.append(Part(train=part.train, validation=part.validation, test=np.concatenate(tests)))
-    behind = np.tile(tested, len(changed))
-    longer = replace(
-        task,
-        rows=np.concatenate([task.rows, task.rows[behind]]),
-        targets=np.concatenate([task.targets, task.targets[behind]]),
-        patient_hash=np.concatenate([task.patient_hash, task.patient_hash[behind]]),
-        record_hash=np.concatenate([task.record_hash, task.record_hash[behind]]),
-        study_hash=np.concatenate([task.study_hash, task.study_hash[behind]]),
-        fold=np.concatenate([task.fold, task.fold[behind]]),
-        parts=tuple(parts),
-    )
+    every = np.concatenate([np.arange(num_studies), np.tile(tested, len(changed))])
+    by_study = ("rows", "targets", "patient_hash", "record_hash", "study_hash", "fold")
+    longer = replace(task, parts=tuple(parts), **{name: getattr(task, name)[every] for name in by_study})
     scores, selection, validation = frozen.predict(features, longer)
     return scores.reshape(1 + len(changed), len(tested), -1), selection, validation
 

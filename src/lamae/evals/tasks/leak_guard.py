@@ -8,27 +8,33 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lamae.errors import CheckpointError, DataError
-from lamae.evals.identity import run_folder
+from lamae.evals.identity import Weights, run_folder
+from lamae.evals.settings import EvalSettings
 from lamae.evals.tasks.task import Task
 from lamae.splits import salt_fingerprint
 
 PATIENTS_FILE = "patients.parquet"
 
 
-def check_pretraining(run: str | Path, task: Task, *, allow: bool) -> dict[str, Any]:
+def check_pretraining(
+    run: str | Path, task: Task, settings: EvalSettings, *, weights: Weights
+) -> dict[str, Any] | None:
     """Compare the tested patients and records of a task with those of a run's pretraining data.
 
     Pretraining on the training and validation patients of the same pack is fine.
 
     Returns:
-        The counts of tested patients and records that were pretrained on, for the result.
+        The counts of tested patients and records that were pretrained on, for the result; None for random weights,
+        which saw nobody.
 
     Raises:
         CheckpointError: There is no such run, or its list of patients is damaged.
         DataError: There are any, or nobody can tell (the run does not say whom it was trained on, or says it with
-            hashes of another salt), and ``allow`` is false.
+            hashes of another salt), and ``settings.allow_leak`` is false.
     """
-    folder = run_folder(run)
+    if weights == "random":
+        return None
+    allow, folder = settings.allow_leak, run_folder(run)
     file = None if folder is None else folder / PATIENTS_FILE
     if file is None or not file.is_file():
         if allow:

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lamae.errors import ConfigError
-from lamae.evals.audits.pretext_audit import Audit
-from lamae.evals.audits.pretext_guesses import EINTHOVEN, LINEAR, PUT_RIGHT
+from lamae.evals.audits.einthoven import EINTHOVEN, LINEAR, PUT_RIGHT
+from lamae.evals.audits.pretext import Audit
 from lamae.files import write_atomically
 
 _GROUP_TITLES = {

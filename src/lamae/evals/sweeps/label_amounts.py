@@ -1,4 +1,4 @@
-"""Amounts of labels to judge a system with: shares or numbers of the training set, in several draws of patients."""
+"""Amounts of labels to judge a system with: fractions or numbers of training studies, in several draws of patients."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +14,12 @@ FRACTIONS = (0.05, 0.25, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelShare:
-    """An amount of labels, and which draw of them.
+class LabelAmount:
+    """An amount of labels, and the number of the draw.
 
     Attributes:
-        fraction: Share of the training patients.
-        count: Number of training studies in place of a share.
+        fraction: Fraction of the training patients.
+        count: Number of training studies in place of a fraction.
         draw: Number of the draw, from 0.
     """
 
@@ -34,7 +34,7 @@ class LabelShare:
 
     @property
     def amount(self) -> str:
-        """What all draws of this amount share."""
+        """Name that all draws of this amount have in common."""
         return f"fraction-{self.fraction:g}" if self.count is None else f"count-{self.count}"
 
     def settings(self, settings: EvalSettings) -> EvalSettings:
@@ -43,7 +43,9 @@ class LabelShare:
         return replace(settings, label_fraction=self.fraction, label_count=self.count, label_draw=draw)
 
 
-def label_shares(fractions: Sequence[float] | None, counts: Sequence[int] | None, draws: int) -> tuple[LabelShare, ...]:
+def label_amounts(
+    fractions: Sequence[float] | None, counts: Sequence[int] | None, draws: int
+) -> tuple[LabelAmount, ...]:
     """Return every draw of every amount, fewest labels first; all labels are one draw.
 
     Raises:
@@ -59,9 +61,8 @@ def label_shares(fractions: Sequence[float] | None, counts: Sequence[int] | None
         raise ConfigError(
             f"label fractions lie above 0 and up to 1, counts are at least 1, found {', '.join(map(str, wrong))}"
         )
-    amounts = [LabelShare(count=one) for one in sorted(counts)] + [
-        LabelShare(fraction=one) for one in sorted(fractions)
-    ]
+    amounts = [LabelAmount(count=one) for one in sorted(counts)]
+    amounts += [LabelAmount(fraction=one) for one in sorted(fractions)]
     names = [amount.amount for amount in amounts]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ConfigError(f"amounts of labels given twice: {', '.join(twice)}")

@@ -1,4 +1,4 @@
-"""How much of a pretext task is solved by copying: by Einthoven's law, and by the best linear guess at the same time.
+"""Audit of a pretext task: how much of it is solved by copying leads that are visible at the same time.
 
 Of the twelve leads four are linear copies of two others. Where two limb leads are visible at a time, the hidden ones
 follow by arithmetic, and a model that sees all leads can lower its loss there without knowing anything of hearts.
@@ -11,25 +11,37 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from lamae.batch import StudyBatch
+from lamae.batch import Instances, StudyBatch
 from lamae.data import PackDataset
-from lamae.ecg.same_time import EIGHT_LEADS
+from lamae.ecg.same_time import EIGHT_LEADS, LIMB_ROWS
 from lamae.errors import ConfigError
-from lamae.evals.audits.pretext_cells import cells_of
-from lamae.evals.audits.pretext_expected import expected_solvable
-from lamae.evals.audits.pretext_guesses import EINTHOVEN, LINEAR, PUT_RIGHT, fit_covariance, labels_of, look_at
-from lamae.evals.audits.pretext_tally import GROUPS, Tally
+from lamae.evals.audits.einthoven import (
+    EINTHOVEN,
+    LINEAR,
+    PUT_RIGHT,
+    HiddenPatches,
+    cells_of,
+    expected_solvable,
+    fit_covariance,
+    labels_of,
+    leads_of,
+    look_at,
+)
 from lamae.evals.settings import Progress, silent
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig
 from lamae.models.accounting import example_batch
 from lamae.nn.masks import MaskConfig, draw_masks
-from lamae.nn.plan import MaskPlan
 from lamae.pack import Pack
 
 FORMAT, FORMAT_VERSION = "lamae-pretext-audit", 1
 LARGEST_UNEXPLAINED = 0.1
-"""A lead of which Einthoven's solution leaves a larger share of the variance is named; rounding leaves far less."""
+"""A lead of which Einthoven's solution leaves a larger fraction of the variance is named; rounding leaves far less."""
+
+GROUPS = ("all", "follows", "limb, does not follow", "other leads")
+"""Groups of hidden patches: all; those whose every recorded sample follows from other leads by Einthoven's law; the
+other patches of limb leads; patches of all other leads."""
 
 _HIDDEN_VIEWS = (1, 3, 6, 9)
 _MOST_FITTED = 512
@@ -44,7 +56,7 @@ class AuditData:
         pack: Where they are.
         train_splits: Splits on which the linear guess is fitted.
         judged_splits: Splits of the studies that are judged; without any such study, those of ``train_splits``.
-        num_studies: Most studies of either kind, the first ones of their splits; at most 512 are fitted on.
+        num_studies: Maximum number of studies of either kind, the first of their splits; at most 512 are fitted on.
     """
 
     pack: Pack
@@ -55,7 +67,7 @@ class AuditData:
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """What an audit found; ``content`` is what its JSON file holds.
+    """The findings of an audit; ``content`` is what its JSON file holds.
 
     Attributes:
         content: ``leads``, ``target``, ``rows`` (one for each mask and set of leads), ``data`` (None without a pack),
@@ -106,8 +118,10 @@ def audit(
     for done, (names, mask) in enumerate(todo, start=1):
         own = mask == config.mask and names == sets[0]
         batches = _Batches(config, data, names, num_studies, batch_size, stream)
-        tally = _judge(config, mask, batches, seed, stream, model if own else None)
-        rows.append(_row(config, mask, names, tally, stream, own=own, on_data=data is not None))
+        tally = _judge(config, mask, batches, seed, model if own else None)
+        said = {name: getattr(mask, name) for name in ("strategy", "ratio", "latent_ratio", "hidden_views")}
+        row = _row(mask, names, config.streams[stream].num_patches, tally, on_data=data is not None)
+        rows.append({"mask": said, "own": own} | row)
         if own:
             content = {"data": batches.described(), "model": _model_losses(tally) if model and data else None}
         progress("auditing masks", done, len(todo))
@@ -128,10 +142,90 @@ def audit(
 
 
 def standard_masks(own: MaskConfig) -> tuple[MaskConfig, ...]:
-    """Each strategy at the ratios of a mask; whole leads: 1, 3, 6 and 9 of them."""
+    """Return each strategy at the ratios of a mask; whole leads: 1, 3, 6 and 9 of them."""
     plain = replace(own, hidden_views=0, num_masks=1, strategy="random")
     some = [replace(plain, strategy=strategy) for strategy in ("random", "tube", "block")]
     return (*some, *(replace(plain, strategy="view", hidden_views=number) for number in _HIDDEN_VIEWS))
+
+
+@dataclass
+class Tally:
+    """Sums over studies, batch after batch.
+
+    Attributes:
+        patches: For each group ``[studies]`` hidden patches with anything recorded.
+        elements: For each group ``[studies]`` their recorded elements.
+        following_elements: ``[studies]`` elements that follow, whatever the rest of their patch does.
+        errors: For each guess and group ``[studies]`` squared errors.
+        lead_errors: For each lead the squared error of Einthoven's solution, exchanged labels put right, and of 0
+            where the lead follows.
+    """
+
+    patches: dict[str, list[Tensor]] = field(default_factory=lambda: {group: [] for group in GROUPS})
+    elements: dict[str, list[Tensor]] = field(default_factory=lambda: {group: [] for group in GROUPS})
+    following_elements: list[Tensor] = field(default_factory=list)
+    errors: dict[str, dict[str, list[Tensor]]] = field(default_factory=dict)
+    lead_errors: dict[str, list[float]] = field(default_factory=dict)
+
+    def add(
+        self, instances: Instances, num_studies: int, found: HiddenPatches, predicted: Mapping[str, Tensor]
+    ) -> None:
+        """Add one mask of a batch, with its guesses and what a model predicted."""
+        limb = torch.tensor([name in LIMB_ROWS for name in instances.view_names])[instances.view_of]
+        there = found.recorded.any(dim=2)
+        follows = there & (found.follows == found.recorded).all(dim=2)
+        members = {
+            "all": there,
+            "follows": follows,
+            "limb, does not follow": there & ~follows & limb[:, None],
+            "other leads": there & ~follows & ~limb[:, None],
+        }
+
+        def by_study(numbers: Tensor) -> Tensor:
+            return torch.zeros(num_studies, dtype=torch.float64).index_add(
+                0, instances.study_of, numbers.double().sum(dim=1)
+            )
+
+        count = found.recorded.sum(dim=2)
+        self.following_elements.append(by_study(found.follows.sum(dim=2)))
+        for group, member in members.items():
+            self.patches[group].append(by_study(member))
+            self.elements[group].append(by_study(count * member))
+        for name, guess in {**found.guesses, **predicted}.items():
+            squared = torch.where(found.recorded, guess.float() - found.target, 0.0).double().square()
+            sums = self.errors.setdefault(name, {group: [] for group in GROUPS})
+            for group, member in members.items():
+                sums[group].append(by_study(squared.sum(dim=2) * member))
+        for guess, place in ((PUT_RIGHT, 0), ("zero", 1)):
+            squared = torch.where(found.follows, found.guesses[guess] - found.target, 0.0).double().square()
+            by_view = torch.zeros(len(instances.view_names), dtype=torch.float64)
+            by_view.index_add_(0, instances.view_of, squared.sum(dim=(1, 2)))
+            for name, total in zip(instances.view_names, by_view.tolist(), strict=True):
+                self.lead_errors.setdefault(name, [0.0, 0.0])[place] += total
+
+    def share_of_patches(self, group: str) -> tuple[float, float]:
+        """Return the fraction of all hidden patches that a group has, and its standard error over studies."""
+        return _ratio(self.patches[group], self.patches["all"])
+
+    def share_of_elements(self) -> float:
+        """Return the fraction of the hidden elements that follow."""
+        return _ratio(self.following_elements, self.elements["all"])[0]
+
+    def loss(self, guess: str, group: str = "all") -> float | None:
+        """Return the mean squared error in each study's patches of a group, averaged over the studies that have any."""
+        error, count = torch.cat(self.errors[guess][group]), torch.cat(self.elements[group])
+        some = count > 0
+        return float((error[some] / count[some]).mean()) if bool(some.any()) else None
+
+    def explained(self, guess: str, group: str = "all") -> float | None:
+        """Return the fraction of the target's variance (the loss of 0) that a guess explains."""
+        total, left = self.loss("zero", group), self.loss(guess, group)
+        return None if not total or left is None else 1 - left / total
+
+    def unexplained_leads(self, limit: float) -> dict[str, float]:
+        """Return the leads of which Einthoven's solution leaves more than a limit, with that fraction."""
+        shares = {name: error / total for name, (error, total) in self.lead_errors.items() if total > 0}
+        return {name: share for name, share in shares.items() if share > limit}
 
 
 class _Batches:
@@ -158,7 +252,7 @@ class _Batches:
         _check_grid(self.dataset, config.streams[stream].grid)
         training = PackDataset([data.pack], view_names=names, split=data.train_splits, views=names)
         rows = np.arange(min(data.num_studies, len(training), _MOST_FITTED))
-        self.covariance = fit_covariance(training.batch(rows), config, stream=stream)
+        self.covariance = fit_covariance(leads_of(training.batch(rows), config, stream))
 
     def __iter__(self) -> Iterator[StudyBatch]:
         for start in range(0, self.num, self.batch_size):
@@ -169,12 +263,12 @@ class _Batches:
                 yield self.dataset.batch(rows)
 
     def described(self) -> dict[str, Any] | None:
-        """What a reader must know of the data, lead faults included."""
+        """Return the entry ``data`` of an audit, lead faults included; None without data."""
         if self.dataset is None or self.data is None:
             return None
         flags, broken, exchanged = Counter[str](), Counter[str](), 0
         for batch in self:
-            for true_names, found, leads in labels_of(batch, self.stream):
+            for true_names, found, leads in labels_of(batch.streams[self.stream], batch.num_studies):
                 flags.update(found)
                 broken.update(leads)
                 exchanged += bool(true_names)
@@ -198,52 +292,28 @@ def _judge(
     mask: MaskConfig,
     batches: _Batches,
     seed: int,
-    stream: str,
     model: MaskedAutoencoder | None,
 ) -> Tally:
-    generator, tally = torch.Generator().manual_seed(seed), Tally()
+    generator, tally, stream = torch.Generator().manual_seed(seed), Tally(), batches.stream
     patch = config.streams[stream].patch
     for batch in batches:
-        plan = draw_masks(mask, batch, {stream: patch}, generator)
-        predictions = _predictions(model, batch, plan, stream)
+        plan, leads = draw_masks(mask, batch, {stream: patch}, generator), leads_of(batch, config, stream)
+        predicted: list[dict[str, Tensor]] = [{}] * plan.num_masks
+        if model is not None:
+            device = next(model.parameters()).device
+            output = model(batch.to(device), plan.to(device))
+            predicted = [{"model": one.predicted.float().cpu()} for one in output.predictions[stream]]
         for index in range(plan.num_masks):
             cells = cells_of(batch, plan, index, patch=patch[0], stream=stream)
-            own = plan.streams[stream][index]
-            found = look_at(batch, own, cells, config, stream=stream, covariance=batches.covariance)
-            tally.add(batch, stream, found, {**found.guesses, **predictions[index]})
+            found = look_at(leads, plan.streams[stream][index], cells, batches.covariance)
+            tally.add(leads.instances, batch.num_studies, found, predicted[index])
     return tally
 
 
-def _predictions(
-    model: MaskedAutoencoder | None, batch: StudyBatch, plan: MaskPlan, stream: str
-) -> list[dict[str, torch.Tensor]]:
-    if model is None:
-        return [{}] * plan.num_masks
-    device = next(model.parameters()).device
-    output = model(batch.to(device), plan.to(device))
-    return [{"model": prediction.predicted.float().cpu()} for prediction in output.predictions[stream]]
-
-
-def _row(
-    config: MaskedAutoencoderConfig,
-    mask: MaskConfig,
-    names: tuple[str, ...],
-    tally: Tally,
-    stream: str,
-    *,
-    own: bool,
-    on_data: bool,
-) -> dict[str, Any]:
-    by_lead = expected_solvable(mask, names, config.streams[stream].num_patches)
+def _row(mask: MaskConfig, names: tuple[str, ...], num_patches: int, tally: Tally, *, on_data: bool) -> dict[str, Any]:
+    by_lead = expected_solvable(mask, names, num_patches)
     drawn, error = tally.share_of_patches("follows")
     row: dict[str, Any] = {
-        "mask": {
-            "strategy": mask.strategy,
-            "ratio": mask.ratio,
-            "latent_ratio": mask.latent_ratio,
-            "hidden_views": mask.hidden_views,
-        },
-        "own": own,
         "leads": list(names),
         "hidden_patches": float(torch.cat(tally.patches["all"]).mean()),
         "expected": float(np.mean(list(by_lead.values()))),
@@ -262,7 +332,7 @@ def _row(
 
 
 def _model_losses(tally: Tally) -> list[dict[str, Any]]:
-    """Loss of the model and of each guess by group of hidden patches."""
+    """Return the loss of the model and of each guess by group of hidden patches."""
     return [
         {
             "group": group,
@@ -300,3 +370,13 @@ def _check_grid(dataset: PackDataset, grid: tuple[int, ...]) -> None:
             f"{pack.path}: {found[0]} samples a lead, but the model takes {grid[0]}: prepare the data with the rate "
             "and length of the recipe, or change the stream's grid"
         )
+
+
+def _ratio(part: list[Tensor], whole: list[Tensor]) -> tuple[float, float]:
+    own, every = torch.cat(part), torch.cat(whole)
+    some = every > 0
+    shares = own[some] / every[some]
+    if not len(shares):
+        return 0.0, 0.0
+    error = float(shares.std() / len(shares) ** 0.5) if len(shares) > 1 else 0.0
+    return float(shares.mean()), error
