@@ -278,7 +278,7 @@ def summarise(
     undefined = np.asarray(np.isnan(drawn).any(axis=0))
     absent_labels = tuple(int(label) for label in np.flatnonzero(np.isnan(points).any(axis=0)))
     if absent == "error":
-        _refuse_absent(absent_labels, undefined)
+        refuse_absent(absent_labels, undefined)
     points = fill_absent(points, targets, kind, absent, is_difference=is_difference)
     drawn = fill_absent(drawn, targets, kind, absent, is_difference=is_difference)
     names = METRIC_NAMES[kind]
@@ -313,7 +313,12 @@ def fill_absent(
     return np.where(np.isnan(values), chance.reshape(chance.shape + (1,) * (values.ndim - 2)), values)
 
 
-def _refuse_absent(absent_labels: tuple[int, ...], undefined: np.ndarray) -> None:
+def refuse_absent(absent_labels: tuple[int, ...], undefined: np.ndarray) -> None:
+    """Refuse labels that are absent in the data, or undefined in some of ``undefined [labels, draws]``.
+
+    Raises:
+        DataError: There are any.
+    """
     if absent_labels:
         raise DataError(
             f"{len(absent_labels)} of {len(undefined)} labels (positions {', '.join(map(str, absent_labels))}) have no "

@@ -13,8 +13,7 @@ from lamae.checkpoint import find_checkpoint, load_model
 from lamae.data import PackDataset
 from lamae.errors import CheckpointError, ConfigError
 from lamae.evals import EvalSettings, FinetuneConfig, finetune, load_classifier, read_result
-from lamae.evals.finetuning.added_latent import with_added_latent
-from lamae.evals.finetuning.finetune import make_classifier
+from lamae.evals.finetuning.finetune import make_classifier, with_added_latent
 from lamae.evals.probes.encoder import load_encoder
 from lamae.evals.tasks.task import make_task
 from lamae.pack import Pack

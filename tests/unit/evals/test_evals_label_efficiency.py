@@ -11,8 +11,7 @@ import pytest
 from lamae.errors import ConfigError, DataError
 from lamae.evals import EvalSettings, FinetuneConfig, handmade, probe, read_result
 from lamae.evals.probes.handmade import measure_task
-from lamae.evals.sweeps.label_amounts import check_positives, label_amounts
-from lamae.evals.sweeps.label_efficiency import label_efficiency
+from lamae.evals.sweeps.label_efficiency import check_positives, label_amounts, label_efficiency
 from lamae.evals.tasks.task import make_task
 from lamae.pack import Pack
 

@@ -8,7 +8,7 @@ import pytest
 
 from lamae.errors import ConfigError, DataError
 from lamae.evals.settings import EvalSettings, FinetuneConfig
-from lamae.evals.tasks.label_draw import labelled
+from lamae.evals.tasks.folds import labelled
 from lamae.evals.tasks.notes import label_notes
 from lamae.evals.tasks.task import make_task
 from lamae.pack import Pack

@@ -153,49 +153,40 @@ class Tally:
     """Sums over studies, batch after batch.
 
     Attributes:
-        patches: For each group ``[studies]`` hidden patches with anything recorded.
-        elements: For each group ``[studies]`` their recorded elements.
+        patches: ``[groups, studies]`` hidden patches with anything recorded.
+        elements: ``[groups, studies]`` their recorded elements.
         following_elements: ``[studies]`` elements that follow, whatever the rest of their patch does.
-        errors: For each guess and group ``[studies]`` squared errors.
+        errors: For each guess ``[groups, studies]`` squared errors.
         lead_errors: For each lead the squared error of Einthoven's solution, exchanged labels put right, and of 0
             where the lead follows.
     """
 
-    patches: dict[str, list[Tensor]] = field(default_factory=lambda: {group: [] for group in GROUPS})
-    elements: dict[str, list[Tensor]] = field(default_factory=lambda: {group: [] for group in GROUPS})
+    patches: list[Tensor] = field(default_factory=list)
+    elements: list[Tensor] = field(default_factory=list)
     following_elements: list[Tensor] = field(default_factory=list)
-    errors: dict[str, dict[str, list[Tensor]]] = field(default_factory=dict)
+    errors: dict[str, list[Tensor]] = field(default_factory=dict)
     lead_errors: dict[str, list[float]] = field(default_factory=dict)
 
     def add(
         self, instances: Instances, num_studies: int, found: HiddenPatches, predicted: Mapping[str, Tensor]
     ) -> None:
         """Add one mask of a batch, with its guesses and what a model predicted."""
-        limb = torch.tensor([name in LIMB_ROWS for name in instances.view_names])[instances.view_of]
+        limb = torch.tensor([name in LIMB_ROWS for name in instances.view_names])[instances.view_of][:, None]
         there = found.recorded.any(dim=2)
         follows = there & (found.follows == found.recorded).all(dim=2)
-        members = {
-            "all": there,
-            "follows": follows,
-            "limb, does not follow": there & ~follows & limb[:, None],
-            "other leads": there & ~follows & ~limb[:, None],
-        }
+        members = torch.stack([there, follows, there & ~follows & limb, there & ~follows & ~limb])
 
         def by_study(numbers: Tensor) -> Tensor:
-            return torch.zeros(num_studies, dtype=torch.float64).index_add(
-                0, instances.study_of, numbers.double().sum(dim=1)
-            )
+            summed = numbers.double().sum(dim=-1)
+            total = torch.zeros(*summed.shape[:-1], num_studies, dtype=torch.float64)
+            return total.index_add(-1, instances.study_of, summed)
 
-        count = found.recorded.sum(dim=2)
+        self.patches.append(by_study(members))
+        self.elements.append(by_study(found.recorded.sum(dim=2) * members))
         self.following_elements.append(by_study(found.follows.sum(dim=2)))
-        for group, member in members.items():
-            self.patches[group].append(by_study(member))
-            self.elements[group].append(by_study(count * member))
         for name, guess in {**found.guesses, **predicted}.items():
             squared = torch.where(found.recorded, guess.float() - found.target, 0.0).double().square()
-            sums = self.errors.setdefault(name, {group: [] for group in GROUPS})
-            for group, member in members.items():
-                sums[group].append(by_study(squared.sum(dim=2) * member))
+            self.errors.setdefault(name, []).append(by_study(squared.sum(dim=2) * members))
         for guess, place in ((PUT_RIGHT, 0), ("zero", 1)):
             squared = torch.where(found.follows, found.guesses[guess] - found.target, 0.0).double().square()
             by_view = torch.zeros(len(instances.view_names), dtype=torch.float64)
@@ -205,15 +196,15 @@ class Tally:
 
     def share_of_patches(self, group: str) -> tuple[float, float]:
         """Return the fraction of all hidden patches that a group has, and its standard error over studies."""
-        return _ratio(self.patches[group], self.patches["all"])
+        return _ratio(_of(self.patches, group), _of(self.patches))
 
     def share_of_elements(self) -> float:
         """Return the fraction of the hidden elements that follow."""
-        return _ratio(self.following_elements, self.elements["all"])[0]
+        return _ratio(torch.cat(self.following_elements), _of(self.elements))[0]
 
     def loss(self, guess: str, group: str = "all") -> float | None:
         """Return the mean squared error in each study's patches of a group, averaged over the studies that have any."""
-        error, count = torch.cat(self.errors[guess][group]), torch.cat(self.elements[group])
+        error, count = _of(self.errors[guess], group), _of(self.elements, group)
         some = count > 0
         return float((error[some] / count[some]).mean()) if bool(some.any()) else None
 
@@ -315,7 +306,7 @@ def _row(mask: MaskConfig, names: tuple[str, ...], num_patches: int, tally: Tall
     drawn, error = tally.share_of_patches("follows")
     row: dict[str, Any] = {
         "leads": list(names),
-        "hidden_patches": float(torch.cat(tally.patches["all"]).mean()),
+        "hidden_patches": float(_of(tally.patches).mean()),
         "expected": float(np.mean(list(by_lead.values()))),
         "expected_by_lead": by_lead,
         "drawn": drawn,
@@ -372,8 +363,12 @@ def _check_grid(dataset: PackDataset, grid: tuple[int, ...]) -> None:
         )
 
 
-def _ratio(part: list[Tensor], whole: list[Tensor]) -> tuple[float, float]:
-    own, every = torch.cat(part), torch.cat(whole)
+def _of(sums: list[Tensor], group: str = "all") -> Tensor:
+    """Return ``[studies]`` of a group."""
+    return torch.cat(sums, dim=1)[GROUPS.index(group)]
+
+
+def _ratio(own: Tensor, every: Tensor) -> tuple[float, float]:
     some = every > 0
     shares = own[some] / every[some]
     if not len(shares):

@@ -15,6 +15,7 @@ from lamae.batch import StudyBatch
 from lamae.checkpoint import CheckpointMeta, load_model, save_checkpoint
 from lamae.config import from_dict, to_dict
 from lamae.errors import CheckpointError, ConfigError
+from lamae.evals.probes.head_training import last_linear
 from lamae.evals.settings import HeadKind
 from lamae.files import read_json_object, write_atomically
 from lamae.metrics import sigmoid
@@ -75,7 +76,7 @@ class StudyClassifier(nn.Module):
     @property
     def last_layer(self) -> nn.Linear:
         """The linear layer that gives the outputs."""
-        return [layer for layer in self.head.modules() if isinstance(layer, nn.Linear)][-1]
+        return last_linear(self.head)
 
     def forward(self, batch: StudyBatch) -> Tensor:
         """Return ``[studies, labels]`` float32 logits or standardised values."""

@@ -1,9 +1,10 @@
 """The state that a fine-tuning that was cut off goes on from, kept in its RESULT folder until the result is there."""
 
 import json
+import math
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from lamae.files import read_json_object, write_atomically
 
 FOLDER = "progress"
 SETTINGS_FILE, TRAINING_FILE = "settings.json", "training"
+_SAID = ("epoch", "best_epoch", "best_value")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,17 +31,23 @@ class TrainingState:
         epoch: Epochs done.
         best_epoch: Number of the best one, from 1.
         best_value: Its value on the validation studies; higher is better.
-        best: The trained weights after it.
-        weights: The trained weights.
-        optimiser: State of the optimiser, see `lamae.checkpoint.optimiser_tensors`.
+        tensors: By ``"best/parameter"`` and ``"weights/parameter"`` the trained weights after the best and the last
+            epoch, by ``"optimiser/..."`` the state of the optimiser, see `lamae.checkpoint.optimiser_tensors`.
     """
 
-    epoch: int
-    best_epoch: int
-    best_value: float
-    best: Mapping[str, Tensor]
-    weights: Mapping[str, Tensor]
-    optimiser: Mapping[str, Tensor]
+    epoch: int = 0
+    best_epoch: int = 0
+    best_value: float = -math.inf
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def part(self, name: str) -> dict[str, Tensor]:
+        """Return the tensors of ``"best"``, ``"weights"`` or ``"optimiser"``."""
+        return {key.split("/", 1)[1]: value for key, value in self.tensors.items() if key.startswith(f"{name}/")}
+
+    def with_part(self, name: str, tensors: Mapping[str, Tensor]) -> "TrainingState":
+        """Return the state with other tensors of a part."""
+        others = {key: value for key, value in self.tensors.items() if not key.startswith(f"{name}/")}
+        return replace(self, tensors=others | {f"{name}/{key}": value for key, value in tensors.items()})
 
 
 class FinetuneState:
@@ -94,22 +102,12 @@ class FinetuneState:
         if found is None or found[0]["division"] != division:
             return None
         about, tensors = found
-        return TrainingState(
-            epoch=about["epoch"],
-            best_epoch=about["best_epoch"],
-            best_value=about["best_value"],
-            best=_under("best", tensors),
-            weights=_under("weights", tensors),
-            optimiser=_under("optimiser", tensors),
-        )
+        return TrainingState(**{name: about[name] for name in _SAID}, tensors=tensors)
 
     def keep(self, division: int, state: TrainingState) -> None:
         """Keep the state after an epoch, in place of the one before."""
-        about = {name: getattr(state, name) for name in ("epoch", "best_epoch", "best_value")} | {"division": division}
-        parts = {"best": state.best, "weights": state.weights, "optimiser": state.optimiser}
-        self._write(
-            TRAINING_FILE, about, {f"{part}/{name}": t for part, held in parts.items() for name, t in held.items()}
-        )
+        about = {name: getattr(state, name) for name in _SAID}
+        self._write(TRAINING_FILE, about | {"division": division}, state.tensors)
 
     def remove(self) -> None:
         """Remove all of it: the result is there."""
@@ -139,7 +137,3 @@ class FinetuneState:
 
 def _name(division: int) -> str:
     return f"division-{division:02d}"
-
-
-def _under(part: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {key.split("/", 1)[1]: value for key, value in tensors.items() if key.startswith(f"{part}/")}

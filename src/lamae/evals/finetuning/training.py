@@ -57,23 +57,23 @@ def fit(
     _start_at_base_rate(model, targets)
     steps_per_epoch = max(1, math.ceil(len(dataset) / config.batch_size))
     optimiser = make_optimiser(model, config, layer_decay)
-    state = begun or TrainingState(epoch=0, best_epoch=0, best_value=-math.inf, best={}, weights={}, optimiser={})
+    state = begun or TrainingState()
     if begun is not None:
-        _set_weights(model, begun.weights)
-        load_optimiser(optimiser, model, begun.optimiser)
+        _set_weights(model, begun.part("weights"))
+        load_optimiser(optimiser, model, begun.part("optimiser"))
     while state.epoch < config.epochs and state.epoch - state.best_epoch < config.patience:
         first_step = state.epoch * steps_per_epoch
         _train_epoch(model, dataset, targets, optimiser, config, first_step, steps_per_epoch, seed)
         epoch, value = state.epoch + 1, _validation_value(model, task, part, config)
         if epoch == 1 or value > state.best_value:
             best = {name: parameter.detach().clone() for name, parameter in _trained(model)}
-            state = replace(state, best_epoch=epoch, best_value=value, best=best)
-        held = optimiser_tensors(optimiser, model)
-        state = replace(state, epoch=epoch, weights=dict(_trained(model)), optimiser=held)
+            state = replace(state, best_epoch=epoch, best_value=value).with_part("best", best)
+        state = replace(state, epoch=epoch).with_part("weights", dict(_trained(model)))
+        state = state.with_part("optimiser", optimiser_tensors(optimiser, model))
         if keep is not None:
             keep(state)
         progress(f"fine-tuning, validation {abs(value):.3f}", epoch, config.epochs)
-    _set_weights(model, state.best)
+    _set_weights(model, state.part("best"))
     model.eval()
     metric = "mae" if task.is_regression else "macro-auroc"
     return {"best_epoch": state.best_epoch, "epochs": state.epoch, "value": abs(state.best_value), "metric": metric}

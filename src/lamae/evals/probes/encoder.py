@@ -24,29 +24,44 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenEncoder:
-    """An encoder whose weights do not change; they are loaded when they are first needed.
+    """The encoder of a run whose weights do not change; its files are read once, when they are first needed.
 
     Attributes:
-        checkpoint: Folder of the checkpoint.
-        meta: What the checkpoint says of itself.
-        description: What a result says of it: recipe, hashes, weights, precision.
+        run: Folder of a run or of a checkpoint.
         weights: ``"pretrained"``, or ``"random"`` for new weights of the same model.
         seed: Seed of the random weights.
         device: Where to compute.
         precision: ``"bf16"`` computes in autocast; features are float32 either way.
         batch_size: Studies at once; features do not depend on it beyond rounding.
         cache: Folder in which features are kept; None for none.
+
+    Raises:
+        CheckpointError: There is no whole checkpoint, or ``run.json`` is damaged.
     """
 
-    checkpoint: Path
-    meta: CheckpointMeta
-    description: dict[str, Any]
-    weights: Weights
-    seed: int
-    device: str
-    precision: Precision
-    batch_size: int
-    cache: Path | None
+    run: str | Path
+    weights: Weights = "pretrained"
+    seed: int = 0
+    device: str = "cpu"
+    precision: Precision = "fp32"
+    batch_size: int = 64
+    cache: Path | None = None
+
+    @cached_property
+    def checkpoint(self) -> Path:
+        """Folder of the checkpoint."""
+        return find_checkpoint(self.run)
+
+    @cached_property
+    def meta(self) -> CheckpointMeta:
+        """What the checkpoint says of itself."""
+        return read_meta(self.checkpoint)
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """What a result says of the encoder: recipe, hashes, weights, precision."""
+        said = describe_encoder(self.run, self.meta, weights=self.weights, seed=self.seed)
+        return said | {"precision": self.precision}
 
     @cached_property
     def model(self) -> MaskedAutoencoder:
@@ -62,37 +77,6 @@ class FrozenEncoder:
         """Return the file in the cache that keeps the features of some rows of a pack."""
         assert self.cache is not None
         return self.cache / f"{cache_key(self.description, pack, rows, readout)}.npy"
-
-
-def open_encoder(
-    run: str | Path,
-    *,
-    weights: Weights = "pretrained",
-    seed: int = 0,
-    device: str = "cpu",
-    precision: Precision = "fp32",
-    batch_size: int = 64,
-    cache: Path | None = None,
-) -> FrozenEncoder:
-    """Open the encoder of a run or of a checkpoint; arguments as the attributes of `FrozenEncoder`.
-
-    Raises:
-        CheckpointError: There is no whole checkpoint, or ``run.json`` is damaged.
-    """
-    checkpoint = find_checkpoint(run)
-    meta = read_meta(checkpoint)
-    description = describe_encoder(run, meta, weights=weights, seed=seed) | {"precision": precision}
-    return FrozenEncoder(
-        checkpoint=checkpoint,
-        meta=meta,
-        description=description,
-        weights=weights,
-        seed=seed,
-        device=device,
-        precision=precision,
-        batch_size=batch_size,
-        cache=cache,
-    )
 
 
 def run_cache(run: str | Path) -> Path | None:

@@ -2,8 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -55,31 +55,24 @@ def write_npy_files(blocks: Iterable[Sequence[np.ndarray]], files: Sequence[Path
     Raises:
         OSError: Writing failed; nothing is left behind.
     """
-    with ExitStack() as stack:
-        sinks = [stack.enter_context(_growing_npy(file, num_rows)) for file in files]
-        for rows in blocks:
-            for append, block in zip(sinks, rows, strict=True):
-                append(block)
-    found = [open_npy(file, num_rows) for file in files]
-    return [one for one in found if one is not None]
-
-
-@contextmanager
-def _growing_npy(file: Path, num_rows: int) -> Iterator[Callable[[np.ndarray], None]]:
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f"{file.name}{TEMPORARY_MARK}{os.getpid()}")
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = [file.with_name(f"{file.name}{TEMPORARY_MARK}{os.getpid()}") for file in files]
     try:
-        with naming_full_disk(file), temporary.open("wb") as sink:
-
-            def append(block: np.ndarray) -> None:
-                if sink.tell() == 0:
-                    head = {"descr": block.dtype.str, "fortran_order": False, "shape": (num_rows, *block.shape[1:])}
-                    np.lib.format.write_array_header_1_0(sink, head)
-                sink.write(np.ascontiguousarray(block).data)
-
-            yield append
-            sink.flush()
-            os.fsync(sink.fileno())
-        os.replace(temporary, file)
+        with naming_full_disk(files[0]), ExitStack() as stack:
+            sinks = [stack.enter_context(file.open("wb")) for file in temporary]
+            for rows in blocks:
+                for sink, block in zip(sinks, rows, strict=True):
+                    if sink.tell() == 0:
+                        head = {"descr": block.dtype.str, "fortran_order": False, "shape": (num_rows, *block.shape[1:])}
+                        np.lib.format.write_array_header_1_0(sink, head)
+                    sink.write(np.ascontiguousarray(block).data)
+            for sink in sinks:
+                sink.flush()
+                os.fsync(sink.fileno())
+        for written, file in zip(temporary, files, strict=True):
+            os.replace(written, file)
     finally:
-        temporary.unlink(missing_ok=True)
+        for file in temporary:
+            file.unlink(missing_ok=True)
+    return [found for file in files if (found := open_npy(file, num_rows)) is not None]

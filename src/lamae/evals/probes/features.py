@@ -12,7 +12,7 @@ from torch import nn
 from lamae.data import for_known_views
 from lamae.errors import ConfigError, DataError
 from lamae.evals.identity import Weights
-from lamae.evals.probes.encoder import FrozenEncoder, check_preprocessing, chosen_readout, open_encoder
+from lamae.evals.probes.encoder import FrozenEncoder, check_preprocessing, chosen_readout
 from lamae.evals.probes.feature_cache import open_npy, write_npy_files
 from lamae.evals.settings import Progress, silent
 from lamae.evals.tasks.task import Task
@@ -63,13 +63,11 @@ class TaskTokens:
         tables: One for each pack of the task.
         readout: ``"tokens"``, or ``"encoder-tokens"`` of the encoder with latent attention bypassed.
         num_heads: Heads of the model's attention.
-        description: Where they come from: recipe, hashes, weights, precision.
     """
 
     tables: tuple[TokenTable, ...]
     readout: TokenReadout
     num_heads: int
-    description: dict[str, Any]
 
     @property
     def dim(self) -> int:
@@ -105,7 +103,7 @@ def extract(
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> FeatureTable:
-    """Return the features of studies of a pack, nothing hidden, nothing trained: `open_encoder`, `features_of_pack`.
+    """Return the features of studies of a pack, nothing hidden, nothing trained.
 
     Args:
         run: Folder of a run or of a checkpoint.
@@ -126,8 +124,8 @@ def extract(
         DataError: Studies have none of the views that the model knows.
         OSError: The cache cannot be written.
     """
-    encoder = open_encoder(
-        run, weights=weights, seed=seed, device=device, precision=precision, batch_size=batch_size, cache=cache
+    encoder = FrozenEncoder(
+        run=run, weights=weights, seed=seed, device=device, precision=precision, batch_size=batch_size, cache=cache
     )
     return features_of_pack(encoder, pack, rows, readout=readout, progress=progress)
 
@@ -210,8 +208,7 @@ def tokens_of_task(
             batches = (_laid_out(features, how, num_tokens) for features in _encoded(encoder, pack, rows, progress))
             found = write_npy_files(batches, files, len(rows))
         tables.append(TokenTable(values=found[0], valid=found[1]))
-    num_heads = encoder.model.config.encoder.num_heads
-    tokens = TaskTokens(tables=tuple(tables), readout=how, num_heads=num_heads, description=encoder.description)
+    tokens = TaskTokens(tables=tuple(tables), readout=how, num_heads=encoder.model.config.encoder.num_heads)
     _refuse_non_finite(task, np.fromiter(_non_finite(tokens, len(task.rows), encoder.batch_size), dtype=np.int64))
     return tokens
 

@@ -193,13 +193,10 @@ class _Trainer:
         if not self.task.is_regression:
             start = torch.from_numpy(self.bias).float().to(device)
             with torch.no_grad():
-                _last_bias(head).copy_(start if weight is None else start + weight.log())
+                last_linear(head).bias.copy_(start if weight is None else start + weight.log())
         groups = [
-            {
-                "params": [p for p in head.parameters() if p.squeeze().ndim >= 2],
-                "weight_decay": setting["weight_decay"],
-            },
-            {"params": [p for p in head.parameters() if p.squeeze().ndim < 2], "weight_decay": 0.0},
+            {"params": [p for p in head.parameters() if (p.squeeze().ndim >= 2) == is_matrix], "weight_decay": decay}
+            for is_matrix, decay in ((True, setting["weight_decay"]), (False, 0.0))
         ]
         optimiser = torch.optim.AdamW([group for group in groups if group["params"]], lr=setting["lr"])
         return _Candidate(setting=setting, head=head, optimiser=optimiser, positive_weight=weight)
@@ -264,6 +261,6 @@ def _positive_weight(targets: Tensor) -> Tensor:
     return ((known - positives) / positives.clamp_min(1)).clamp(0.01, 100.0).float()
 
 
-def _last_bias(head: nn.Module) -> Tensor:
-    """Return the bias of the last linear layer, which says what is predicted before anything is learned."""
-    return [layer for layer in head.modules() if isinstance(layer, nn.Linear)][-1].bias
+def last_linear(head: nn.Module) -> nn.Linear:
+    """Return the last linear layer, whose bias says what is predicted before anything is learned."""
+    return [layer for layer in head.modules() if isinstance(layer, nn.Linear)][-1]

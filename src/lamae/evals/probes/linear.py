@@ -5,14 +5,18 @@ to their principal axes, which changes neither the model nor the penalty, but ma
 Newton-like steps then need only a diagonal.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from lamae.errors import DataError
 from lamae.evals.settings import L2_GRID
 from lamae.metrics import sigmoid
+
+_Problem = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Gives loss ``[labels]`` and gradient ``[axes + 1, labels]`` of parameters ``[axes + 1, labels]``."""
 
 _MAX_STEPS = 200
 _TOLERANCE = 1e-5
@@ -46,14 +50,12 @@ class LinearModel:
         l2: Penalty that it was fitted with.
         weights: ``[axes, labels]``.
         bias: ``[labels]``.
-        num_steps: Steps of the solver; 0 for a closed form.
-        converged: Whether the gradient became small.
+        converged: True if the gradient became small, and for a closed form.
     """
 
     l2: float
     weights: np.ndarray
     bias: np.ndarray
-    num_steps: int
     converged: bool
 
     def scores(self, turned: np.ndarray) -> np.ndarray:
@@ -123,9 +125,9 @@ def fit_logistic(
     for l2 in sorted(grid, reverse=True):
         curvature = np.maximum(prevalence * (1 - prevalence), 0.01)
         scale = np.sqrt(1 / np.vstack([variance[:, None] * curvature + l2, curvature[None]]))
-        solution, num_steps, converged = _lbfgs(problem, start / scale, scale, l2)
-        start = solution
-        yield LinearModel(l2=l2, weights=solution[:-1], bias=solution[-1], num_steps=num_steps, converged=converged)
+        solution, converged = _lbfgs(partial(problem.scaled, scale=scale, l2=l2), start / scale)
+        start = solution * scale
+        yield LinearModel(l2=l2, weights=start[:-1], bias=start[-1], converged=converged)
 
 
 def fit_ridge(
@@ -143,7 +145,7 @@ def fit_ridge(
         weights = np.stack(columns, axis=1)
         means = np.stack([centre for _, _, centre, _ in fits], axis=1)
         bias = np.array([mean for *_, mean in fits]) - (means * weights).sum(axis=0)
-        yield LinearModel(l2=l2, weights=weights, bias=bias, num_steps=0, converged=True)
+        yield LinearModel(l2=l2, weights=weights, bias=bias, converged=True)
 
 
 def _ridge_system(turned: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
@@ -171,27 +173,31 @@ class _Logistic:
         gradient = np.vstack([self.turned.T @ residual + l2 * weights, residual.sum(axis=0)])
         return loss + 0.5 * l2 * (weights**2).sum(axis=0), gradient
 
+    def scaled(self, parameters: np.ndarray, *, scale: np.ndarray, l2: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return loss and gradient in coordinates ``parameters / scale``."""
+        loss, gradient = self(parameters * scale, l2)
+        return loss, gradient * scale
 
-def _lbfgs(problem: _Logistic, start: np.ndarray, scale: np.ndarray, l2: float) -> tuple[np.ndarray, int, bool]:
-    """Minimise all labels side by side in coordinates ``parameters / scale``; return the parameters."""
+
+def _lbfgs(problem: _Problem, start: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Minimise all labels side by side; return the parameters, and True if they converged."""
     here = start
-    loss, gradient = problem(here * scale, l2)
-    gradient = gradient * scale
+    loss, gradient = problem(here)
     history: list[tuple[np.ndarray, np.ndarray]] = []
     small = _TOLERANCE * np.maximum(1.0, np.abs(gradient).max(axis=0))
-    for number in range(_MAX_STEPS):
+    for _ in range(_MAX_STEPS):
         if (np.abs(gradient).max(axis=0) <= small).all():
-            return here * scale, number, True
+            return here, True
         direction = -_two_loops(gradient, history)
         slope = (direction * gradient).sum(axis=0)
         direction = np.where(slope < 0, direction, -gradient)
         slope = np.where(slope < 0, slope, -(gradient**2).sum(axis=0))
-        moved, new_loss, new_gradient = _search(problem, here, loss, gradient, direction, slope, scale, l2)
+        moved, new_loss, new_gradient = _search(problem, here, loss, gradient, direction, slope)
         if moved is here:
             break
         history = [*history[-(_MEMORY - 1) :], (moved - here, new_gradient - gradient)]
         here, loss, gradient = moved, new_loss, new_gradient
-    return here * scale, _MAX_STEPS, False
+    return here, False
 
 
 def _two_loops(gradient: np.ndarray, history: list[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
@@ -209,23 +215,16 @@ def _two_loops(gradient: np.ndarray, history: list[tuple[np.ndarray, np.ndarray]
 
 
 def _search(
-    problem: _Logistic,
-    here: np.ndarray,
-    loss: np.ndarray,
-    gradient: np.ndarray,
-    direction: np.ndarray,
-    slope: np.ndarray,
-    scale: np.ndarray,
-    l2: float,
+    of: _Problem, here: np.ndarray, loss: np.ndarray, gradient: np.ndarray, direction: np.ndarray, slope: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Halve the step of each label until its loss falls enough; a label that cannot fall stays where it is."""
     length = np.ones(len(loss))
     for halvings in range(31):
         moved = here + length * direction
-        new_loss, new_gradient = problem(moved * scale, l2)
+        new_loss, new_gradient = of(moved)
         enough = new_loss <= loss + 1e-4 * length * slope + 1e-14 * np.abs(loss)
         if enough.all():
-            return moved, new_loss, new_gradient * scale
+            return moved, new_loss, new_gradient
         length = np.where(enough, length, length / 2 if halvings < 29 else 0.0)
         if not length.any():
             break

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from lamae.errors import ConfigError
 from lamae.evals.identity import Weights, system_name
 from lamae.evals.probes.attention_pool import predict_by_attention
-from lamae.evals.probes.encoder import FrozenEncoder, open_encoder, run_cache
+from lamae.evals.probes.encoder import FrozenEncoder, run_cache
 from lamae.evals.probes.features import TokenReadout, features_of_pack, features_of_task, tokens_of_task
 from lamae.evals.probes.frozen_system import FrozenSystem
 from lamae.evals.probes.knn import predict_by_neighbours
@@ -93,8 +93,8 @@ def probe(
     task = make_task(pack, labels, settings, test_pack=test_pack)
     leak = check_pretraining(run, task, settings, weights=weights)
     with _features_folder(run, cache=cache, needed=protocol == "attention-pool") as folder:
-        encoder = open_encoder(
-            run,
+        encoder = FrozenEncoder(
+            run=run,
             weights=weights,
             seed=settings.seed,
             device=device,

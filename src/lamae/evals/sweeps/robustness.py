@@ -9,7 +9,7 @@ import numpy as np
 
 from lamae.errors import ConfigError
 from lamae.evals.identity import Weights
-from lamae.evals.probes.encoder import open_encoder, run_cache
+from lamae.evals.probes.encoder import FrozenEncoder, run_cache
 from lamae.evals.probes.frozen_system import FrozenSystem
 from lamae.evals.probes.handmade import measured_system
 from lamae.evals.probes.probe import probed_encoder
@@ -104,8 +104,8 @@ def robustness(
             known = ", ".join(one for one in get_args(FrozenProtocol) if one != "hand-made")
             raise ConfigError(f"unknown protocol {protocol!r} of frozen features: expected one of {known}")
         leak = check_pretraining(run, task, settings, weights=weights)
-        encoder = open_encoder(
-            run,
+        encoder = FrozenEncoder(
+            run=run,
             weights=weights,
             seed=settings.seed,
             device=device,

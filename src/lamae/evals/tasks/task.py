@@ -1,7 +1,7 @@
-"""A task: labelled studies and who of them is trained on, selected on and tested on."""
+"""A task: labelled studies, and which of them are trained on, selected on and tested on."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,9 +10,8 @@ import numpy as np
 from lamae.errors import DataError
 from lamae.evals.settings import EvalSettings
 from lamae.evals.tasks import transfer
-from lamae.evals.tasks.folds import Division, by_fold, by_split, fold_of
-from lamae.evals.tasks.label_draw import labelled
-from lamae.evals.tasks.usable_labels import learnable_labels
+from lamae.evals.tasks.folds import Division, by_fold, by_split, fold_of, labelled
+from lamae.evals.tasks.usable_labels import usable_labels
 from lamae.labels import LabelTable, make_labels
 from lamae.pack import Pack
 from lamae.splits import SPLITS, patient_hashes
@@ -38,7 +37,7 @@ class Task:
     """The labelled studies of a pack, or of one that is learned from and another that is tested on.
 
     Attributes:
-        packs: Where they are: one pack, or two, the one that is tested on last.
+        packs: Their packs: one, or two, the one that is tested on last.
         label_set: Name of the label set.
         label_names: ``labels`` names, without the skipped ones.
         kind: ``"multilabel"``, ``"binary"`` or ``"regression"``.
@@ -51,7 +50,7 @@ class Task:
         parts: One division, or one a fold when cross-validated.
         num_folds: Number of folds that were cross-validated, None for one division.
         skipped: Labels that cannot be learned or that the tested pack cannot say, with the reason.
-        notes: What the label set says about itself.
+        notes: Notes of the label set about itself.
     """
 
     packs: tuple[Pack, ...]
@@ -81,12 +80,12 @@ class Task:
 
     @property
     def is_transfer(self) -> bool:
-        """Whether the tested studies are another pack's."""
+        """Return True if the tested studies are another pack's."""
         return len(self.packs) > 1
 
     @property
     def is_regression(self) -> bool:
-        """Whether the targets are values rather than classes."""
+        """Return True if the targets are values rather than classes."""
         return self.kind == "regression"
 
     @property
@@ -120,18 +119,6 @@ class Task:
         number = int(numbers[0]) if len(numbers) else 0
         return self.packs[number], rows - (ends[number] - len(self.packs[number]))
 
-    def gather(self, tables: Sequence[np.ndarray]) -> np.ndarray:
-        """Take the rows of the task from a table for each pack.
-
-        Args:
-            tables: ``[studies of the pack, features]`` for each of ``packs``.
-
-        Returns:
-            ``[studies, features]``, rows as in ``rows``.
-        """
-        chosen = [table[rows] for table, (_, rows) in zip(tables, self.pieces, strict=True)]
-        return chosen[0] if len(chosen) == 1 else np.concatenate(chosen)
-
 
 def make_task(
     pack: str | Path | Pack, label_set: str, settings: EvalSettings, *, test_pack: str | Path | Pack | None = None
@@ -139,7 +126,7 @@ def make_task(
     """Make a task from a pack.
 
     Args:
-        pack: What is learned from, by its own split or by folds.
+        pack: The pack that is learned from, by its own split or by folds.
         label_set: A label set, see `lamae.labels.make_labels`.
         settings: Divisions, label draw, and how the labels are made.
         test_pack: Test on the studies of this pack (all, or its test split: ``settings.test_part``) in place of the
@@ -197,17 +184,17 @@ def _assemble(
     for division in divisions:
         train, validation, test = (position[one][position[one] >= 0] for one in division)
         whole.append(Part(train=train, validation=validation, test=test))
-    parts = [_with_labels_of(part, hashes, settings) for part in whole]
+    parts = [replace(part, train=labelled(part.train, hashes, settings)) for part in whole]
     for part in parts:
         _check_part(part, label_set)
-    learnable, skipped = learnable_labels(targets, table.names, parts, whole, is_regression=table.kind == "regression")
+    usable, skipped = usable_labels(targets, table.names, parts, whole, is_regression=table.kind == "regression")
     return Task(
         packs=tuple(packs),
         label_set=label_set,
-        label_names=tuple(np.array(table.names, dtype=object)[learnable]),
+        label_names=tuple(np.array(table.names, dtype=object)[usable]),
         kind=table.kind,
         rows=rows,
-        targets=targets[:, learnable],
+        targets=targets[:, usable],
         patient_hash=hashes,
         record_hash=np.concatenate([_record_hashes(pack) for pack in packs])[rows],
         study_hash=np.concatenate([_study_hashes(pack) for pack in packs])[rows],
@@ -217,10 +204,6 @@ def _assemble(
         skipped=(*skipped, *table.notes.get("not_in_test_pack", ())),
         notes={**table.notes, "description": table.description, "titles": table.titles, "paths": table.paths},
     )
-
-
-def _with_labels_of(part: Part, hashes: np.ndarray, settings: EvalSettings) -> Part:
-    return Part(train=labelled(part.train, hashes, settings), validation=part.validation, test=part.test)
 
 
 def _check_part(part: Part, label_set: str) -> None:
@@ -238,9 +221,8 @@ def _study_hashes(pack: Pack) -> np.ndarray:
 
 
 def _record_hashes(pack: Pack) -> np.ndarray:
-    keys = pack.record_keys()
+    keys = np.array(pack.record_keys(), dtype=object)
     known = np.array([key is not None for key in keys], dtype=bool)
     hashes = np.full(len(keys), "", dtype="U16")
-    if known.any():
-        hashes[known] = patient_hashes([key for key in keys if key is not None], pack.info.salt)
+    hashes[known] = patient_hashes(keys[known].tolist(), pack.info.salt)
     return hashes

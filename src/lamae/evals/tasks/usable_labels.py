@@ -1,4 +1,4 @@
-"""Which labels a task's training studies can teach, and why the others cannot."""
+"""Usable labels: those that a task's training studies can teach, and the reasons of the others."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -13,7 +13,7 @@ class _Part(Protocol):
     def train(self) -> np.ndarray: ...
 
 
-def learnable_labels(
+def usable_labels(
     targets: np.ndarray,
     names: Sequence[str],
     parts: Sequence[_Part],
@@ -28,10 +28,10 @@ def learnable_labels(
         names: Names of the labels.
         parts: Divisions whose training studies are those of the label draw.
         whole: The same divisions before the draw.
-        is_regression: Whether targets are values.
+        is_regression: True if targets are values.
 
     Returns:
-        ``[learnable]`` indices of the labels; and the others, each with the reason.
+        ``[usable]`` indices of the labels; and the others, each with the reason.
 
     Raises:
         DataError: No label can be learned.
