@@ -29,7 +29,7 @@ def system_name(
     """Return the name to show, the same over seeds, label fractions and protocols (docs/systems.md).
 
     Args:
-        description: What `describe_encoder` says.
+        description: Result of `describe_encoder`.
         initialisation: ``"scratch"`` when all weights were learned from labels, ``"random"`` when none were learned.
         readout: ``"encoder-..."`` bypasses latent attention, which makes LAMAE the system LAMAE_E.
         added_latent: Depth of latent attention that was added after pretraining.

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from lamae._version import __version__
-from lamae.evals.probes.thresholds import choose_thresholds
 from lamae.evals.settings import EvalSettings
 from lamae.evals.tasks.notes import data_notes, label_notes, split_notes, transfer_notes
 from lamae.evals.tasks.task import Task
+from lamae.evals.thresholds import choose_thresholds
 from lamae.metrics import (
     BootstrapResult,
     expected_calibration_error,

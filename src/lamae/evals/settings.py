@@ -26,12 +26,12 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "test_part": ("all", "test"),
     "f1_threshold": ("0.5", "validation"),
 }
-"""What the settings that are words may be."""
+"""Allowed values of the settings that are words."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvalSettings:
-    """How a task is made from a pack and how predictions are judged.
+    """Settings of the task that is made from a pack, and of the judging of predictions.
 
     Attributes:
         folds: Cross-validate over these values of the column ``fold``: each is the test set once, the next one (after
@@ -53,12 +53,12 @@ class EvalSettings:
         f1_threshold: Where a score becomes a yes for F1: at 0.5, or where F1 is best on the validation studies.
         seed: Seed of random encoders, of fine-tuning and of the bootstrap.
         l2_grid: Penalties of the linear probe.
-        select_by: What the penalty is chosen by on the validation set: the log loss averaged over labels, each at the
+        select_by: Measure to choose the penalty by on the validation set: log loss averaged over labels, each at the
             best spread of its scores, or their mean AUROC, which is unsteady when few validation patients have a label.
             A regression always uses ``"mae"``.
         draws: Draws of patients for the intervals.
         level: Coverage of the intervals.
-        absent: What a label without positives or negatives in the test set is worth.
+        absent: Policy for a label without positives or negatives in the test set.
         allow_leak: Test on patients of the pretraining data all the same; the result says so.
 
     Raises:
@@ -125,7 +125,7 @@ class EvalSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
-    """How weights are learned from labels.
+    """Settings of fine-tuning.
 
     Attributes:
         epochs: Maximum number of epochs.
@@ -138,8 +138,8 @@ class FinetuneConfig:
         warmup_fraction: Fraction of the steps over which the rate rises; then half a cosine down to zero.
         clip: Largest norm of the gradient.
         precision: ``"bf16"`` trains in autocast.
-        device: Where to train.
-        train: What learns: ``"all"`` weights but the decoder's, or the ``"head"`` on a frozen encoder (and the latent
+        device: Device to train on.
+        train: Weights that learn: ``"all"`` but the decoder's, or the ``"head"`` on a frozen encoder (and the latent
             attention that was added).
         head: ``"linear"`` and ``"mlp"`` (one hidden layer) stand on the read-out, ``"attentive"`` on all tokens.
         added_latent: Layers of latent attention with a CLS token that are put on the encoder of a run without any, and

@@ -1,4 +1,4 @@
-"""How good predictions are, how sure that is, and whether two systems differ (numpy and scipy only)."""
+"""Metrics of predictions, their intervals, and tests of the difference of two systems (numpy and scipy only)."""
 
 from lamae.metrics.bootstrap import (
     BootstrapResult,

@@ -47,7 +47,7 @@ class BootstrapResult:
         standard_error_per_label: ``[labels]`` by metric.
         absent_labels: Positions of the labels without positives or negatives in the data itself.
         num_draws_absent: ``[labels]`` number of draws in which a label had lost its positives or negatives.
-        absent: What was done about both.
+        absent: Policy for both.
         num_patients: Number of patients that were resampled.
         draws: Number of draws.
         seed: Seed of the draws.
@@ -93,7 +93,7 @@ def patient_bootstrap(
         draws: Number of draws of patients with replacement.
         seed: Seed of the draws; the same seed and patients give the same draws for every system.
         level: Coverage of the interval, such as 0.95.
-        absent: What a label without positives or without negatives is worth, in the data and in each draw: ``"skip"``
+        absent: Policy for a label without positives or without negatives, in the data and in each draw: ``"skip"``
             leaves it out of that mean, ``"0.5"`` gives it chance level (for average precision the prevalence, 0 or 1;
             F1 0), ``"error"`` refuses both. A regression target that does not vary is treated as such a label, and
             skipped.

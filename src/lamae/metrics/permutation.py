@@ -32,7 +32,7 @@ class PermutationResult:
         difference_per_label: ``[labels]`` by metric, NaN for absent labels (as in the p-values).
         p_per_label: ``[labels]`` by metric, not corrected for their number: see `holm`.
         absent_labels: Positions of the labels without positives or without negatives.
-        absent: What was done about them.
+        absent: Policy for them.
         num_patients: Number of patients that could be swapped.
         permutations: Number of permutations.
         seed: Seed of the permutations.
@@ -67,7 +67,7 @@ def permutation_test(
     seed: int = 0,
     absent: AbsentPolicy = "skip",
 ) -> PermutationResult:
-    """Test whether two systems differ, macro and for each label, by swapping them for random halves of the patients.
+    """Test if two systems differ, macro and for each label, by swapping them for random halves of the patients.
 
     p = (1 + number of permutations whose difference is at least as large) / (1 + permutations), two-sided. What is
     tested is that the systems are exchangeable; two systems of the same AUROC but ROC curves of other shapes are not.
@@ -78,7 +78,7 @@ def permutation_test(
         scores_a: The same shape, or a sequence of such.
         scores_b: The same.
         patients: ``[rows]`` the patient of each row.
-        kind: Which metrics, as in `patient_bootstrap`.
+        kind: Kind of the metrics, as in `patient_bootstrap`.
         thresholds_a: Thresholds of F1 of a: one number, ``[labels]`` or ``[rows, labels]``; a sequence for pairs.
         thresholds_b: The same of b.
         permutations: Number of random permutations.

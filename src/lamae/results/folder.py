@@ -48,7 +48,7 @@ def write_result(out: str | Path, evaluation: Evaluation) -> Path:
 
 
 def read_info(path: str | Path) -> dict[str, Any]:
-    """Read ``result.json`` alone: what a result says about itself, without the predictions.
+    """Read ``result.json`` alone, without the predictions.
 
     Raises:
         FormatError: It holds no result, one of an unknown version, or one that lacks what it must say.

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from sklearn.neighbors import KNeighborsRegressor
 
+from lamae.batch import StudyBatch
 from lamae.errors import ConfigError, DataError
 from lamae.evals import EvalSettings, probe
 from lamae.evals.probes.attention_pool import PooledTokens, normed, predict_by_attention
@@ -21,6 +23,7 @@ from lamae.evals.probes.linear_probe import predict_linearly
 from lamae.evals.probes.mlp import predict_by_mlp
 from lamae.evals.tasks.task import Task, make_task
 from lamae.metrics import auroc, r_squared
+from lamae.models import Features
 from lamae.models.heads import AttentiveHead
 from lamae.pack import Pack
 
@@ -274,6 +277,33 @@ def test_tokens_are_kept_once_for_all_draws_of_labels(toy_run: Path, toy_pack: P
     assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
     bypassed = tokens_of_task(FrozenEncoder(run=toy_run, cache=tmp_path), task, readout="encoder-tokens")
     assert np.abs(bypassed.tables[0].values - tokens.tables[0].values).max() > 0.1
+
+
+def test_tokens_are_padded_to_the_longest_study(toy_run: Path, toy_pack: Pack, tmp_path: Path):
+    """Three clips of every view: an instance is the unit that counts, not a name."""
+    pack, names = Pack.open(toy_pack.path), toy_pack.studies["leads"].to_pylist()
+    thrice = pa.array([[name for name in one for _ in range(3)] for one in names])
+    place = pack.studies.column_names.index("leads")
+    pack.__dict__["studies"] = pack.studies.set_column(place, "leads", thrice)
+    task = make_task(pack, "inverted", QUICK)
+    once = tokens_of_task(FrozenEncoder(run=toy_run, cache=tmp_path / "once"), make_task(toy_pack, "inverted", QUICK))
+    encoder = FrozenEncoder(run=toy_run, cache=tmp_path / "thrice")
+    single = encoder.model.features
+
+    def features(batch: StudyBatch) -> Features:
+        found = single(batch)
+        rows = torch.arange(len(found.study_of)).repeat_interleave(3)
+        by_instance = ("tokens", "token_valid", "study_of", "view_of", "time_of", "encoder_tokens")
+        return replace(found, **{name: getattr(found, name)[rows] for name in by_instance})
+
+    encoder.model.features = features  # pyright: ignore[reportAttributeAccessIssue]
+    tokens, valid = tokens_of_task(encoder, task).take(np.array([5, 2]))
+    assert tokens.shape == (2, 3 * 120, 16)
+    assert valid.all()
+    expected, _ = once.take(np.array([5, 2]))
+    np.testing.assert_array_equal(
+        tokens.reshape(2, 12, 3, 10, 16), expected.reshape(2, 12, 1, 10, 16).repeat(3, axis=2)
+    )
 
 
 def test_only_labelled_studies_are_extracted(toy_run: Path, toy_pack: Pack, tmp_path: Path):

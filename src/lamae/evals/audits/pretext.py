@@ -95,7 +95,7 @@ def audit(
 
     Args:
         config: The model whose target, patches and leads are looked at; its own mask comes first.
-        data: Real studies; None: only how many hidden patches follow.
+        data: Real studies; None: only the number of hidden patches that follow.
         model: A pretrained model with this configuration; its loss is measured under its own mask.
         leads: Leads that the model is given; None: all that it knows.
         lead_sets: Further sets of leads; None: the eight leads without copies, where the model has more.

@@ -30,7 +30,7 @@ HIDDEN_DIM = 256
 
 @dataclass(frozen=True, kw_only=True)
 class HeadConfig:
-    """What a head predicts.
+    """Configuration of a head: what it predicts, and from what.
 
     Attributes:
         label_names: Names of the labels.
@@ -60,7 +60,7 @@ class StudyClassifier(nn.Module):
 
     Args:
         encoder: A masked autoencoder; its decoder is not used.
-        config: What to predict.
+        config: Configuration of the head.
         width: Width of the read-out.
         seed: Seed of the head's first weights; those of a linear head are 0.
     """

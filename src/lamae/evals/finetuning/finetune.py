@@ -53,8 +53,8 @@ def finetune(
         init: ``"scratch"`` draws new weights for the same model: the supervised control.
         readout: Read-out that the head stands on; None takes the run's own, and ``"cls"`` with added latent attention.
             An attentive head takes none.
-        config: How to train, and what.
-        settings: How the task is made and judged.
+        config: Settings of the training.
+        settings: Settings of the task and of its judging.
         test_pack: Test on the studies of this pack in place of the first one's own, see `make_task`.
         system: Name to show; None names it after the model.
         progress: Called after each epoch.

@@ -39,7 +39,7 @@ def fit(
         model: A classifier as it is before training; those of its parameters learn that require a gradient.
         task: Labels and divisions.
         part: The division.
-        config: How to train.
+        config: Settings of the training.
         layer_decay: Factor on the rate from each block to the one below it.
         seed: Seed of the order of the studies.
         progress: Called after each epoch.

@@ -13,7 +13,7 @@ from lamae.models.heads import AttentiveHead
 from lamae.nn.transformer import NORM_EPS
 
 GRID = HeadGrid(lr=(1e-3, 5e-3), weight_decay=(1e-2, 1e-1), epochs=30, patience=5, batch_size=64)
-"""What is tried; the best epoch of the best setting is chosen on the validation studies."""
+"""The settings that are tried; the best epoch of the best setting is chosen on the validation studies."""
 
 
 class PooledTokens(nn.Module):
@@ -71,8 +71,8 @@ def predict_by_attention(
     Args:
         tokens: Tokens of the studies of the task.
         task: Labels and divisions.
-        settings: Seed, and what to choose by.
-        grid: What to try.
+        settings: Seed, and the measure to choose by.
+        grid: The settings to try.
         device: Where to train.
         progress: Called after each epoch.
 

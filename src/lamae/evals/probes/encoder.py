@@ -1,4 +1,4 @@
-"""A frozen encoder, opened once: its weights, what a result says of it, and how and where it computes."""
+"""A frozen encoder, opened once: its weights and metadata, and device, precision and batch size of its features."""
 
 import json
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class FrozenEncoder:
         run: Folder of a run or of a checkpoint.
         weights: ``"pretrained"``, or ``"random"`` for new weights of the same model.
         seed: Seed of the random weights.
-        device: Where to compute.
+        device: Device to compute on.
         precision: ``"bf16"`` computes in autocast; features are float32 either way.
         batch_size: Studies at once; features do not depend on it beyond rounding.
         cache: Folder in which features are kept; None for none.
@@ -54,12 +54,12 @@ class FrozenEncoder:
 
     @cached_property
     def meta(self) -> CheckpointMeta:
-        """What the checkpoint says of itself."""
+        """The metadata of the checkpoint."""
         return read_meta(self.checkpoint)
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """What a result says of the encoder: recipe, hashes, weights, precision."""
+        """The entry ``run`` of a result: recipe, hashes, weights, precision."""
         said = describe_encoder(self.run, self.meta, weights=self.weights, seed=self.seed)
         return said | {"precision": self.precision}
 

@@ -22,10 +22,10 @@ def cache_key(description: Mapping[str, Any], pack: Pack, rows: np.ndarray, read
     """Return the name under which features are kept.
 
     Args:
-        description: What `lamae.evals.identity.describe_encoder` says, with the precision.
+        description: Description of the encoder, with the precision.
         pack: Where the studies are.
         rows: ``[studies]`` int64, which of its rows.
-        readout: How tokens became features.
+        readout: Name of the read-out.
     """
     hashed = hashlib.sha256(np.ascontiguousarray(rows, dtype="<i8").tobytes()).hexdigest()
     what = {name: description[name] for name in _IDENTITY}
@@ -42,7 +42,7 @@ def open_npy(file: Path, num_rows: int) -> np.ndarray | None:
 
 
 def write_npy_files(blocks: Iterable[Sequence[np.ndarray]], files: Sequence[Path], num_rows: int) -> list[np.ndarray]:
-    """Write arrays side by side, block by block, in bounded memory, and return them as read-only memory maps.
+    """Write arrays together, block by block, in bounded memory, and return them as read-only memory maps.
 
     The files have their names only when all blocks were written. They are written and not mapped: a full disk is then
     an error of the write, and not a signal that ends the process.

@@ -185,7 +185,7 @@ def tokens_of_task(
     is a batch at a time. CLS tokens are not among them: a model without latent attention has none.
 
     Args:
-        encoder: What makes the tokens; it has a cache.
+        encoder: Encoder of the tokens; it has a cache.
         task: Whose studies.
         readout: ``"tokens"``, or ``"encoder-tokens"`` to bypass latent attention; None for the first.
         progress: Called after each batch.

@@ -1,4 +1,4 @@
-"""A frozen system on a task: its features, what predicts from them, and what a result says of it."""
+"""A frozen system on a task: features, a learner that predicts from them, and the words of a result for it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class FrozenSystem:
         under: Returns ``[studies, features]`` of every study of another pack, such as one under a condition.
         predict: Learns from the training studies of a task and predicts its tested ones.
         blocks: Names of the views in order for concatenated per-view features, otherwise empty.
-        judged_as: What `lamae.evals.results.judge` is told of the system.
+        judged_as: Keyword arguments of `lamae.evals.results.judge` about the system.
         identity: Everything that its features depend on, but for the studies.
     """
 

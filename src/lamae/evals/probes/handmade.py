@@ -35,7 +35,7 @@ def handmade(
         pack: The labelled pack.
         labels: A label set, see `lamae.labels.make_labels`.
         out: RESULT folder; None writes nothing.
-        settings: How the task is made and judged.
+        settings: Settings of the task and of its judging.
         test_pack: Test on the studies of this pack in place of the first one's own, see `make_task`.
         system: Name to show.
         measured: ``[studies, features]`` that `measure_task` returned for the same task, whatever its label draw; None

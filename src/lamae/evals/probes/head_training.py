@@ -1,4 +1,4 @@
-"""Small heads on frozen inputs: a grid of settings trained side by side, the best epoch of the best one kept."""
+"""Small heads on frozen inputs: a grid of settings trained on the same batches, the best epoch of the best one kept."""
 
 import itertools
 import math
@@ -30,7 +30,7 @@ Inputs = Callable[[np.ndarray], tuple[Tensor, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class HeadGrid:
-    """How heads are trained, and the settings that are tried.
+    """Configuration of the training of heads, and the settings that are tried.
 
     Attributes:
         lr: Rates of AdamW.
@@ -77,11 +77,11 @@ def train_heads(
 
     Args:
         make_head: Gives a head for a seed, given also the positions of the training studies.
-        inputs: Gives what the heads take.
+        inputs: Gives the inputs of the heads.
         task: Labels and divisions.
-        settings: Seed, and what to choose by.
-        grid: What to try.
-        what: What is being done, for the progress.
+        settings: Seed, and the measure to choose by.
+        grid: The settings to try.
+        what: The work in words, for the progress.
         progress: Called after each epoch.
 
     Returns:

@@ -31,7 +31,7 @@ def predict_by_neighbours(
     Args:
         features: ``[studies, features]``, rows as in ``task.rows``.
         task: Labels and divisions.
-        settings: What to choose by.
+        settings: Measure to choose by.
         progress: Called after each division.
 
     Returns:

@@ -180,7 +180,7 @@ class _Logistic:
 
 
 def _lbfgs(problem: _Problem, start: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Minimise all labels side by side; return the parameters, and True if they converged."""
+    """Minimise all labels at once; return the parameters, and True if they converged."""
     here = start
     loss, gradient = problem(here)
     history: list[tuple[np.ndarray, np.ndarray]] = []

@@ -37,8 +37,8 @@ def predict_linearly(
     Args:
         features: ``[studies, features]``, rows as in ``task.rows``.
         task: Labels and divisions.
-        settings: Penalties, and what to choose by.
-        design: What to do with the features before they are standardised.
+        settings: Penalties, and the measure to choose by.
+        design: Change of the features before they are standardised.
         progress: Called after each division.
 
     Returns:

@@ -13,7 +13,7 @@ from lamae.nn.transformer import initialise
 
 HIDDEN_DIM = 256
 GRID = HeadGrid(lr=(3e-4, 3e-3), weight_decay=(1e-2, 1.0), epochs=100, patience=10, batch_size=128)
-"""What is tried; the best epoch of the best setting is chosen on the validation studies."""
+"""The settings that are tried; the best epoch of the best setting is chosen on the validation studies."""
 
 
 class _Standardised(nn.Module):
@@ -44,8 +44,8 @@ def predict_by_mlp(
     Args:
         features: ``[studies, features]``, rows as in ``task.rows``.
         task: Labels and divisions.
-        settings: Seed, and what to choose by.
-        grid: What to try.
+        settings: Seed, and the measure to choose by.
+        grid: The settings to try.
         progress: Called after each epoch.
 
     Returns:

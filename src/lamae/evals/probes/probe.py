@@ -1,4 +1,4 @@
-"""Probes of a frozen encoder: what it knows without being told the labels, by one of four protocols."""
+"""Probes of a frozen encoder, by one of four protocols: open it once, take its features of a task, judge."""
 
 import tempfile
 from collections.abc import Callable
@@ -67,12 +67,12 @@ def probe(
         pack: The labelled pack, prepared as the run's data.
         labels: A label set, see `lamae.labels.make_labels`.
         out: RESULT folder; None writes nothing.
-        protocol: What is learned from the labels: a line, attention pooling over all tokens, a perceptron, or nothing
+        protocol: Learner on the labels: a line, attention pooling over all tokens, a perceptron, or nothing
             but the number of nearest neighbours.
         weights: ``"random"`` for the control with random weights (no pretraining, hence no guard against leaks).
         readout: One of `lamae.models.Readout`; None takes the run's own. Attention pooling takes ``"tokens"`` (None)
             or ``"encoder-tokens"``.
-        settings: How the task is made and judged.
+        settings: Settings of the task and of its judging.
         test_pack: Test on the studies of this pack in place of the first one's own, see `make_task`.
         system: Name to show; None names it after the model.
         precision: Precision in which features are computed.

@@ -1,6 +1,6 @@
 """Label efficiency: one system judged with ever more labels, several draws of labelled patients for each amount."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -10,8 +10,8 @@ import numpy as np
 
 from lamae.checkpoint import find_checkpoint, read_meta
 from lamae.errors import ConfigError, DataError
-from lamae.evals.finetuning.finetune import Init, finetune
-from lamae.evals.identity import Initialisation, Weights
+from lamae.evals.finetuning.finetune import finetune
+from lamae.evals.identity import Initialisation
 from lamae.evals.probes.features import TokenReadout
 from lamae.evals.probes.handmade import handmade, measure_task
 from lamae.evals.probes.probe import probe
@@ -97,11 +97,11 @@ def label_efficiency(
         fractions: Fractions of the training patients; None for ``FRACTIONS`` where no counts are given.
         counts: Numbers of training studies, in place of or beside fractions.
         draws: Draws of each amount below all labels, from ``settings.label_draw`` on.
-        protocol: How labels are learned; ``"fine-tune"`` learns all weights.
+        protocol: Learner on the labels; ``"fine-tune"`` learns all weights.
         initialisation: ``"random"`` for the frozen control, ``"scratch"`` for fine-tuning from random weights.
         readout: None takes the run's own; attention pooling has its own, see `lamae.evals.probe`.
-        config: How to fine-tune.
-        settings: How the task is made and judged, without label fraction and count.
+        config: Settings of fine-tuning.
+        settings: Settings of the task and of its judging, without label fraction and count.
         test_pack: Test on the studies of this pack, see `make_task`.
         system: Name to show; None names it after the model.
         precision: Precision in which features are computed.
@@ -124,8 +124,6 @@ def label_efficiency(
     task = make_task(pack, labels, settings, test_pack=test_pack)
     if any(one.amount != "fraction-1" for one in amounts):
         check_positives(task, draws)
-    frozen = {"precision": precision, "batch_size": batch_size, "device": device}
-    same: dict[str, Any] = {"test_pack": test_pack, "progress": progress} | ({"system": system} if system else {})
     request = {
         "protocol": protocol,
         "initialisation": initialisation,
@@ -137,12 +135,22 @@ def label_efficiency(
         "system": system,
         "precision": precision,
     }
-    judge = _judge(run, task, labels, protocol, initialisation, readout, config, frozen=frozen, same=same)
+    shared: dict[str, Any] = {"test_pack": test_pack, "progress": progress} | ({"system": system} if system else {})
+    if run is None:
+        measured = cache(partial(measure_task, task, progress=progress))
+
+        def judge(settings: EvalSettings) -> Evaluation:
+            return handmade(pack, labels, settings=settings, measured=measured(), **shared)
+    elif protocol == "fine-tune":
+        judge = partial(finetune, run, pack, labels, init=initialisation, readout=readout, config=config, **shared)
+    else:
+        shared |= {"precision": precision, "batch_size": batch_size, "device": device, "readout": readout}
+        judge = partial(probe, run, pack, labels, protocol=protocol, weights=initialisation, **shared)
     found: list[tuple[str, Evaluation]] = []
     for number, amount in enumerate(amounts):
         chosen = amount.settings(settings)
         asked = request_hash(request | {"settings": chosen.plain()})
-        made = kept_or_made(Path(out) / amount.name, asked, lambda chosen=chosen: judge(chosen))
+        made = kept_or_made(Path(out) / amount.name, asked, partial(judge, settings=chosen))
         found.append((amount.amount, made))
         progress("label amounts", number + 1, len(amounts))
     return summarise_efficiency(Path(out), found)
@@ -173,31 +181,6 @@ def _check(
         raise ConfigError(f"settings of fine-tuning need the protocol 'fine-tune', found {protocol!r}")
     if settings.label_fraction != 1 or settings.label_count is not None:
         raise ConfigError("label efficiency sets label_fraction and label_count itself: give fractions or counts")
-
-
-def _judge(
-    run: str | Path | None,
-    task: Task,
-    labels: str,
-    protocol: Protocol,
-    initialisation: Initialisation,
-    readout: Readout | TokenReadout | None,
-    config: FinetuneConfig | None,
-    *,
-    frozen: dict[str, Any],
-    same: dict[str, Any],
-) -> Callable[[EvalSettings], Evaluation]:
-    """Return a function that judges the system with some settings; nothing is computed before it is called."""
-    if run is None:
-        measured = cache(partial(measure_task, task, progress=same["progress"]))
-        return lambda settings: handmade(task.pack, labels, settings=settings, measured=measured(), **same)
-    if protocol == "fine-tune":
-        init: Init = "scratch" if initialisation == "scratch" else "pretrained"
-        how: dict[str, Any] = {"init": init, "readout": readout, "config": config}
-        return lambda settings: finetune(run, task.pack, labels, settings=settings, **how, **same)
-    weights: Weights = "random" if initialisation == "random" else "pretrained"
-    how = {"protocol": protocol, "weights": weights, "readout": readout, **frozen}
-    return lambda settings: probe(run, task.pack, labels, settings=settings, **how, **same)
 
 
 def label_amounts(

@@ -60,7 +60,7 @@ def robustness(
     """Judge a frozen system under conditions and write a RESULT folder for each, one as recorded, and a table.
 
     The probe is learned and selected on studies as recorded, once; then it predicts the tested studies under every
-    condition. What conditions mean, and what absent leads are worth, stands in docs/robustness.md. A finished result of
+    condition. What conditions mean, and the value of absent leads, stands in docs/robustness.md. A finished result of
     the same request is kept.
 
     Args:
@@ -74,7 +74,7 @@ def robustness(
         protocol: ``"linear"``, ``"mlp"`` or ``"knn"``; ``"hand-made"`` or ``"linear"`` without a run.
         weights: ``"random"`` for the control with random weights.
         readout: None takes the run's own.
-        settings: How the task is made and judged.
+        settings: Settings of the task and of its judging.
         test_pack: Test on the studies of this pack, see `make_task`.
         system: Name to show; None names it after the model.
         noise_seed: Seed of noise and of shuffled orders; the same for systems that are to be compared.

@@ -58,7 +58,7 @@ class RobustnessRow:
         condition: Its name, or ``"as recorded"``.
         value: Macro AUROC, or R squared for values, with its interval over patients.
         difference: The same minus that as recorded, on the same draws of patients; None for the first row.
-        said: What ``result.json`` says of the condition.
+        said: The entry ``condition`` of ``result.json``.
     """
 
     condition: str
@@ -69,7 +69,7 @@ class RobustnessRow:
 
 @dataclass(frozen=True, kw_only=True)
 class EfficiencySummary:
-    """What a label-efficiency sweep found.
+    """The findings of a label-efficiency sweep.
 
     Attributes:
         out: Folder of the RESULT folders and the tables.
@@ -112,7 +112,7 @@ class EfficiencySummary:
 
 @dataclass(frozen=True, kw_only=True)
 class RobustnessSummary:
-    """What a robustness sweep found.
+    """The findings of a robustness sweep.
 
     Attributes:
         out: Folder of the RESULT folders and the tables.

@@ -1,4 +1,4 @@
-"""What a result says about its task: label set, data, split, transfer. Counts and hashes, nobody's data."""
+"""Notes of a result about its task: label set, data, split, transfer. Aggregate counts and hashes only."""
 
 from collections.abc import Mapping
 from typing import Any

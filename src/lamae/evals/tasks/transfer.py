@@ -1,4 +1,4 @@
-"""Training on one pack and testing on another: what the two must share, and what they must not."""
+"""Training on one pack and testing on another: the checks of the pair, and labels that both can say."""
 
 from dataclasses import replace
 
@@ -43,7 +43,7 @@ def shared_labels(
         table: Labels of the pack that is learned from.
         test_pack: The pack that is tested on.
         label_set: Its label set.
-        settings: How the labels are made.
+        settings: Settings of the labels.
 
     Returns:
         The first pack's labels without those that the other cannot say (they stand in its notes, with the reason,
