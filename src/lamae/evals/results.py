@@ -13,13 +13,7 @@ from lamae.evals.settings import EvalSettings
 from lamae.evals.tasks.notes import data_notes, label_notes, split_notes, transfer_notes
 from lamae.evals.tasks.task import Task
 from lamae.evals.thresholds import choose_thresholds
-from lamae.metrics import (
-    BootstrapResult,
-    expected_calibration_error,
-    patient_bootstrap,
-    recalibrate,
-    reliability_bins,
-)
+from lamae.metrics import BootstrapResult, expected_calibration_error, patient_bootstrap, recalibrate, reliability_bins
 from lamae.results import Evaluation, read_result, write_result
 from lamae.results.folder import FORMAT, FORMAT_VERSION
 

@@ -1,12 +1,6 @@
 """Metrics of predictions, their intervals, and tests of the difference of two systems (numpy and scipy only)."""
 
-from lamae.metrics.bootstrap import (
-    BootstrapResult,
-    Interval,
-    metric_draws,
-    paired_patient_bootstrap,
-    patient_bootstrap,
-)
+from lamae.metrics.bootstrap import BootstrapResult, Interval, metric_draws, paired_patient_bootstrap, patient_bootstrap
 from lamae.metrics.calibration import (
     Recalibration,
     ReliabilityBins,

@@ -14,11 +14,7 @@ METRICS = ("f1", "brier")
 
 
 def f1(
-    targets: np.ndarray,
-    scores: np.ndarray,
-    *,
-    thresholds: float | np.ndarray = 0.5,
-    weights: np.ndarray | None = None,
+    targets: np.ndarray, scores: np.ndarray, *, thresholds: float | np.ndarray = 0.5, weights: np.ndarray | None = None
 ) -> np.ndarray:
     """Return F1, the harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN).
 

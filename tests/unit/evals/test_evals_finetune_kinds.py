@@ -211,3 +211,17 @@ def test_other_settings_on_what_was_cut_off_are_refused_with_the_difference(
     (tmp_path / "progress" / "settings.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"settings\.json: not readable as JSON .* to begin anew"):
         finetune(*given, tmp_path, config=SHORT, settings=QUICK)
+
+
+def test_the_state_of_another_models_optimiser_is_refused():
+    models = torch.nn.Linear(3, 2), torch.nn.Sequential(torch.nn.Linear(3, 2))
+    optimisers = [torch.optim.AdamW(model.parameters()) for model in models]
+    models[0](torch.ones(1, 3)).sum().backward()
+    optimisers[0].step()
+    held = optimiser_tensors(optimisers[0], models[0])
+    with pytest.raises(CheckpointError, match="state is of another model's parameters, such as 'bias'"):
+        load_optimiser(optimisers[1], models[1], held)
+    fresh = torch.optim.AdamW(models[0].parameters())
+    load_optimiser(fresh, models[0], held)
+    for name, value in optimiser_tensors(fresh, models[0]).items():
+        torch.testing.assert_close(value, held[name], rtol=0, atol=0)

@@ -196,10 +196,7 @@ def look_at(leads: Leads, mask: StreamMask, cells: Cells, covariance: np.ndarray
     gain, shift = normalised.gain.view(-1, 1, 1), normalised.shift.view(-1, 1, 1)
     mv = leads.laid(normalised.values * gain + shift, width)
     guesses = {"zero": torch.zeros_like(target), "patch mean": _patch_mean(target, recorded)}
-    for name, solution in (
-        (EINTHOVEN, _applied(weights, which, mv, cells)),
-        (PUT_RIGHT, _repaired(leads, mv, cells)),
-    ):
+    for name, solution in ((EINTHOVEN, _applied(weights, which, mv, cells)), (PUT_RIGHT, _repaired(leads, mv, cells))):
         values = (by_instance(solution, instances).flatten(1) - normalised.shift[:, None]) / normalised.gain[:, None]
         found = take_patches(values.float().unflatten(1, patches.shape[1:]), mask.target)
         guesses[name] = _as_target(found, follows, how)

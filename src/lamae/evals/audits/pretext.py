@@ -279,11 +279,7 @@ class _Batches:
 
 @torch.inference_mode()
 def _judge(
-    config: MaskedAutoencoderConfig,
-    mask: MaskConfig,
-    batches: _Batches,
-    seed: int,
-    model: MaskedAutoencoder | None,
+    config: MaskedAutoencoderConfig, mask: MaskConfig, batches: _Batches, seed: int, model: MaskedAutoencoder | None
 ) -> Tally:
     generator, tally, stream = torch.Generator().manual_seed(seed), Tally(), batches.stream
     patch = config.streams[stream].patch

@@ -18,7 +18,7 @@ from lamae.evals.results import Evaluation, write_result
 from lamae.evals.settings import EvalSettings, Progress, silent
 from lamae.evals.sweeps.conditioned_pack import ConditionedPack
 from lamae.evals.sweeps.conditions import Condition, parse_conditions
-from lamae.evals.sweeps.finished import finished, request_hash, with_request
+from lamae.evals.sweeps.finished import finished, kept_or_made, request_hash, with_request
 from lamae.evals.sweeps.tables import AS_RECORDED, RobustnessSummary, summarise_robustness
 from lamae.evals.tasks.leak_guard import check_pretraining
 from lamae.evals.tasks.task import Part, Task, make_task
@@ -161,13 +161,14 @@ class _Sweep:
     def learned_alike(self, condition: Condition) -> Evaluation:
         """Return the evaluation of a probe that was learned under the condition too."""
         name = condition.name + MATCHED
-        done = finished(self.out / folder_name(name), self._hash(name, condition))
-        if done is not None:
-            return done
-        packs = [ConditionedPack(pack, rows, condition) for pack, rows in self.task.pieces]
-        features = np.concatenate([self.frozen.under(pack) for pack in packs])
-        said = condition.describe() | {"name": name, "trained": "alike"} | packs[-1].tally()
-        return self._judge(name, condition, said, self.frozen.predict(features, self.task))
+
+        def judge() -> Evaluation:
+            packs = [ConditionedPack(pack, rows, condition) for pack, rows in self.task.pieces]
+            features = np.concatenate([self.frozen.under(pack) for pack in packs])
+            said = condition.describe() | {"name": name, "trained": "alike"} | packs[-1].tally()
+            return self.frozen.judge(self.task, self.settings, self.frozen.predict(features, self.task), said)
+
+        return kept_or_made(self.out / folder_name(name), self._hash(name, condition), judge)
 
     def _features(self, condition: Condition, pack: ConditionedPack) -> np.ndarray:
         self.progress(f"under {condition.name}", 0, 1)

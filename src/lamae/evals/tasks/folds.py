@@ -1,5 +1,7 @@
 """Divisions by patient: a pack's own splits, or its folds in turn, and the labelled subset of the training studies."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pyarrow as pa
 
@@ -10,6 +12,21 @@ from lamae.splits import SPLITS, check_disjoint
 
 Division = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Rows of a pack to train, select and test on."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One division of a task's studies, as positions in `Task.rows`; no patient is in two of the three.
+
+    Attributes:
+        train: ``[train studies]`` int64.
+        validation: ``[validation studies]`` int64.
+        test: ``[test studies]`` int64.
+    """
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
 
 
 def by_split(pack: Pack) -> list[Division]:

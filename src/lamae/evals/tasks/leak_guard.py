@@ -34,30 +34,25 @@ def check_pretraining(
     """
     if weights == "random":
         return None
-    allow, folder = settings.allow_leak, run_folder(run)
+    folder = run_folder(run)
     file = None if folder is None else folder / PATIENTS_FILE
     if file is None or not file.is_file():
-        if allow:
-            return {"checked": False, "allowed": True}
-        if not Path(run).exists():
+        if not Path(run).exists() and not settings.allow_leak:
             raise CheckpointError(f"{run}: no such folder; give the folder of a run that `lamae pretrain` wrote")
-        raise DataError(
+        return _unknown(
             f"{run}: no {PATIENTS_FILE}, so nobody can tell whether the tested patients were pretrained on: give the "
-            "run's own folder, or set allow_leak to test all the same (the result will say so)",
-            reason="unknown-pretraining-patients",
+            "run's own folder",
+            settings,
         )
     try:
         trained = pq.read_table(file, columns=["patient_hash", "record_hash", "salt_hash"])
     except pa.ArrowException as error:
         raise CheckpointError(f"{file}: not a readable Parquet file; run the same `pretrain` again") from error
     if set(trained["salt_hash"].to_pylist()) - {salt_fingerprint(task.tested_pack.info.salt)}:
-        if allow:
-            return {"checked": False, "allowed": True}
-        raise DataError(
+        return _unknown(
             f"{run}: pretrained on packs of another salt than the tested one, so nobody can tell whether the tested "
-            "patients were pretrained on: prepare the packs with the same --salt, or set allow_leak to test all the "
-            "same (the result will say so)",
-            reason="unknown-pretraining-patients",
+            "patients were pretrained on: prepare the packs with the same --salt",
+            settings,
         )
     tested = task.tested
     patients = np.unique(task.patient_hash[tested])
@@ -65,7 +60,7 @@ def check_pretraining(
     records = records[records != ""]
     shared_patients = int(np.isin(patients, trained["patient_hash"].drop_null().to_pylist()).sum())
     shared_records = int(np.isin(records, trained["record_hash"].drop_null().to_pylist()).sum())
-    if (shared_patients or shared_records) and not allow:
+    if (shared_patients or shared_records) and not settings.allow_leak:
         raise DataError(
             f"{shared_patients} of {len(patients)} tested patients and {shared_records} of {len(records)} tested "
             "records were in the pretraining data, so the test would flatter: pretrain without them, test others, or "
@@ -76,5 +71,14 @@ def check_pretraining(
         "checked": True,
         "patients_pretrained_on": shared_patients,
         "records_pretrained_on": shared_records,
-        "allowed": allow,
+        "allowed": settings.allow_leak,
     }
+
+
+def _unknown(why: str, settings: EvalSettings) -> dict[str, Any]:
+    if settings.allow_leak:
+        return {"checked": False, "allowed": True}
+    raise DataError(
+        f"{why}, or set allow_leak to test all the same (the result will say so)",
+        reason="unknown-pretraining-patients",
+    )

@@ -7,29 +7,15 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lamae.errors import DataError
+from lamae.data.dataset import check_agreement
+from lamae.errors import ConfigError, DataError
 from lamae.evals.settings import EvalSettings
 from lamae.evals.tasks import transfer
-from lamae.evals.tasks.folds import Division, by_fold, by_split, fold_of, labelled
+from lamae.evals.tasks.folds import Division, Part, by_fold, by_split, fold_of, labelled
 from lamae.evals.tasks.usable_labels import usable_labels
 from lamae.labels import LabelTable, make_labels
 from lamae.pack import Pack
 from lamae.splits import SPLITS, patient_hashes
-
-
-@dataclass(frozen=True, kw_only=True)
-class Part:
-    """One division of a task's studies, as positions in `Task.rows`; no patient is in two of the three.
-
-    Attributes:
-        train: ``[train studies]`` int64.
-        validation: ``[validation studies]`` int64.
-        test: ``[test studies]`` int64.
-    """
-
-    train: np.ndarray
-    validation: np.ndarray
-    test: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,13 +127,18 @@ def make_task(
     test_pack = Pack.open(test_pack) if isinstance(test_pack, str | Path) else test_pack
     divisions = by_fold(pack, settings.folds) if settings.folds is not None else by_split(pack)
     if test_pack is not None:
-        transfer.check_pair(pack, test_pack, settings)
+        if settings.folds is not None:
+            raise ConfigError(
+                "folds cross-validate within one pack; to test on another pack leave them out, so that its own split "
+                "trains"
+            )
+        check_agreement((pack, test_pack))
     table = _labels(pack, label_set, settings, np.unique(np.concatenate([train for train, _, _ in divisions])))
     tables, packs = [table], [pack]
     if test_pack is not None:
         table, other = transfer.shared_labels(table, test_pack, label_set, settings)
         tables, packs = [table, other], [pack, test_pack]
-        tested = transfer.tested_rows(test_pack, settings)
+        tested = np.arange(len(test_pack)) if settings.test_part == "all" else by_split(test_pack)[0][2]
         ((train, validation, _),) = divisions
         transfer.check_apart(pack, np.concatenate([train, validation]), test_pack, tested)
         divisions = [(train, validation, len(pack) + tested)]

@@ -1,37 +1,13 @@
-"""Training on one pack and testing on another: the checks of the pair, and labels that both can say."""
+"""Training on one pack and testing on another: labels that both can say, and patients that are apart."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from lamae.data.dataset import check_agreement
-from lamae.errors import ConfigError, DataError
+from lamae.errors import DataError
 from lamae.evals.settings import EvalSettings
-from lamae.evals.tasks.folds import by_split
 from lamae.labels import LabelTable, make_labels
 from lamae.pack import Pack
-
-
-def check_pair(pack: Pack, test_pack: Pack, settings: EvalSettings) -> None:
-    """Check that features of two packs can stand in one table.
-
-    Raises:
-        ConfigError: The packs were prepared differently (the message lists where), or folds were asked for.
-    """
-    if settings.folds is not None:
-        raise ConfigError(
-            "folds cross-validate within one pack; to test on another pack leave them out, so that its own split trains"
-        )
-    check_agreement((pack, test_pack))
-
-
-def tested_rows(test_pack: Pack, settings: EvalSettings) -> np.ndarray:
-    """Return the rows of the other pack that are tested on: all, or its test split.
-
-    Raises:
-        DataError: The test split was asked for and the pack has no split.
-    """
-    return np.arange(len(test_pack)) if settings.test_part == "all" else by_split(test_pack)[0][2]
 
 
 def shared_labels(

@@ -1,25 +1,15 @@
 """Usable labels: those that a task's training studies can teach, and the reasons of the others."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 
 from lamae.errors import DataError
-
-
-class _Part(Protocol):
-    @property
-    def train(self) -> np.ndarray: ...
+from lamae.evals.tasks.folds import Part
 
 
 def usable_labels(
-    targets: np.ndarray,
-    names: Sequence[str],
-    parts: Sequence[_Part],
-    whole: Sequence[_Part],
-    *,
-    is_regression: bool,
+    targets: np.ndarray, names: Sequence[str], parts: Sequence[Part], whole: Sequence[Part], *, is_regression: bool
 ) -> tuple[np.ndarray, tuple[Mapping[str, str], ...]]:
     """Find the labels that every training set has two values of.
 
