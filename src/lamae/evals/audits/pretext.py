@@ -123,7 +123,7 @@ def audit(
         row = _row(mask, names, config.streams[stream].num_patches, tally, on_data=data is not None)
         rows.append({"mask": said, "own": own} | row)
         if own:
-            content = {"data": batches.described(), "model": _model_losses(tally) if model and data else None}
+            content = {"data": batches.described(), "model": tally.losses() if model and data else None}
         progress("auditing masks", done, len(todo))
     return Audit(
         content={
@@ -208,6 +208,14 @@ class Tally:
         some = count > 0
         return float((error[some] / count[some]).mean()) if bool(some.any()) else None
 
+    def losses(self) -> list[dict[str, Any]]:
+        """Return the loss of the model and of each guess by group of hidden patches."""
+        return [
+            {"group": group, "patches": self.share_of_patches(group)[0]}
+            | {"loss": {guess: self.loss(guess, group) for guess in self.errors}}
+            for group in GROUPS
+        ]
+
     def explained(self, guess: str, group: str = "all") -> float | None:
         """Return the fraction of the target's variance (the loss of 0) that a guess explains."""
         total, left = self.loss("zero", group), self.loss(guess, group)
@@ -237,10 +245,17 @@ class _Batches:
             self.dataset, self.num = None, num_studies
             self.example = replace(config, streams={stream: replace(config.streams[stream], view_names=names)})
             return
-        self.splits = _judged_splits(data)
+        studies = data.pack.studies
+        held = set(studies.column("split").to_pylist()) if "split" in studies.column_names else set()
+        self.splits = data.judged_splits if held.intersection(data.judged_splits) else data.train_splits
         self.dataset = PackDataset([data.pack], view_names=names, split=self.splits, views=names)
         self.num = min(data.num_studies, len(self.dataset))
-        _check_grid(self.dataset, config.streams[stream].grid)
+        found, grid = self.dataset.batch(np.arange(1)).streams[stream].grid, config.streams[stream].grid
+        if found != grid:
+            raise ConfigError(
+                f"{data.pack.path}: {found[0]} samples a lead, but the model takes {grid[0]}: prepare the data with "
+                "the rate and length of the recipe, or change the stream's grid"
+            )
         training = PackDataset([data.pack], view_names=names, split=data.train_splits, views=names)
         rows = np.arange(min(data.num_studies, len(training), _MOST_FITTED))
         self.covariance = fit_covariance(leads_of(training.batch(rows), config, stream))
@@ -318,18 +333,6 @@ def _row(mask: MaskConfig, names: tuple[str, ...], num_patches: int, tally: Tall
     return row
 
 
-def _model_losses(tally: Tally) -> list[dict[str, Any]]:
-    """Return the loss of the model and of each guess by group of hidden patches."""
-    return [
-        {
-            "group": group,
-            "patches": tally.share_of_patches(group)[0],
-            "loss": {guess: tally.loss(guess, group) for guess in tally.errors},
-        }
-        for group in GROUPS
-    ]
-
-
 def _lead_sets(
     known: tuple[str, ...], own: Sequence[str] | None, asked: Sequence[Sequence[str]] | None
 ) -> list[tuple[str, ...]]:
@@ -342,21 +345,6 @@ def _lead_sets(
                 f"a set of leads must name some of {', '.join(known)}, each once; found {', '.join(names) or 'none'}"
             )
     return [first, *map(tuple, asked)]
-
-
-def _judged_splits(data: AuditData) -> tuple[str, ...]:
-    studies = data.pack.studies
-    found = set(studies.column("split").to_pylist()) if "split" in studies.column_names else set()
-    return data.judged_splits if found.intersection(data.judged_splits) else data.train_splits
-
-
-def _check_grid(dataset: PackDataset, grid: tuple[int, ...]) -> None:
-    pack, row = dataset.locate(0)
-    if (found := pack.study(row).values.shape[1:]) != grid:
-        raise ConfigError(
-            f"{pack.path}: {found[0]} samples a lead, but the model takes {grid[0]}: prepare the data with the rate "
-            "and length of the recipe, or change the stream's grid"
-        )
 
 
 def _of(sums: list[Tensor], group: str = "all") -> Tensor:

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from lamae.evals.probes.linear import mean_and_inverse
+from lamae.evals.probes.linear_models import mean_and_inverse
 from lamae.evals.probes.selection import Predicted, base_rate_logits, best_of, criterion, predict_divisions
 from lamae.evals.settings import EvalSettings, Progress, silent
 from lamae.evals.tasks.task import Part, Task

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from lamae.evals.probes.linear import LinearModel, fit_logistic, fit_ridge, standardise
+from lamae.evals.probes.linear_models import LinearModel, fit_logistic, fit_ridge, standardise
 from lamae.evals.probes.selection import Predicted, best_of, criterion, predict_divisions
 from lamae.evals.settings import EvalSettings, Progress, silent
 from lamae.evals.tasks.task import Part, Task

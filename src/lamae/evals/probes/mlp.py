@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from lamae.evals.probes.head_training import HeadGrid, train_heads
-from lamae.evals.probes.linear import mean_and_inverse
+from lamae.evals.probes.linear_models import mean_and_inverse
 from lamae.evals.probes.selection import Predicted
 from lamae.evals.settings import EvalSettings, Progress, silent
 from lamae.evals.tasks.task import Task

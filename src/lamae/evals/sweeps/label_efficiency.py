@@ -8,10 +8,10 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from lamae.checkpoint import find_checkpoint, read_meta
 from lamae.errors import ConfigError, DataError
 from lamae.evals.finetuning.finetune import finetune
 from lamae.evals.identity import Initialisation
+from lamae.evals.probes.encoder import FrozenEncoder
 from lamae.evals.probes.features import TokenReadout
 from lamae.evals.probes.handmade import handmade, measure_task
 from lamae.evals.probes.probe import probe
@@ -127,7 +127,7 @@ def label_efficiency(
     request = {
         "protocol": protocol,
         "initialisation": initialisation,
-        "encoder": None if run is None else read_meta(find_checkpoint(run)).weights_sha256,
+        "encoder": None if run is None else FrozenEncoder(run=run).meta.weights_sha256,
         "readout": readout,
         "config": None if protocol != "fine-tune" else asdict(config or FinetuneConfig()),
         "packs": [one.info.content_hash for one in task.packs],
