@@ -247,7 +247,9 @@ def load_optimiser(optimiser: torch.optim.Optimizer, model: nn.Module, tensors: 
         by_name.setdefault(name, {})[kind] = tensor
     names = _parameter_names(optimiser, model)
     if unknown := sorted(set(by_name) - set(names)):
-        raise CheckpointError(f"the optimiser's state is of another model's parameters, such as {unknown[0]!r}")
+        raise CheckpointError(
+            f"the optimiser's state is of another model's parameters, such as {unknown[0]!r}: begin anew"
+        )
     state = {index: by_name[name] for index, name in enumerate(names) if name in by_name}
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 

@@ -15,6 +15,7 @@ from lamae.evals.finetuning.state import FinetuneState
 from lamae.evals.finetuning.training import fit, predict
 from lamae.evals.identity import describe_encoder, system_name
 from lamae.evals.probes.encoder import check_preprocessing, chosen_readout, load_encoder, stream_of
+from lamae.evals.probes.head_training import offset_and_scale
 from lamae.evals.results import Evaluation, judge, write_result
 from lamae.evals.settings import EvalSettings, FinetuneConfig, Progress, silent
 from lamae.evals.tasks.leak_guard import check_pretraining
@@ -227,11 +228,7 @@ def _fingerprint(
 
 def head_config(task: Task, part: Part, readout: Readout, view_names: tuple[str, ...]) -> HeadConfig:
     """Return the configuration of the head; values are standardised on the training studies."""
-    num_labels = len(task.label_names)
-    offset, scale = np.zeros(num_labels), np.ones(num_labels)
-    if task.is_regression:
-        train = task.targets[part.train]
-        offset, scale = np.nanmean(train, axis=0), np.nanstd(train, axis=0)
+    offset, scale = offset_and_scale(task, part)
     return HeadConfig(
         label_names=task.label_names,
         kind=task.kind,

@@ -153,9 +153,7 @@ class _Trainer:
         self.inputs, self.task, self.part, self.grid, self.seed = inputs, task, part, grid, seed
         self.by: SelectBy = criterion(task, settings)
         train = task.targets[part.train]
-        self.offset, self.scale = np.zeros(train.shape[1]), np.ones(train.shape[1])
-        if task.is_regression:
-            self.offset, self.scale = np.nanmean(train, axis=0), np.nanstd(train, axis=0)
+        self.offset, self.scale = offset_and_scale(task, part)
         self.bias = self.offset if task.is_regression else base_rate_logits(train)
         self.targets = torch.from_numpy(((train - self.offset) / self.scale).astype(np.float32))
         self.candidates = [self._candidate(make_head, setting) for setting in _settings(grid, task)]
@@ -259,6 +257,14 @@ def _positive_weight(targets: Tensor) -> Tensor:
     """Return ``[labels]``: negatives to a positive among the known targets, within 1/100 and 100."""
     positives, known = (targets == 1).sum(dim=0), (~targets.isnan()).sum(dim=0)
     return ((known - positives) / positives.clamp_min(1)).clamp(0.01, 100.0).float()
+
+
+def offset_and_scale(task: Task, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    """Return ``[labels]`` mean and deviation of the training targets of a regression; 0 and 1 for classes."""
+    if not task.is_regression:
+        return np.zeros(len(task.label_names)), np.ones(len(task.label_names))
+    train = task.targets[part.train]
+    return np.nanmean(train, axis=0), np.nanstd(train, axis=0)
 
 
 def last_linear(head: nn.Module) -> nn.Linear:

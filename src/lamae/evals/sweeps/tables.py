@@ -91,17 +91,10 @@ class EfficiencySummary:
     def markdown(self) -> str:
         """Return the table in Markdown, with what its means are over."""
         macro = f"macro {_NAMES[self.rows[0].metric]}"
-        head = ("labels", "draws", "labelled studies", "patients", macro, "sd over draws", "lowest to highest")
+        head = f"labels | draws | labelled studies | patients | {macro} | sd over draws | lowest to highest"
         rows = [
-            (
-                row.amount,
-                f"{row.draws}",
-                f"{row.studies:,.0f}",
-                f"{row.patients:,.0f}",
-                f"{row.mean:.3f}",
-                "" if row.sd is None else f"{row.sd:.3f}",
-                f"{row.lowest:.3f} to {row.highest:.3f}",
-            )
+            f"{row.amount} | {row.draws} | {row.studies:,.0f} | {row.patients:,.0f} | {row.mean:.3f} | "
+            f"{'' if row.sd is None else f'{row.sd:.3f}'} | {row.lowest:.3f} to {row.highest:.3f}"
             for row in self.rows
         ]
         notes = f"\nMeans over the {len(self.label_names)} labels that every draw could teach.\n"
@@ -133,10 +126,10 @@ class RobustnessSummary:
         """Return the table in Markdown."""
         macro = f"macro {_NAMES[self.metric.removeprefix('macro_')]}"
         rows = [
-            (row.condition, _interval(row.value), _interval(row.difference, sign="+"), _note(row.said))
+            f"{row.condition} | {_interval(row.value)} | {_interval(row.difference, sign='+')} | {_note(row.said)}"
             for row in self.rows
         ]
-        return _markdown(("condition", macro, "minus as recorded", "note"), rows)
+        return _markdown(f"condition | {macro} | minus as recorded | note", rows)
 
 
 def summarise_efficiency(out: Path, found: Sequence[tuple[str, Evaluation]]) -> EfficiencySummary:
@@ -255,9 +248,9 @@ def _interval(found: Interval | None, *, sign: str = "") -> str:
     return f"{found.value:{sign}.3f} [{found.low:{sign}.3f}, {found.high:{sign}.3f}]"
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f"| {' | '.join(cells)} |" for cells in (head, *rows)]
-    return "\n".join([lines[0], "|" + "---|" * len(head), *lines[1:]]) + "\n"
+def _markdown(head: str, rows: Sequence[str]) -> str:
+    lines = [f"| {head} |", "|" + "---|" * (head.count("|") + 1), *(f"| {row} |" for row in rows)]
+    return "\n".join(lines) + "\n"
 
 
 def _write(out: Path, name: str, rows: Sequence[Mapping[str, Any]], markdown: str) -> None:
