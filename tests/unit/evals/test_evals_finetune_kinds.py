@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from lamae.checkpoint import find_checkpoint, load_model
+from lamae.checkpoint import find_checkpoint, load_model, load_optimiser, optimiser_tensors
 from lamae.data import PackDataset
 from lamae.errors import CheckpointError, ConfigError
 from lamae.evals import EvalSettings, FinetuneConfig, finetune, load_classifier, read_result
