@@ -19,14 +19,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from delong import delong, paired_delong
 from lamae.metrics import (
     Interval,
     auroc,
     average_precision,
     brier,
-    delong,
     f1,
-    paired_delong,
     paired_patient_bootstrap,
     patient_bootstrap,
 )

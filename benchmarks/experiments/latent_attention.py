@@ -182,13 +182,14 @@ def best_variant(out: Path) -> str:
 def validation_auroc(job: Job) -> float:
     import numpy as np
 
-    from lamae.evals.features import CACHE_FOLDER, of_task
-    from lamae.evals.linear_probe import predict_linearly
-    from lamae.evals.task import make_task
+    from lamae.evals.probes.encoder import FrozenEncoder, run_cache
+    from lamae.evals.probes.features import features_of_task
+    from lamae.evals.probes.linear_probe import predict_linearly
+    from lamae.evals.tasks.task import make_task
     from lamae.metrics import auroc
 
     task = make_task(job.packs[0], LABELS[job.data], settings(job))
-    table = of_task(task, job.run, readout=READOUTS[0], cache=job.run / CACHE_FOLDER)
+    table = features_of_task(FrozenEncoder(run=job.run, cache=run_cache(job.run)), task, readout=READOUTS[0])
     _, _, (scores,) = predict_linearly(table.values, task, settings(job))
     return float(np.nanmean(auroc(task.targets[task.parts[0].validation], scores)))
 

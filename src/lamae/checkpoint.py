@@ -220,13 +220,15 @@ def load_train_state(
     Raises:
         CheckpointError: The checkpoint holds no such state, or it is damaged or of another model.
     """
-    restore_optimiser(
-        optimiser, model, _read_tensors(path, meta, TRAIN_STATE_FILE), source=str(path / TRAIN_STATE_FILE)
-    )
+    tensors = _read_tensors(path, meta, TRAIN_STATE_FILE)
+    source = str(path / TRAIN_STATE_FILE)
+    if {key.split("/", 1)[1] for key in tensors} != set(_parameter_names(optimiser, model)):
+        raise CheckpointError(f"{source}: the state is of another model's parameters")
+    restore_optimiser(optimiser, model, tensors, source=source)
 
 
 def optimiser_tensors(optimiser: torch.optim.Optimizer, model: nn.Module | Pretrainable) -> dict[str, Tensor]:
-    """Return the state of an optimiser of a model's parameters by ``"kind/name of the parameter"``."""
+    """Return the state of an optimiser by kind and name of the parameter: ``"exp_avg/encoder.norm.weight"``."""
     states = optimiser.state_dict()["state"]
     return {
         f"{key}/{name}": value
@@ -238,7 +240,7 @@ def optimiser_tensors(optimiser: torch.optim.Optimizer, model: nn.Module | Pretr
 def restore_optimiser(
     optimiser: torch.optim.Optimizer, model: nn.Module | Pretrainable, tensors: Mapping[str, Tensor], *, source: str
 ) -> None:
-    """Put what `optimiser_tensors` returned back into an optimiser of the same model.
+    """Put the state of `optimiser_tensors` back; parameters that have none, such as unused ones, begin anew.
 
     Raises:
         CheckpointError: It is of other parameters; the message begins with ``source``.
@@ -248,9 +250,9 @@ def restore_optimiser(
         kind, name = key.split("/", 1)
         by_name.setdefault(name, {})[kind] = tensor
     names = _parameter_names(optimiser, model)
-    if set(names) != set(by_name):
-        raise CheckpointError(f"{source}: the state is of another model's parameters")
-    state = {index: by_name[name] for index, name in enumerate(names)}
+    if unknown := sorted(set(by_name) - set(names)):
+        raise CheckpointError(f"{source}: the state is of another model's parameters, such as {unknown[0]!r}")
+    state = {index: by_name[name] for index, name in enumerate(names) if name in by_name}
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
 
 

@@ -13,7 +13,7 @@ import pytest
 from lamae.cli.main import main
 from lamae.ecg.leads import LEADS
 from lamae.evals.settings import EvalSettings
-from lamae.evals.task import make_task
+from lamae.evals.tasks.task import make_task
 from lamae.labels import make_labels
 from lamae.labels.vocabulary import min_count_for
 from lamae.pack import write_pack

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from delong import delong, paired_delong
 from lamae.errors import DataError
-from lamae.metrics import auroc, delong, paired_delong
+from lamae.metrics import auroc
 
 
 def clustered(seed: int, decimals: int = 15) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

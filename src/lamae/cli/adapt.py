@@ -8,7 +8,7 @@ from lamae.cli.label_arguments import add_label_draw, add_transfer, eval_setting
 from lamae.progress import TaskProgress
 
 TOKENS = ("tokens", "encoder-tokens")
-"""What attention pooling reads: tokens after latent attention, or before it."""
+"""Read-outs of attention pooling: tokens after latent attention, or before it."""
 
 
 def add_verbs(verbs: Verbs) -> None:

@@ -1,4 +1,4 @@
-"""`lamae audit RECIPE|RUN [--data PACK]`: how much of a pretext task is solved by copying between leads."""
+"""`lamae audit RECIPE|RUN [--data PACK]`: the part of a pretext task that is solved by copying between leads."""
 
 import argparse
 from pathlib import Path
@@ -12,7 +12,7 @@ def add_verbs(verbs: Verbs) -> None:
     parser = verbs.add_parser(
         "audit",
         help="say how much of the reconstruction is solvable by Einthoven's law alone",
-        description="For each mask strategy: the share of hidden patches that follow from leads visible at the same "
+        description="For each mask strategy: the fraction of hidden patches that follow from leads visible at the same "
         "time; with a pack what that explains of the target, and for a run its loss on either kind of patches. "
         "Settings of a recipe can be changed by their dotted names: --model.mask.ratio 0.5.",
     )
@@ -20,7 +20,7 @@ def add_verbs(verbs: Verbs) -> None:
     parser.add_argument("--data", type=Path, metavar="PACK", help="pack to measure on")
     parser.add_argument("--out", type=Path, metavar="FILE", help="file to write as well: .json or .md")
     parser.add_argument("--leads", action="append", metavar="I,II,V1", help="another set of leads; may be repeated")
-    parser.add_argument("--studies", type=positive_int, default=256, help="most studies (default: 256)")
+    parser.add_argument("--studies", type=positive_int, default=256, help="maximum number of studies (default: 256)")
     parser.add_argument("--seed", type=count, default=0, help="seed of the masks (default: 0)")
     parser.set_defaults(run=run, takes_settings=True)
 
@@ -32,9 +32,9 @@ def run(arguments: argparse.Namespace) -> None:
     from lamae.config import apply_overrides, from_dict, read_yaml
     from lamae.ecg.leads import canonical_lead
     from lamae.errors import ConfigError
-    from lamae.evals.features import check_preprocessing
-    from lamae.evals.pretext_audit import AuditData, audit
-    from lamae.evals.pretext_table import as_text, check_ending, write_audit
+    from lamae.evals.audits.pretext import AuditData, audit
+    from lamae.evals.audits.table import as_text, check_ending, write_audit
+    from lamae.evals.probes.encoder import check_preprocessing
     from lamae.models import MaskedAutoencoderConfig
     from lamae.pack import Pack
     from lamae.train import PretrainConfig

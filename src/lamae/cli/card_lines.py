@@ -1,4 +1,4 @@
-"""The matched-control lines of `lamae describe`: a pretraining and its cost, so that another can be matched."""
+"""The matched-control lines of `lamae describe`: facts and cost of a pretraining, so that another can be matched."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -67,7 +67,7 @@ def judge(runs: dict[str, Path], pack: Path, out: Path, *, min_count: int, fract
         The RESULT folders.
     """
     from lamae.evals import EvalSettings
-    from lamae.evals.label_efficiency import label_efficiency
+    from lamae.evals.sweeps.label_efficiency import label_efficiency
 
     shared: dict[str, Any] = {"fractions": fractions, "draws": DRAWS, "settings": EvalSettings(min_count=min_count)}
     frozen = {"readout": READOUT, "precision": PRECISION, **shared}

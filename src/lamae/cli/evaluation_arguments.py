@@ -1,4 +1,4 @@
-"""The words that every verb of evaluation knows: what is judged, on what, by which label set, with which care."""
+"""Arguments that every verb of evaluation has: run, pack, label set, divisions and policies."""
 
 import argparse
 from pathlib import Path
@@ -11,7 +11,7 @@ HAND_MADE = "hand-made"
 
 
 def add_evaluation(parser: argparse.ArgumentParser, *, model_help: str, out: str = "RESULT") -> None:
-    """Add what is judged, on which pack and label set, by which divisions, and where it is written."""
+    """Add run, pack, label set, divisions and output to a verb."""
     parser.add_argument("model", type=Path, metavar="RUN", help=model_help)
     parser.add_argument("--data", type=Path, required=True, metavar="PACK", help="pack with labels")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""The words that say how labels are made and which of them may be learned from, the same for every verb."""
+"""Arguments of the label set and of the labelled subset, the same for every verb."""
 
 import argparse
 from dataclasses import fields
@@ -9,7 +9,7 @@ from lamae.cli.arguments import count, positive_int
 
 
 def add_label_set(parser: argparse.ArgumentParser) -> None:
-    """Add what a label set is made by to a verb."""
+    """Add the arguments of a label set to a verb."""
     group = parser.add_argument_group("label set")
     group.add_argument("--min-count", type=positive_int, help="least number of positive training studies of a label")
     group.add_argument("--max-labels", type=positive_int, metavar="N", help="keep the N most frequent labels only")
@@ -30,15 +30,15 @@ def add_label_set(parser: argparse.ArgumentParser) -> None:
 
 
 def add_label_draw(parser: argparse.ArgumentParser) -> None:
-    """Add which labels may be learned from to a verb."""
+    """Add the arguments of the labelled subset to a verb."""
     group = parser.add_argument_group("label draw")
-    group.add_argument("--label-fraction", type=float, help="share of the training patients whose labels are used")
+    group.add_argument("--label-fraction", type=float, help="fraction of the training patients whose labels are used")
     group.add_argument("--label-count", type=positive_int, metavar="N", help="N training studies, chosen by patient")
     group.add_argument("--label-draw", type=count, metavar="SEED", help="seed of the draw of these patients")
 
 
 def add_transfer(parser: argparse.ArgumentParser) -> None:
-    """Add whom to test on to a verb."""
+    """Add the arguments of a transfer to another pack to a verb."""
     group = parser.add_argument_group("transfer")
     group.add_argument("--test-data", type=Path, metavar="PACK", help="test on the studies of another pack")
     group.add_argument(

@@ -24,7 +24,7 @@ def run_efficiency(arguments: argparse.Namespace) -> None:
     """Judge a system with each amount of labels, write the results and print the table."""
     from lamae.config import apply_overrides
     from lamae.evals import FinetuneConfig
-    from lamae.evals.label_efficiency import label_efficiency
+    from lamae.evals.sweeps.label_efficiency import label_efficiency
 
     hand_made = str(arguments.model) == HAND_MADE
     protocol = arguments.protocol or (HAND_MADE if hand_made else "linear")
@@ -51,7 +51,7 @@ def run_efficiency(arguments: argparse.Namespace) -> None:
 
 def run_robustness(arguments: argparse.Namespace) -> None:
     """Judge a system under conditions, write the results and print the table."""
-    from lamae.evals.robustness import robustness
+    from lamae.evals.sweeps.robustness import robustness
 
     with TaskProgress() as progress:
         found = robustness(
@@ -70,12 +70,12 @@ def run_robustness(arguments: argparse.Namespace) -> None:
     print(found)
 
 
-def share_list(text: str) -> tuple[float, ...]:
+def fraction_list(text: str) -> tuple[float, ...]:
     """Return ``"0.05,1"`` as ``(0.05, 1.0)``."""
     try:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected shares such as 0.05,0.25,1, found {text!r}") from None
+        raise argparse.ArgumentTypeError(f"expected fractions such as 0.05,0.25,1, found {text!r}") from None
 
 
 def _shared(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -102,7 +102,10 @@ def _add_efficiency(verbs: Verbs) -> None:
         help="default: what the recipe names; for attention-pool the tokens after latent attention",
     )
     parser.add_argument(
-        "--label-fractions", type=share_list, metavar="SHARES", help="of the training patients (default: 0.05,0.25,1)"
+        "--label-fractions",
+        type=fraction_list,
+        metavar="FRACTIONS",
+        help="of the training patients (default: 0.05,0.25,1)",
     )
     parser.add_argument(
         "--label-counts", type=number_list, metavar="NUMBERS", help="of training studies, such as 100,1000"

@@ -1,15 +1,15 @@
 """Adapt and judge: frozen probes, fine-tuning, controls, embeddings, results with intervals over patients."""
 
-from lamae.evals.classifier import StudyClassifier, load_classifier
 from lamae.evals.embed import EmbedSummary, embed
-from lamae.evals.features import FeatureTable, extract
-from lamae.evals.finetune import finetune
-from lamae.evals.handmade import handmade
-from lamae.evals.label_efficiency import label_efficiency
-from lamae.evals.probe import probe
+from lamae.evals.finetuning.classifier import StudyClassifier, load_classifier
+from lamae.evals.finetuning.finetune import finetune
+from lamae.evals.probes.features import FeatureTable, extract
+from lamae.evals.probes.handmade import handmade
+from lamae.evals.probes.probe import probe
 from lamae.evals.reconstruct import reconstruct, write_reconstruction
-from lamae.evals.robustness import robustness
 from lamae.evals.settings import EvalSettings, FinetuneConfig
+from lamae.evals.sweeps.label_efficiency import label_efficiency
+from lamae.evals.sweeps.robustness import robustness
 from lamae.results import Evaluation, paired_difference, read_result, write_result
 
 __all__ = [

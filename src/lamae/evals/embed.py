@@ -5,7 +5,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +14,9 @@ import pyarrow.parquet as pq
 
 from lamae._version import __version__
 from lamae.checkpoint import CheckpointMeta, find_checkpoint, read_meta
-from lamae.ecg.readers import read
 from lamae.embedder import Embedder, load
 from lamae.errors import ConfigError, DataError
-from lamae.evals.features import check_preprocessing
+from lamae.evals.probes.encoder import check_preprocessing
 from lamae.evals.settings import Progress, silent
 from lamae.files import TEMPORARY_MARK, naming_full_disk, write_atomically
 from lamae.models import Readout
@@ -28,10 +27,13 @@ from lamae.studies import PreparedStudy
 FORMAT, FORMAT_VERSION = "lamae-embeddings", 1
 REJECTED_SCHEMA = pa.schema([("source", pa.string()), ("reason", pa.string()), ("message", pa.string())])
 
+_Row = tuple[str, str]
+"""Identifier of a study, and its source."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedSummary:
-    """What became of the inputs.
+    """The outcome of embedding.
 
     Attributes:
         out: The Parquet file: ``study_id``, ``source``, ``embedding``; its metadata say model and read-out.
@@ -51,15 +53,6 @@ class EmbedSummary:
         lines = [f"{self.out}: {self.num_studies} studies, {self.width} features each"]
         lines += [f"  refused: {count} x {reason}" for reason, count in self.rejected_by_reason.items()]
         return "\n".join(lines if self.rejected is None else [*lines, f"  see {self.rejected}"])
-
-
-@dataclass
-class _Rows:
-    """Studies that wait to be embedded together."""
-
-    study_ids: list[str] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
-    studies: list[PreparedStudy] = field(default_factory=list)
 
 
 def embed(
@@ -102,10 +95,10 @@ def embed(
     num_studies, width, writer = 0, 0, None
     try:
         with naming_full_disk(out):
-            for ids, sources, vectors in _vectors(embedder, meta, inputs, readout, batch_size, rejected, progress):
-                table = _table(ids, sources, vectors, hash_ids=hash_ids)
+            for rows, vectors in _vectors(embedder, meta, inputs, readout, batch_size, rejected, progress):
+                table = _table(rows, vectors, hash_ids=hash_ids)
                 if writer is None:
-                    schema = _described(table.schema, embedder, readout)
+                    schema = table.schema.with_metadata({"lamae": json.dumps(_said(embedder, readout))})
                     writer = pq.ParquetWriter(temporary, schema, compression="zstd")
                 writer.write_table(table.replace_schema_metadata(writer.schema.metadata))
                 num_studies, width = num_studies + len(vectors), vectors.shape[1]
@@ -130,8 +123,8 @@ def _vectors(
     batch_size: int,
     rejected: list[dict[str, str]],
     progress: Progress,
-) -> Iterator[tuple[list[str], list[str], np.ndarray]]:
-    waiting = _Rows()
+) -> Iterator[tuple[list[_Row], np.ndarray]]:
+    waiting: list[tuple[_Row, PreparedStudy]] = []
     for done, item in enumerate(map(Path, inputs), start=1):
         if item.is_dir():
             pack = Pack.open(item)
@@ -139,45 +132,37 @@ def _vectors(
             for start in range(0, len(pack), batch_size):
                 rows = range(start, min(start + batch_size, len(pack)))
                 vectors = embedder.embed([pack.study(row) for row in rows], readout=readout, batch_size=batch_size)
-                yield [pack.study_id(row) for row in rows], [str(item)] * len(rows), vectors
+                yield [(pack.study_id(row), str(item)) for row in rows], vectors
         else:
-            _read_one(embedder, item, waiting, rejected)
-        if len(waiting.studies) >= batch_size or (done == len(inputs) and waiting.studies):
-            yield waiting.study_ids, waiting.sources, embedder.embed(waiting.studies, readout=readout)
-            waiting = _Rows()
+            try:
+                study = embedder.modality.read(item)
+                waiting.append(((study.study_id, str(item)), embedder.prepare(study)))
+            except (DataError, OSError) as error:
+                reason = error.reason if isinstance(error, DataError) else "unreadable-file"
+                rejected.append({"source": str(item), "reason": reason, "message": str(error)})
+        if len(waiting) >= batch_size or (done == len(inputs) and waiting):
+            yield [row for row, _ in waiting], embedder.embed([study for _, study in waiting], readout=readout)
+            waiting = []
         progress("embedding", done, len(inputs))
 
 
-def _read_one(embedder: Embedder, path: Path, waiting: _Rows, rejected: list[dict[str, str]]) -> None:
-    try:
-        study = read(path)
-        prepared = embedder.prepare(study)
-    except DataError as error:
-        rejected.append({"source": str(path), "reason": error.reason, "message": str(error)})
-        return
-    except OSError as error:
-        rejected.append({"source": str(path), "reason": "unreadable-file", "message": str(error)})
-        return
-    waiting.study_ids.append(study.study_id)
-    waiting.sources.append(str(path))
-    waiting.studies.append(prepared)
-
-
-def _table(ids: list[str], sources: list[str], vectors: np.ndarray, *, hash_ids: bool) -> pa.Table:
-    width = vectors.shape[1]
+def _table(rows: list[_Row], vectors: np.ndarray, *, hash_ids: bool) -> pa.Table:
+    ids, sources = zip(*rows, strict=True)
+    if hash_ids:
+        ids = [hashlib.sha256(f"{PROJECT_SALT}\n{one}".encode()).hexdigest()[:16] for one in ids]
+        sources = [None] * len(ids)
     flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1), pa.float32())
-    hidden = [hashlib.sha256(f"{PROJECT_SALT}\n{one}".encode()).hexdigest()[:16] for one in ids] if hash_ids else ids
     return pa.table(
         {
-            "study_id": pa.array(hidden, pa.string()),
-            "source": pa.array([None] * len(ids) if hash_ids else sources, pa.string()),
-            "embedding": pa.FixedSizeListArray.from_arrays(flat, width),
+            "study_id": pa.array(ids, pa.string()),
+            "source": pa.array(sources, pa.string()),
+            "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
         }
     )
 
 
-def _described(schema: pa.Schema, embedder: Embedder, readout: Readout | None) -> pa.Schema:
-    content = {
+def _said(embedder: Embedder, readout: Readout | None) -> dict[str, object]:
+    return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "lamae": __version__,
@@ -185,7 +170,6 @@ def _described(schema: pa.Schema, embedder: Embedder, readout: Readout | None) -
         "readout": readout or embedder.readout,
         "view_names": list(embedder.view_names),
     }
-    return schema.with_metadata({"lamae": json.dumps(content)})
 
 
 def _write_rejected(out: Path, rejected: list[dict[str, str]]) -> Path | None:

@@ -1,4 +1,4 @@
-"""Which encoder was judged: the name to show, and what a result keeps of the run that it comes from."""
+"""Identity of a judged encoder: the name to show, and what a result keeps of the run that it comes from."""
 
 import hashlib
 import json
@@ -9,6 +9,7 @@ from typing import Any, Literal
 from lamae.checkpoint import CheckpointMeta
 from lamae.config import read_yaml
 from lamae.errors import CheckpointError
+from lamae.files import read_json_object
 
 Weights = Literal["pretrained", "random"]
 Initialisation = Literal["pretrained", "scratch", "random"]
@@ -28,7 +29,7 @@ def system_name(
     """Return the name to show, the same over seeds, label fractions and protocols (docs/systems.md).
 
     Args:
-        description: What `describe_encoder` says.
+        description: Result of `describe_encoder`.
         initialisation: ``"scratch"`` when all weights were learned from labels, ``"random"`` when none were learned.
         readout: ``"encoder-..."`` bypasses latent attention, which makes LAMAE the system LAMAE_E.
         added_latent: Depth of latent attention that was added after pretraining.
@@ -86,7 +87,7 @@ def run_folder(run: str | Path) -> Path | None:
 
 
 def run_info(run: str | Path) -> dict[str, Any]:
-    """Return what ``run.json`` says; empty without one.
+    """Return the content of ``run.json``; empty without one.
 
     Raises:
         CheckpointError: It is not readable.
@@ -95,7 +96,7 @@ def run_info(run: str | Path) -> dict[str, Any]:
     if folder is None:
         return {}
     try:
-        return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return read_json_object(folder / "run.json")
     except ValueError as error:
         raise CheckpointError(f"{folder / 'run.json'}: not readable as JSON ({error})") from error
 

@@ -1,4 +1,4 @@
-"""From predictions to a result: the metrics with their intervals, and how they came about."""
+"""From predictions to a result: the metrics with their intervals, and everything they depend on."""
 
 import math
 import platform
@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from lamae._version import __version__
-from lamae.evals.calls import calibration, choose_thresholds
 from lamae.evals.settings import EvalSettings
-from lamae.evals.task import Task
-from lamae.evals.task_notes import data_notes, label_notes, split_notes, transfer_notes
-from lamae.metrics import BootstrapResult, patient_bootstrap
+from lamae.evals.tasks.notes import data_notes, label_notes, split_notes, transfer_notes
+from lamae.evals.tasks.task import Task
+from lamae.evals.thresholds import choose_thresholds
+from lamae.metrics import BootstrapResult, expected_calibration_error, patient_bootstrap, recalibrate, reliability_bins
 from lamae.results import Evaluation, read_result, write_result
 from lamae.results.folder import FORMAT, FORMAT_VERSION
 
@@ -36,23 +36,25 @@ def judge(
     readout: str | None = None,
     run: Mapping[str, Any] | None = None,
     leak: Mapping[str, Any] | None = None,
+    condition: Mapping[str, Any] | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> Evaluation:
     """Judge predictions for the tested studies of a task.
 
     Args:
-        task: What was predicted.
+        task: The task that was predicted.
         scores: ``[tested studies, labels]`` in the order of ``task.tested``.
-        settings: How to judge.
+        settings: Intervals and policies.
         kind: ``"probe"``, ``"finetune"`` or ``"handmade"``.
         system: Name to show.
-        protocol: How the scores came about, in a few words.
-        selection: What was chosen on the validation studies.
+        protocol: The way the scores were made, in a few words.
+        selection: The choices made on the validation studies.
         validation_scores: For each division ``[validation studies, labels]`` in the order of ``part.validation``, NaN
             where there is none: the thresholds of F1 are chosen there. None leaves them at 0.5.
         readout: Read-out of the features.
         run: Recipe and hashes of the run; None without one.
-        leak: What the guard against pretraining on test patients found.
+        leak: Findings of the guard against pretraining on test patients.
+        condition: What was changed in the tested studies; None for studies as recorded.
         details: Further entries for ``result.json``.
 
     Raises:
@@ -88,7 +90,7 @@ def judge(
         "data": data_notes(task),
         "split": split_notes(task, settings),
         "transfer": transfer_notes(task, settings),
-        "condition": None,
+        "condition": None if condition is None else dict(condition),
         "absent_policy": settings.absent,
         "skipped_labels": [*map(dict, task.skipped), *_absent(task, outcome)],
         "metrics": metrics,
@@ -163,10 +165,21 @@ def _add_calibration(rows: list[dict[str, Any]], targets: np.ndarray, scores: np
 
     It has no interval: resampling adds to the error what chance alone adds to it, so percentiles would lie too high.
     """
-    for row, found in zip(rows, calibration(targets, scores), strict=True):
-        row["calibration"] = found
-    errors = [row["calibration"]["ece"] for row in rows if not math.isnan(row["calibration"]["ece"])]
-    mean = sum(errors) / len(errors) if errors else float("nan")
+    found, errors = recalibrate(targets, scores), expected_calibration_error(targets, scores)
+    for label, (row, bins) in enumerate(zip(rows, reliability_bins(targets, scores), strict=True)):
+        row["calibration"] = {
+            "slope": float(found.slope[label]),
+            "intercept": float(found.intercept[label]),
+            "in_the_large": float(found.in_the_large[label]),
+            "ece": float(errors[label]),
+            "bins": {
+                "studies": [round(one) for one in bins.weight],
+                "probability": bins.probability.tolist(),
+                "frequency": bins.frequency.tolist(),
+            },
+        }
+    defined = errors[~np.isnan(errors)].tolist()
+    mean = sum(defined) / len(defined) if defined else float("nan")
     return {"value": mean, "low": float("nan"), "high": float("nan")}
 
 

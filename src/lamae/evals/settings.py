@@ -1,19 +1,21 @@
 """Settings that every evaluation shares."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from lamae.errors import ConfigError
-from lamae.evals.linear import L2_GRID
 from lamae.labels import Statements
 from lamae.metrics import AbsentPolicy
+from lamae.nn.precision import Precision
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
 
-Precision = Literal["fp32", "bf16"]
+L2_GRID = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0, 30.0, 100.0)
+"""Penalties to choose from, highest last; they stand beside the mean loss of a row, so they do not grow with rows."""
+
 SelectBy = Literal["macro-auroc", "log-loss", "mae"]
 HeadKind = Literal["linear", "attentive", "mlp"]
 
@@ -24,39 +26,39 @@ _CHOICES: dict[str, tuple[Any, ...]] = {
     "test_part": ("all", "test"),
     "f1_threshold": ("0.5", "validation"),
 }
-"""What the settings that are words may be."""
+"""Allowed values of the settings that are words."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EvalSettings:
-    """How a task is made from a pack and how predictions are judged.
+    """Settings of the task that is made from a pack, and of the judging of predictions.
 
     Attributes:
         folds: Cross-validate over these values of the column ``fold``: each is the test set once, the next one (after
             the last the first) the validation set, the others the training set. None uses the pack's splits.
-        label_fraction: Share of the training patients whose labels may be used; smaller shares are parts of larger
-            ones of the same draw. The validation set stays whole.
-        label_count: Exact number of training studies whose labels may be used, in place of a share: whole patients in
+        label_fraction: Fraction of the training patients whose labels may be used; smaller fractions are parts of
+            larger ones of the same draw. The validation set stays whole.
+        label_count: Exact size of the labelled subset in training studies, in place of a fraction: whole patients in
             the order of the draw, of the last one only as many studies as are wanted. None for no limit.
         label_draw: Seed of the draw of labelled patients, apart from ``seed``, so that several draws can be judged with
             the same weights.
         min_count: Least number of positive training studies of a label; None takes the label set's own.
         max_labels: Keep the most frequent labels only.
-        statements: Which studies take part, see `lamae.labels.make_labels`; None takes the label set's own.
+        statements: The studies that take part, see `lamae.labels.make_labels`; None takes the label set's own.
         icd9: Leave ICD-9-CM codes out, or translate them by ``icd9_map``.
         icd9_map: File of a general equivalence map, ``icd_9,icd_10,flags``.
-        vocabulary: Which studies decide what labels there are: ``"train"``, or ``"all"`` as in published benchmarks,
+        vocabulary: The studies that decide what labels there are: ``"train"``, or ``"all"`` as in published benchmarks,
             which lets the test studies have a say; the result calls it a leak.
         test_part: Of another pack that is tested on: all of its studies, or its test split.
         f1_threshold: Where a score becomes a yes for F1: at 0.5, or where F1 is best on the validation studies.
         seed: Seed of random encoders, of fine-tuning and of the bootstrap.
         l2_grid: Penalties of the linear probe.
-        select_by: What the penalty is chosen by on the validation set: the log loss averaged over labels, each at the
+        select_by: Measure to choose the penalty by on the validation set: log loss averaged over labels, each at the
             best spread of its scores, or their mean AUROC, which is unsteady when few validation patients have a label.
             A regression always uses ``"mae"``.
         draws: Draws of patients for the intervals.
         level: Coverage of the intervals.
-        absent: What a label without positives or negatives in the test set is worth.
+        absent: Policy for a label without positives or negatives in the test set.
         allow_leak: Test on patients of the pretraining data all the same; the result says so.
 
     Raises:
@@ -116,24 +118,28 @@ class EvalSettings:
         if self.draws < 1 or not 0 < self.level < 1:
             raise ConfigError(f"draws must be above 0 and level between 0 and 1, found {self.draws} and {self.level}")
 
+    def plain(self) -> dict[str, Any]:
+        """Return the settings as JSON can hold them."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+
 
 @dataclass(frozen=True, kw_only=True)
 class FinetuneConfig:
-    """How weights are learned from labels.
+    """Settings of fine-tuning.
 
     Attributes:
-        epochs: Most passes over the training studies.
-        patience: Passes without a better validation value after which to stop.
+        epochs: Maximum number of epochs.
+        patience: Early-stopping patience, in epochs.
         batch_size: Studies in a step.
         lr: Highest learning rate, that of the head and the last block.
         layer_decay: Factor on the rate from each block to the one below it; 1 for the same rate everywhere. Training
             from scratch uses 1.
         weight_decay: Decoupled weight decay; not on parameters of one axis.
-        warmup_fraction: Share of the steps over which the rate rises; then half a cosine down to zero.
+        warmup_fraction: Fraction of the steps over which the rate rises; then half a cosine down to zero.
         clip: Largest norm of the gradient.
         precision: ``"bf16"`` trains in autocast.
-        device: Where to train.
-        train: What learns: ``"all"`` weights but the decoder's, or the ``"head"`` on a frozen encoder (and the latent
+        device: Device to train on.
+        train: Weights that learn: ``"all"`` but the decoder's, or the ``"head"`` on a frozen encoder (and the latent
             attention that was added).
         head: ``"linear"`` and ``"mlp"`` (one hidden layer) stand on the read-out, ``"attentive"`` on all tokens.
         added_latent: Layers of latent attention with a CLS token that are put on the encoder of a run without any, and

@@ -1,12 +1,6 @@
-"""How good predictions are, how sure that is, and whether two systems differ (numpy and scipy only)."""
+"""Metrics of predictions, their intervals, and tests of the difference of two systems (numpy and scipy only)."""
 
-from lamae.metrics.bootstrap import (
-    BootstrapResult,
-    Interval,
-    metric_draws,
-    paired_patient_bootstrap,
-    patient_bootstrap,
-)
+from lamae.metrics.bootstrap import BootstrapResult, Interval, metric_draws, paired_patient_bootstrap, patient_bootstrap
 from lamae.metrics.calibration import (
     Recalibration,
     ReliabilityBins,
@@ -14,11 +8,10 @@ from lamae.metrics.calibration import (
     recalibrate,
     reliability_bins,
 )
-from lamae.metrics.delong import DeLongResult, PairedDeLongResult, delong, paired_delong
 from lamae.metrics.multiplicity import holm
 from lamae.metrics.permutation import PermutationResult, permutation_test
 from lamae.metrics.power import smallest_detectable
-from lamae.metrics.probabilities import brier, f1
+from lamae.metrics.probabilities import brier, f1, sigmoid
 from lamae.metrics.ranking import AbsentPolicy, auroc, average_precision, macro
 from lamae.metrics.regression import mean_absolute_error, r_squared
 from lamae.metrics.seeds import (
@@ -37,10 +30,8 @@ __all__ = [
     "BootstrapResult",
     "CombinedDifference",
     "CombinedResult",
-    "DeLongResult",
     "Interval",
     "Kind",
-    "PairedDeLongResult",
     "PairedSeeds",
     "PermutationResult",
     "Recalibration",
@@ -51,14 +42,12 @@ __all__ = [
     "brier",
     "combine",
     "combined_difference",
-    "delong",
     "expected_calibration_error",
     "f1",
     "holm",
     "macro",
     "mean_absolute_error",
     "metric_draws",
-    "paired_delong",
     "paired_patient_bootstrap",
     "paired_seeds",
     "patient_bootstrap",
@@ -66,5 +55,6 @@ __all__ = [
     "r_squared",
     "recalibrate",
     "reliability_bins",
+    "sigmoid",
     "smallest_detectable",
 ]

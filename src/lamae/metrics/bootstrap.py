@@ -47,7 +47,7 @@ class BootstrapResult:
         standard_error_per_label: ``[labels]`` by metric.
         absent_labels: Positions of the labels without positives or negatives in the data itself.
         num_draws_absent: ``[labels]`` number of draws in which a label had lost its positives or negatives.
-        absent: What was done about both.
+        absent: Policy for both.
         num_patients: Number of patients that were resampled.
         draws: Number of draws.
         seed: Seed of the draws.
@@ -93,7 +93,7 @@ def patient_bootstrap(
         draws: Number of draws of patients with replacement.
         seed: Seed of the draws; the same seed and patients give the same draws for every system.
         level: Coverage of the interval, such as 0.95.
-        absent: What a label without positives or without negatives is worth, in the data and in each draw: ``"skip"``
+        absent: Policy for a label without positives or without negatives, in the data and in each draw: ``"skip"``
             leaves it out of that mean, ``"0.5"`` gives it chance level (for average precision the prevalence, 0 or 1;
             F1 0), ``"error"`` refuses both. A regression target that does not vary is treated as such a label, and
             skipped.
@@ -278,7 +278,7 @@ def summarise(
     undefined = np.asarray(np.isnan(drawn).any(axis=0))
     absent_labels = tuple(int(label) for label in np.flatnonzero(np.isnan(points).any(axis=0)))
     if absent == "error":
-        _refuse_absent(absent_labels, undefined)
+        refuse_absent(absent_labels, undefined)
     points = fill_absent(points, targets, kind, absent, is_difference=is_difference)
     drawn = fill_absent(drawn, targets, kind, absent, is_difference=is_difference)
     names = METRIC_NAMES[kind]
@@ -313,7 +313,12 @@ def fill_absent(
     return np.where(np.isnan(values), chance.reshape(chance.shape + (1,) * (values.ndim - 2)), values)
 
 
-def _refuse_absent(absent_labels: tuple[int, ...], undefined: np.ndarray) -> None:
+def refuse_absent(absent_labels: tuple[int, ...], undefined: np.ndarray) -> None:
+    """Refuse labels that are absent in the data, or undefined in some of ``undefined [labels, draws]``.
+
+    Raises:
+        DataError: There are any.
+    """
     if absent_labels:
         raise DataError(
             f"{len(absent_labels)} of {len(undefined)} labels (positions {', '.join(map(str, absent_labels))}) have no "

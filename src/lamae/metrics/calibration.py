@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: bins of a reliability curve, calibration error, logistic recalibration."""
+"""Calibration of probabilities: bins of a reliability curve, calibration error, logistic recalibration."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -25,7 +25,7 @@ class ReliabilityBins:
     Attributes:
         weight: ``[bins]`` number of rows, or the sum of their weights.
         probability: ``[bins]`` mean probability of the rows.
-        frequency: ``[bins]`` share of positives among the rows.
+        frequency: ``[bins]`` fraction of positives among the rows.
     """
 
     weight: np.ndarray

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lamae.errors import DataError
-from lamae.metrics.bootstrap import Pair, Thresholds, check_pairs, mean_over_labels
+from lamae.metrics.bootstrap import Pair, Thresholds, check_pairs, mean_over_labels, refuse_absent
 from lamae.metrics.ranking import AbsentPolicy
 from lamae.metrics.weighted_sums import METRIC_NAMES, Kind, MetricsOf, label_metrics
 
@@ -33,7 +32,7 @@ class PermutationResult:
         difference_per_label: ``[labels]`` by metric, NaN for absent labels (as in the p-values).
         p_per_label: ``[labels]`` by metric, not corrected for their number: see `holm`.
         absent_labels: Positions of the labels without positives or without negatives.
-        absent: What was done about them.
+        absent: Policy for them.
         num_patients: Number of patients that could be swapped.
         permutations: Number of permutations.
         seed: Seed of the permutations.
@@ -68,7 +67,7 @@ def permutation_test(
     seed: int = 0,
     absent: AbsentPolicy = "skip",
 ) -> PermutationResult:
-    """Test whether two systems differ, macro and for each label, by swapping them for random halves of the patients.
+    """Test if two systems differ, macro and for each label, by swapping them for random halves of the patients.
 
     p = (1 + number of permutations whose difference is at least as large) / (1 + permutations), two-sided. What is
     tested is that the systems are exchangeable; two systems of the same AUROC but ROC curves of other shapes are not.
@@ -79,7 +78,7 @@ def permutation_test(
         scores_a: The same shape, or a sequence of such.
         scores_b: The same.
         patients: ``[rows]`` the patient of each row.
-        kind: Which metrics, as in `patient_bootstrap`.
+        kind: Kind of the metrics, as in `patient_bootstrap`.
         thresholds_a: Thresholds of F1 of a: one number, ``[labels]`` or ``[rows, labels]``; a sequence for pairs.
         thresholds_b: The same of b.
         permutations: Number of random permutations.
@@ -104,7 +103,8 @@ def permutation_test(
             stop = min(permutations, start + _BLOCK)
             permuted[:, label, start:stop] = _difference(systems, _swaps(generator, len(unique), stop - start))
     absent_labels = tuple(int(label) for label in np.flatnonzero(np.isnan(observed).any(axis=0)))
-    _refuse(absent_labels, targets.shape[1], absent)
+    if absent == "error":
+        refuse_absent(absent_labels, np.zeros((targets.shape[1], 0), dtype=bool))
     return _summarise(observed, permuted, absent_labels, kind=kind, absent=absent, seed=seed, patients=len(unique))
 
 
@@ -145,15 +145,6 @@ def _difference(systems: list[MetricsOf], stays: np.ndarray) -> np.ndarray:
     """Return ``[metrics, permutations]``: the mean difference of all pairs."""
     first, second = np.concatenate([stays, 1 - stays]), np.concatenate([1 - stays, stays])
     return np.mean([metrics_of(first) - metrics_of(second) for metrics_of in systems], axis=0)
-
-
-def _refuse(absent_labels: tuple[int, ...], num_labels: int, absent: AbsentPolicy) -> None:
-    if absent == "error" and absent_labels:
-        raise DataError(
-            f"{len(absent_labels)} of {num_labels} labels (positions {', '.join(map(str, absent_labels))}) have no "
-            "positives or no negatives: choose another label set, or absent='skip' or '0.5'",
-            reason="absent-label",
-        )
 
 
 def _summarise(

@@ -14,11 +14,7 @@ METRICS = ("f1", "brier")
 
 
 def f1(
-    targets: np.ndarray,
-    scores: np.ndarray,
-    *,
-    thresholds: float | np.ndarray = 0.5,
-    weights: np.ndarray | None = None,
+    targets: np.ndarray, scores: np.ndarray, *, thresholds: float | np.ndarray = 0.5, weights: np.ndarray | None = None
 ) -> np.ndarray:
     """Return F1, the harmonic mean of precision and recall: 2 TP / (2 TP + FP + FN).
 
@@ -49,6 +45,11 @@ def brier(targets: np.ndarray, scores: np.ndarray, *, weights: np.ndarray | None
     """
     check_probabilities(np.asarray(scores))
     return _per_label(targets, scores, 0.5, weights)[1]
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Return the probabilities of logits, which are held within -500 and 500."""
+    return 1 / (1 + np.exp(-np.clip(logits, -500, 500)))
 
 
 def probability_terms(

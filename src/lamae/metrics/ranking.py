@@ -14,7 +14,7 @@ import numpy as np
 from lamae.errors import DataError
 
 AbsentPolicy = Literal["skip", "0.5", "error"]
-"""What a label without positives, or without negatives, is worth: nothing, chance level, or an error."""
+"""Policy for a label without positives, or without negatives: left out, counted at chance level, or an error."""
 
 METRICS = ("auroc", "auprc")
 """The ranking metrics in the order in which this module returns them."""

@@ -26,7 +26,7 @@ def mean_absolute_error(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def r_squared(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Return the share of the targets' variance that is explained; NaN where they do not vary.
+    """Return the fraction of the targets' variance that is explained; NaN where they do not vary.
 
     Arguments, result and errors as in `mean_absolute_error`.
     """

@@ -168,7 +168,7 @@ def combined_difference(
         scores_a: ``[rows, labels]`` of each seed.
         scores_b: The same of the other system, pair by pair.
         patients: ``[rows]``.
-        kind: Which metrics.
+        kind: Kind of the metrics.
         thresholds_a: Thresholds of F1 for all seeds of a, or a sequence with those of each.
         thresholds_b: The same of b.
         draws: Draws of patients.

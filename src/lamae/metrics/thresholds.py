@@ -9,11 +9,7 @@ DEFAULT_THRESHOLD = 0.5
 
 
 def best_f1_thresholds(
-    targets: np.ndarray,
-    scores: np.ndarray,
-    *,
-    weights: np.ndarray | None = None,
-    default: float = DEFAULT_THRESHOLD,
+    targets: np.ndarray, scores: np.ndarray, *, weights: np.ndarray | None = None, default: float = DEFAULT_THRESHOLD
 ) -> np.ndarray:
     """Return for each label the threshold of the greatest F1, to be used on other studies than these.
 

@@ -13,7 +13,7 @@ from lamae.errors import DataError
 from lamae.metrics import probabilities, ranking, regression
 
 Kind = Literal["ranking", "probabilities", "regression"]
-"""Which metrics: of scores that rank, of probabilities (those of ranking too), or of predicted values."""
+"""Kind of the metrics: of scores that rank, of probabilities (those of ranking too), or of predicted values."""
 
 METRIC_NAMES: dict[str, tuple[str, ...]] = {
     "ranking": ranking.METRICS,
@@ -39,7 +39,7 @@ def label_metrics(
     """Prepare one label for any number of weightings.
 
     Args:
-        kind: Which metrics.
+        kind: Kind of the metrics.
         targets: ``[rows]``, NaN where unknown.
         scores: ``[rows]``.
         thresholds: ``[rows]``, for F1.
@@ -57,7 +57,7 @@ def label_metrics(
 
 
 def chance_levels(kind: Kind, targets: np.ndarray) -> np.ndarray:
-    """Return ``[metrics]`` what the policy ``"0.5"`` gives a label ``[rows]`` where a metric is undefined."""
+    """Return ``[metrics]`` of the policy ``"0.5"`` for a label ``[rows]`` where a metric is undefined."""
     if kind == "ranking":
         return ranking.chance_level(targets)
     return np.array([*ranking.chance_level(targets), 0.0, 0.25])  # a coin's 0.5 has a Brier score of 0.25

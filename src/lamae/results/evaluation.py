@@ -15,7 +15,7 @@ class Evaluation:
     """A finished evaluation.
 
     Attributes:
-        info: What ``result.json`` holds.
+        info: Content of ``result.json``.
         study_hash: ``[tested studies]``.
         patient_hash: ``[tested studies]``.
         fold: ``[tested studies]`` int64, -1 where there is none.
@@ -42,7 +42,7 @@ class Evaluation:
 
     @property
     def is_regression(self) -> bool:
-        """Whether the targets are values rather than classes."""
+        """Return True if the targets are values rather than classes."""
         return self.info["labels"].get("kind") == "regression"
 
     def metric(self, name: str) -> Interval:

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lamae.errors import FormatError
-from lamae.files import write_atomically
+from lamae.files import read_json_object, write_atomically
 from lamae.results.evaluation import Evaluation
 
 FORMAT, FORMAT_VERSION = "lamae-result", 1
@@ -48,20 +48,19 @@ def write_result(out: str | Path, evaluation: Evaluation) -> Path:
 
 
 def read_info(path: str | Path) -> dict[str, Any]:
-    """Read ``result.json`` alone: what a result says about itself, without the predictions.
+    """Read ``result.json`` alone, without the predictions.
 
     Raises:
         FormatError: It holds no result, one of an unknown version, or one that lacks what it must say.
     """
     file = Path(path) / RESULT_FILE
     try:
-        info = json.loads(file.read_text(encoding="utf-8"))
+        info = read_json_object(file)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FormatError(f"{path}: no {RESULT_FILE} in it, so this is no result", reason="not-a-result") from error
     except ValueError as error:
         raise FormatError(f"{file}: not readable as JSON ({error})", reason="damaged-result") from error
-    found = info.get("format") if isinstance(info, dict) else None
-    if found != FORMAT:
+    if (found := info.get("format")) != FORMAT:
         raise FormatError(f'{file}: expected "format": "{FORMAT}", found {found!r}', reason="not-a-result")
     if info.get("format_version") != FORMAT_VERSION:
         raise FormatError(

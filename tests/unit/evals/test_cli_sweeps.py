@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lamae.cli.main import main
-from lamae.cli.sweeps import share_list
+from lamae.cli.sweeps import fraction_list
 from lamae.evals import read_result
 from lamae.pack import Pack
 
@@ -66,7 +66,7 @@ def test_errors_name_what_to_do(toy_run: Path, judged: list[object], words: list
 
 
 def test_shares_are_numbers(toy_run: Path, judged: list[object], capsys):
-    assert share_list("0.05,1") == (0.05, 1.0)
+    assert fraction_list("0.05,1") == (0.05, 1.0)
     with pytest.raises(SystemExit):
         call("efficiency", toy_run, *judged, "--label-fractions", "few")
-    assert "expected shares such as 0.05,0.25,1, found 'few'" in capsys.readouterr().err
+    assert "expected fractions such as 0.05,0.25,1, found 'few'" in capsys.readouterr().err

@@ -9,9 +9,9 @@ import pytest
 from lamae.data import PackDataset
 from lamae.ecg.leads import LEADS
 from lamae.errors import ConfigError, DataError
-from lamae.evals.conditioned_pack import ConditionedPack
-from lamae.evals.conditions import LEAD_SUBSETS, STANDARD, parse_condition, parse_conditions
-from lamae.evals.features import extract
+from lamae.evals.probes.features import extract
+from lamae.evals.sweeps.conditioned_pack import ConditionedPack
+from lamae.evals.sweeps.conditions import LEAD_SUBSETS, STANDARD, parse_condition, parse_conditions
 from lamae.pack import Pack, write_pack
 from lamae.studies import MISSING_CODE
 

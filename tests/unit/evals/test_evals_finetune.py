@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from lamae.checkpoint import read_meta
 from lamae.data import PackDataset
 from lamae.errors import CheckpointError, DataError
 from lamae.evals import EvalSettings, FinetuneConfig, finetune, load_classifier
-from lamae.evals.classifier import StudyClassifier
-from lamae.evals.features import encoder
-from lamae.evals.finetune import head_config
-from lamae.evals.supervised import make_optimiser, masked_loss
-from lamae.evals.task import make_task
+from lamae.evals.finetuning.classifier import StudyClassifier
+from lamae.evals.finetuning.finetune import head_config
+from lamae.evals.finetuning.training import make_optimiser
+from lamae.evals.probes.encoder import load_encoder
+from lamae.evals.probes.head_training import masked_loss
+from lamae.evals.tasks.task import make_task
 from lamae.pack import Pack
 
 QUICK = EvalSettings(draws=11)
@@ -78,7 +78,7 @@ def test_unknown_targets_have_no_gradient_and_the_loss_is_that_of_torch():
 def test_rates_fall_towards_the_input_and_the_decoder_is_left_alone(toy_run: Path, toy_pack: Pack):
     task = make_task(toy_pack, "inverted", QUICK)
     path = next((toy_run / "checkpoint").iterdir())
-    start = encoder(path, read_meta(path), weights="pretrained", seed=0)
+    start = load_encoder(path, weights="pretrained", seed=0)
     model = StudyClassifier(start, head_config(task, task.parts[0], "cls", ("I",)), width=16)
     optimiser = make_optimiser(model, FinetuneConfig(lr=1.0), 0.5)
     rate = {id(p): group["lr"] for group in optimiser.param_groups for p in group["params"]}
@@ -96,7 +96,7 @@ def test_rates_fall_towards_the_input_and_the_decoder_is_left_alone(toy_run: Pat
 def test_every_trained_weight_has_a_gradient(toy_run: Path, toy_pack: Pack):
     task = make_task(toy_pack, "inverted", QUICK)
     path = next((toy_run / "checkpoint").iterdir())
-    start = encoder(path, read_meta(path), weights="pretrained", seed=0)
+    start = load_encoder(path, weights="pretrained", seed=0)
     model = StudyClassifier(start, head_config(task, task.parts[0], "cls", ("I",)), width=16)
     torch.nn.init.normal_(model.head.weight)
     dataset = PackDataset([toy_pack], view_names=start.config.streams["ecg"].view_names)

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from lamae.checkpoint import find_checkpoint, load_model, read_meta
+from lamae.checkpoint import find_checkpoint, load_model, optimiser_tensors, restore_optimiser
 from lamae.data import PackDataset
 from lamae.errors import CheckpointError, ConfigError
 from lamae.evals import EvalSettings, FinetuneConfig, finetune, load_classifier, read_result
-from lamae.evals.added_latent import with_added_latent
-from lamae.evals.features import encoder
-from lamae.evals.finetune import make_classifier
-from lamae.evals.task import make_task
+from lamae.evals.finetuning.finetune import make_classifier, with_added_latent
+from lamae.evals.probes.encoder import load_encoder
+from lamae.evals.tasks.task import make_task
 from lamae.pack import Pack
 
 from .conftest import write_run
@@ -77,7 +76,7 @@ def test_a_frozen_encoder_stays_as_it_was(independent: Path, toy_pack: Pack, tmp
 def test_of_a_frozen_encoder_only_the_head_has_a_gradient(toy_run: Path, independent: Path, toy_pack: Pack):
     task = make_task(toy_pack, "inverted", QUICK)
     path, config = find_checkpoint(independent), replace(SHORT, train="head", added_latent=1, head="mlp")
-    start = encoder(path, read_meta(path), weights="pretrained", seed=0)
+    start = load_encoder(path, weights="pretrained", seed=0)
     model = make_classifier(start, task, task.parts[0], "cls", config, seed=0)
     dataset = PackDataset([toy_pack], view_names=model.config.view_names)
     model(dataset.batch(np.arange(5))).square().sum().backward()
@@ -140,7 +139,7 @@ def test_the_test_studies_have_no_say(toy_run: Path, toy_pack: Pack, monkeypatch
     task = make_task(toy_pack, labels, QUICK)
     targets = task.targets.copy()
     targets[task.tested] = 7 - targets[task.tested] if task.is_regression else 1 - np.nan_to_num(targets[task.tested])
-    module = importlib.import_module("lamae.evals.finetune")  # the package's name is that of the function
+    module = importlib.import_module("lamae.evals.finetuning.finetune")  # the package's name is that of the function
     monkeypatch.setattr(module, "make_task", lambda *_, **__: replace(task, targets=targets))
     np.testing.assert_array_equal(finetune(toy_run, toy_pack, labels, **given).scores, scores)
 
@@ -212,3 +211,17 @@ def test_other_settings_on_what_was_cut_off_are_refused_with_the_difference(
     (tmp_path / "progress" / "settings.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"settings\.json: not readable as JSON .* to begin anew"):
         finetune(*given, tmp_path, config=SHORT, settings=QUICK)
+
+
+def test_the_state_of_another_models_optimiser_is_refused():
+    models = torch.nn.Linear(3, 2), torch.nn.Sequential(torch.nn.Linear(3, 2))
+    optimisers = [torch.optim.AdamW(model.parameters()) for model in models]
+    models[0](torch.ones(1, 3)).sum().backward()
+    optimisers[0].step()
+    held = optimiser_tensors(optimisers[0], models[0])
+    with pytest.raises(CheckpointError, match="state is of another model's parameters, such as 'bias'"):
+        restore_optimiser(optimisers[1], models[1], held, source="x")
+    fresh = torch.optim.AdamW(models[0].parameters())
+    restore_optimiser(fresh, models[0], held, source="x")
+    for name, value in optimiser_tensors(fresh, models[0]).items():
+        torch.testing.assert_close(value, held[name], rtol=0, atol=0)

@@ -10,10 +10,9 @@ import pytest
 
 from lamae.errors import ConfigError, DataError
 from lamae.evals import EvalSettings, FinetuneConfig, handmade, probe, read_result
-from lamae.evals.handmade import measure_task
-from lamae.evals.label_efficiency import label_efficiency
-from lamae.evals.label_shares import check_positives, label_shares
-from lamae.evals.task import make_task
+from lamae.evals.probes.handmade import measure_task
+from lamae.evals.sweeps.label_efficiency import check_positives, label_amounts, label_efficiency
+from lamae.evals.tasks.task import make_task
 from lamae.pack import Pack
 
 from .conftest import toy_studies, write_toy
@@ -186,7 +185,7 @@ def test_fine_tuning_with_few_labels(toy_run: Path, toy_pack: Pack, tmp_path: Pa
 )
 def test_bad_amounts_are_refused(arguments: dict[str, Any], message: str):
     with pytest.raises(ConfigError, match=message):
-        label_shares(**({"fractions": None, "counts": None, "draws": 3} | arguments))
+        label_amounts(**({"fractions": None, "counts": None, "draws": 3} | arguments))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from lamae.errors import DataError
-from lamae.evals.linear import fit_logistic, fit_ridge, standardise
+from lamae.evals.probes.linear_models import fit_logistic, fit_ridge, standardise
 
 
 def problem(num_rows: int = 211, num_features: int = 17, num_labels: int = 3) -> tuple[np.ndarray, np.ndarray]:

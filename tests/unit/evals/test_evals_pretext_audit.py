@@ -11,11 +11,9 @@ import torch
 from lamae.ecg.leads import LEADS
 from lamae.ecg.same_time import EIGHT_LEADS, LIMB_ROWS
 from lamae.errors import ConfigError
-from lamae.evals.pretext_audit import Audit, AuditData, audit, standard_masks
-from lamae.evals.pretext_cells import cells_of
-from lamae.evals.pretext_expected import expected_solvable
-from lamae.evals.pretext_guesses import EINTHOVEN, LINEAR, PUT_RIGHT
-from lamae.evals.pretext_table import as_text, mask_in_words, write_audit
+from lamae.evals.audits.einthoven import EINTHOVEN, LINEAR, PUT_RIGHT, cells_of, expected_solvable
+from lamae.evals.audits.pretext import Audit, AuditData, audit, standard_masks
+from lamae.evals.audits.table import as_text, mask_in_words, write_audit
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig
 from lamae.models.accounting import example_batch
 from lamae.nn.masks import MaskConfig, draw_masks

@@ -12,8 +12,8 @@ from lamae import recipes
 from lamae.ecg.preprocess import EcgPreprocessing, preprocess
 from lamae.ecg.readers import read
 from lamae.errors import DataError
-from lamae.evals.pretext_audit import AuditData, audit
-from lamae.evals.pretext_guesses import EINTHOVEN, LINEAR, PUT_RIGHT
+from lamae.evals.audits.einthoven import EINTHOVEN, LINEAR, PUT_RIGHT
+from lamae.evals.audits.pretext import AuditData, audit
 from lamae.pack import Pack, write_pack
 
 ROOT = Path(os.environ.get("LAMAE_REAL_DATA", Path(__file__).parents[4] / "shared" / "data"))

@@ -16,11 +16,12 @@ from sklearn.metrics import log_loss
 
 from lamae.checkpoint import load_model, save_checkpoint
 from lamae.errors import CheckpointError, ConfigError, DataError
-from lamae.evals import EvalSettings, extract, features, handmade, paired_difference, probe, read_result
-from lamae.evals.handmade import impute
-from lamae.evals.linear_probe import predict_linearly
-from lamae.evals.selection import scaled_log_loss
-from lamae.evals.task import Part, make_task
+from lamae.evals import EvalSettings, extract, handmade, paired_difference, probe, read_result
+from lamae.evals.probes import features
+from lamae.evals.probes.handmade import impute
+from lamae.evals.probes.linear_probe import predict_linearly
+from lamae.evals.probes.selection import scaled_log_loss
+from lamae.evals.tasks.task import Part, make_task
 from lamae.models import Readout
 from lamae.pack import Pack
 from lamae.splits import salt_fingerprint

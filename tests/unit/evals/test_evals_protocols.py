@@ -6,20 +6,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from sklearn.neighbors import KNeighborsRegressor
 
+from lamae.batch import StudyBatch
 from lamae.errors import ConfigError, DataError
 from lamae.evals import EvalSettings, probe
-from lamae.evals.attention_pool import PooledTokens, normed, predict_by_attention
-from lamae.evals.head_training import HeadGrid
-from lamae.evals.knn import K_GRID, predict_by_neighbours
-from lamae.evals.linear_probe import predict_linearly
-from lamae.evals.mlp import predict_by_mlp
-from lamae.evals.task import Task, make_task
-from lamae.evals.tokens import TaskTokens, TokenTable, tokens_of_task
+from lamae.evals.probes.attention_pool import PooledTokens, normed, predict_by_attention
+from lamae.evals.probes.encoder import FrozenEncoder
+from lamae.evals.probes.features import TaskTokens, TokenTable, tokens_of_task
+from lamae.evals.probes.head_training import HeadGrid
+from lamae.evals.probes.knn import K_GRID, predict_by_neighbours
+from lamae.evals.probes.linear_probe import predict_linearly
+from lamae.evals.probes.mlp import predict_by_mlp
+from lamae.evals.tasks.task import Task, make_task
 from lamae.metrics import auroc, r_squared
+from lamae.models import Features
 from lamae.models.heads import AttentiveHead
 from lamae.pack import Pack
 
@@ -42,7 +46,7 @@ def _as_tokens(features: np.ndarray) -> TaskTokens:
     valid[:, -1] = False
     values[~valid] = 0
     table = TokenTable(values=values, valid=valid)
-    return TaskTokens(tables=(table,), readout="tokens", num_heads=3, description={})
+    return TaskTokens(tables=(table,), readout="tokens", num_heads=3)
 
 
 PREDICT: dict[str, Callable[[np.ndarray, Task, EvalSettings], Any]] = {
@@ -174,8 +178,8 @@ def test_unknown_targets_teach_nothing(large_pack: Pack, predict):
 
 
 def test_neighbours_are_those_of_scikit_learn(toy_pack: Pack, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("lamae.evals.knn.K_GRID", (13,))
-    monkeypatch.setattr("lamae.evals.knn._BLOCK_VALUES", 1000)
+    monkeypatch.setattr("lamae.evals.probes.knn.K_GRID", (13,))
+    monkeypatch.setattr("lamae.evals.probes.knn._BLOCK_VALUES", 1000)
     task = make_task(toy_pack, "measure_size_mv", QUICK)
     part, features = task.parts[0], planted(task)
     scores, selection, _ = predict_by_neighbours(features, task, QUICK)
@@ -193,7 +197,7 @@ def test_neighbours_are_those_of_scikit_learn(toy_pack: Pack, monkeypatch: pytes
 
 def test_two_neighbours_by_hand(toy_pack: Pack):
     """Neighbours of cosine 1 and 0, a base rate of one half: (1 + 1/2) / (1 + exp(-1 / 0.07) + 1)."""
-    from lamae.evals.knn import _nearest, _vote
+    from lamae.evals.probes.knn import _nearest, _vote
 
     cosine, nearest = _nearest(np.array([[1.0, 0.0]], np.float32), np.eye(2, dtype=np.float32), 2)
     np.testing.assert_array_equal(nearest, [[0, 1]])
@@ -262,23 +266,50 @@ def test_a_line_through_values_is_named_ridge(toy_run: Path, toy_pack: Pack):
 
 def test_tokens_are_kept_once_for_all_draws_of_labels(toy_run: Path, toy_pack: Pack, tmp_path: Path):
     task = make_task(toy_pack, "inverted", QUICK)
-    tokens = tokens_of_task(task, toy_run, tmp_path)
+    tokens = tokens_of_task(FrozenEncoder(run=toy_run, cache=tmp_path), task)
     assert tokens.tables[0].values.shape == (len(task.rows), 120, 16)
     assert tokens.tables[0].values.dtype == np.float16
     before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
     assert len(before) == 2
     fewer = make_task(toy_pack, "inverted", replace(QUICK, label_fraction=0.5))
-    again, _ = tokens_of_task(fewer, toy_run, tmp_path).take(np.array([3, 1]))
+    again, _ = tokens_of_task(FrozenEncoder(run=toy_run, cache=tmp_path), fewer).take(np.array([3, 1]))
     np.testing.assert_array_equal(again, tokens.tables[0].values[[3, 1]])
     assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
-    bypassed = tokens_of_task(task, toy_run, tmp_path, readout="encoder-tokens")
+    bypassed = tokens_of_task(FrozenEncoder(run=toy_run, cache=tmp_path), task, readout="encoder-tokens")
     assert np.abs(bypassed.tables[0].values - tokens.tables[0].values).max() > 0.1
+
+
+def test_tokens_are_padded_to_the_longest_study(toy_run: Path, toy_pack: Pack, tmp_path: Path):
+    """Three clips of every view: an instance is the unit that counts, not a name."""
+    pack, names = Pack.open(toy_pack.path), toy_pack.studies["views"].to_pylist()
+    thrice = pa.array([[name for name in one for _ in range(3)] for one in names])
+    place = pack.studies.column_names.index("views")
+    pack.__dict__["studies"] = pack.studies.set_column(place, "views", thrice)
+    task = make_task(pack, "inverted", QUICK)
+    once = tokens_of_task(FrozenEncoder(run=toy_run, cache=tmp_path / "once"), make_task(toy_pack, "inverted", QUICK))
+    encoder = FrozenEncoder(run=toy_run, cache=tmp_path / "thrice")
+    single = encoder.model.features
+
+    def features(batch: StudyBatch) -> Features:
+        found = single(batch)
+        rows = torch.arange(len(found.study_of)).repeat_interleave(3)
+        by_instance = ("tokens", "token_valid", "study_of", "recording_of", "view_of", "time_of", "encoder_tokens")
+        return replace(found, **{name: getattr(found, name)[rows] for name in by_instance})
+
+    encoder.model.features = features  # pyright: ignore[reportAttributeAccessIssue]
+    tokens, valid = tokens_of_task(encoder, task).take(np.array([5, 2]))
+    assert tokens.shape == (2, 3 * 120, 16)
+    assert valid.all()
+    expected, _ = once.take(np.array([5, 2]))
+    np.testing.assert_array_equal(
+        tokens.reshape(2, 12, 3, 10, 16), expected.reshape(2, 12, 1, 10, 16).repeat(3, axis=2)
+    )
 
 
 def test_only_labelled_studies_are_extracted(toy_run: Path, toy_pack: Pack, tmp_path: Path):
     task = make_task(toy_pack, "luck", QUICK)
     assert len(task.rows) < len(toy_pack)
-    assert len(tokens_of_task(task, toy_run, tmp_path).tables[0].values) == len(task.rows)
+    assert len(tokens_of_task(FrozenEncoder(run=toy_run, cache=tmp_path), task).tables[0].values) == len(task.rows)
 
 
 def test_attention_pooling_of_another_packs_studies(toy_pack: Pack, tmp_path: Path):

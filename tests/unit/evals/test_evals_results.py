@@ -11,7 +11,7 @@ import pytest
 from lamae.errors import DataError, FormatError
 from lamae.evals import EvalSettings, read_result, write_result
 from lamae.evals.results import judge
-from lamae.evals.task import Task, make_task
+from lamae.evals.tasks.task import Task, make_task
 from lamae.metrics import best_f1_thresholds, brier, expected_calibration_error, f1, recalibrate
 from lamae.pack import Pack
 

@@ -11,11 +11,11 @@ import pytest
 from lamae.ecg.leads import LEADS
 from lamae.errors import ConfigError, DataError
 from lamae.evals import EvalSettings, extract, handmade, paired_difference, probe, read_result
-from lamae.evals.conditioned_pack import ConditionedPack
-from lamae.evals.conditions import parse_condition
-from lamae.evals.linear_probe import predict_linearly
-from lamae.evals.robustness import robustness
-from lamae.evals.task import make_task
+from lamae.evals.probes.linear_probe import predict_linearly
+from lamae.evals.sweeps.conditioned_pack import ConditionedPack
+from lamae.evals.sweeps.conditions import parse_condition
+from lamae.evals.sweeps.robustness import robustness
+from lamae.evals.tasks.task import make_task
 from lamae.pack import Pack, write_pack
 
 from .conftest import PREPROCESSING, toy_studies, write_run, write_toy

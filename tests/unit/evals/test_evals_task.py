@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 
 from lamae.errors import ConfigError, DataError
-from lamae.evals.label_draw import labelled
 from lamae.evals.settings import EvalSettings, FinetuneConfig
-from lamae.evals.task import make_task
-from lamae.evals.task_notes import label_notes
+from lamae.evals.tasks.folds import labelled
+from lamae.evals.tasks.notes import label_notes
+from lamae.evals.tasks.task import make_task
 from lamae.pack import Pack
 
 from .conftest import toy_studies, write_toy

@@ -9,7 +9,7 @@ import pytest
 
 from lamae.errors import ConfigError, DataError
 from lamae.evals import EvalSettings, FinetuneConfig, extract, finetune, handmade, probe
-from lamae.evals.task import make_task
+from lamae.evals.tasks.task import make_task
 from lamae.pack import Pack, write_pack
 
 from .conftest import PREPROCESSING, toy_studies, write_run, write_toy
@@ -63,8 +63,6 @@ def test_pieces_say_which_rows_of_which_pack(toy_pack: Pack, other_pack: Pack):
     (first, rows), (second, tested) = task.pieces
     assert (first, second) == (toy_pack, other_pack)
     np.testing.assert_array_equal(np.concatenate([rows, tested + len(toy_pack)]), task.rows)
-    tables = [np.arange(len(toy_pack))[:, None], 1000.0 + np.arange(len(other_pack))[:, None]]
-    np.testing.assert_array_equal(task.gather(tables)[:, 0], np.concatenate([rows, 1000 + tested]))
     part = task.parts[0]
     assert task.locate(part.train)[0] is toy_pack
     pack, found = task.locate(part.test[[5, 3]])

@@ -1,0 +1,1 @@
+"""Audits: how much of a pretext task can be solved without knowing anything of hearts."""

@@ -1,0 +1,1 @@
+"""Probes: what can be learned from the labels on frozen features, and the hand-crafted control."""

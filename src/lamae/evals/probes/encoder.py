@@ -1,0 +1,137 @@
+"""A frozen encoder, opened once: its weights and metadata, and device, precision and batch size of its features."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import numpy as np
+import torch
+
+from lamae.checkpoint import CheckpointMeta, find_checkpoint, load_model, read_meta
+from lamae.config import difference
+from lamae.errors import ConfigError
+from lamae.evals.identity import Weights, describe_encoder, run_folder
+from lamae.evals.probes.feature_cache import CACHE_FOLDER, cache_key
+from lamae.models import MaskedAutoencoder, Readout, StreamConfig, build_model
+from lamae.nn.precision import Precision
+from lamae.pack import Pack
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrozenEncoder:
+    """The encoder of a run whose weights do not change; its files are read once, when they are first needed.
+
+    Attributes:
+        run: Folder of a run or of a checkpoint.
+        weights: ``"pretrained"``, or ``"random"`` for new weights of the same model.
+        seed: Seed of the random weights.
+        device: Device to compute on.
+        precision: ``"bf16"`` computes in autocast; features are float32 either way.
+        batch_size: Studies at once; features do not depend on it beyond rounding.
+        cache: Folder in which features are kept; None for none.
+
+    Raises:
+        CheckpointError: There is no whole checkpoint, or ``run.json`` is damaged.
+    """
+
+    run: str | Path
+    weights: Weights = "pretrained"
+    seed: int = 0
+    device: str = "cpu"
+    precision: Precision = "fp32"
+    batch_size: int = 64
+    cache: Path | None = None
+
+    @cached_property
+    def checkpoint(self) -> Path:
+        """Folder of the checkpoint."""
+        return find_checkpoint(self.run)
+
+    @cached_property
+    def meta(self) -> CheckpointMeta:
+        """The metadata of the checkpoint."""
+        return read_meta(self.checkpoint)
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """The entry ``run`` of a result: recipe, hashes, weights, precision."""
+        said = describe_encoder(self.run, self.meta, weights=self.weights, seed=self.seed)
+        return said | {"precision": self.precision}
+
+    @cached_property
+    def model(self) -> MaskedAutoencoder:
+        """The model on its device, in evaluation mode."""
+        return load_encoder(self.checkpoint, weights=self.weights, seed=self.seed).to(self.device).eval()
+
+    @property
+    def stream(self) -> StreamConfig:
+        """The stream of the studies: patches, views, and how instances are cut."""
+        return stream_of(self.model.config.streams, self.meta.modality)
+
+    @property
+    def view_names(self) -> tuple[str, ...]:
+        """Names of the views that the model knows."""
+        return tuple(stream_of(self.meta.model_config["streams"], self.meta.modality)["view_names"])
+
+    def cache_file(self, pack: Pack, rows: np.ndarray, readout: str) -> Path:
+        """Return the file in the cache that keeps the features of some rows of a pack."""
+        assert self.cache is not None
+        return self.cache / f"{cache_key(self.description, pack, rows, readout)}.npy"
+
+
+def run_cache(run: str | Path) -> Path | None:
+    """Return the folder in which the features of a run are kept; None for a checkpoint without a run's folder."""
+    folder = run_folder(run)
+    return None if folder is None else folder / CACHE_FOLDER
+
+
+def load_encoder(checkpoint: Path, *, weights: Weights, seed: int) -> Any:
+    """Return the model of a checkpoint with its own weights, or with new ones drawn from a seed."""
+    model, _ = load_model(checkpoint)
+    if weights == "random":
+        return build_model(model.config, generator=torch.Generator().manual_seed(seed))
+    return model
+
+
+def chosen_readout(meta: CheckpointMeta, readout: str | None) -> Readout:
+    """Return the asked read-out, or the run's own.
+
+    Raises:
+        ConfigError: There is no such read-out.
+    """
+    chosen = meta.readout if readout is None else readout
+    for known in get_args(Readout):
+        if chosen == known:
+            return known
+    raise ConfigError(f"unknown read-out {chosen!r}: expected one of {', '.join(get_args(Readout))}")
+
+
+def check_preprocessing(meta: CheckpointMeta, pack: Pack) -> None:
+    """Check that a pack was prepared as a model's training data.
+
+    Raises:
+        ConfigError: It was not; the message lists where.
+    """
+    differing = difference(dict(meta.preprocessing), json.loads(json.dumps(pack.info.preprocessing)))
+    if meta.modality != pack.info.modality or differing:
+        raise ConfigError(
+            f"{pack.path}: prepared differently from the data of the model (model != pack): "
+            f"{'; '.join(differing) or f'modality: {meta.modality} != {pack.info.modality}'}. Prepare it with the same "
+            "settings"
+        )
+
+
+def stream_of(streams: Mapping[str, T], modality: str) -> T:
+    """Return the settings of a model's stream of a modality.
+
+    Raises:
+        ConfigError: The model has no such stream.
+    """
+    if modality not in streams:
+        raise ConfigError(f"the model has no stream {modality!r}, only {', '.join(streams)}")
+    return streams[modality]

@@ -1,0 +1,1 @@
+"""Sweeps: one system judged many times, with more and more labels or with less and worse signal."""

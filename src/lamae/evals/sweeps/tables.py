@@ -1,0 +1,262 @@
+"""The tables of sweeps, as CSV and Markdown: label efficiency over draws, robustness by condition."""
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lamae.files import write_atomically
+from lamae.metrics import Interval
+from lamae.results import Evaluation, paired_difference
+
+AS_RECORDED = "as recorded"
+
+_NAMES = {"auroc": "AUROC", "r2": "R2"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EfficiencyRow:
+    """One amount of labels.
+
+    Attributes:
+        amount: ``"fraction-0.05"`` or ``"count-100"``.
+        draws: Number of draws.
+        studies: Labelled training studies, the mean over draws.
+        patients: Their patients.
+        labels_taught: Lowest number of labels that one of its draws could teach.
+        labels: Labels that the figures are means over, the same in every row.
+        metric: ``"auroc"``, or ``"r2"`` for values.
+        mean: Mean over draws of the mean over labels.
+        sd: Standard deviation over draws; None for one draw.
+        lowest: Lowest draw.
+        highest: Highest draw.
+    """
+
+    amount: str
+    draws: int
+    studies: float
+    patients: float
+    labels_taught: int
+    labels: int
+    metric: str
+    mean: float
+    sd: float | None
+    lowest: float
+    highest: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessRow:
+    """One condition.
+
+    Attributes:
+        condition: Its name, or ``"as recorded"``.
+        value: Macro AUROC, or R squared for values, with its interval over patients.
+        difference: The same minus that as recorded, on the same draws of patients; None for the first row.
+        said: The entry ``condition`` of ``result.json``.
+    """
+
+    condition: str
+    value: Interval
+    difference: Interval | None
+    said: dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EfficiencySummary:
+    """The findings of a label-efficiency sweep.
+
+    Attributes:
+        out: Folder of the RESULT folders and the tables.
+        system: Display name.
+        label_names: Labels that the figures are means over.
+        not_everywhere: Labels that some draw could not teach, which are left out of the means.
+        rows: One an amount, fewest labels first.
+    """
+
+    out: Path
+    system: str
+    label_names: tuple[str, ...]
+    not_everywhere: tuple[str, ...]
+    rows: tuple[EfficiencyRow, ...]
+
+    def __str__(self) -> str:
+        return f"{self.system}: {self.out}\n{self.markdown().rstrip()}"
+
+    def markdown(self) -> str:
+        """Return the table in Markdown, with what its means are over."""
+        macro = f"macro {_NAMES[self.rows[0].metric]}"
+        head = f"labels | draws | labelled studies | patients | {macro} | sd over draws | lowest to highest"
+        rows = [
+            f"{row.amount} | {row.draws} | {row.studies:,.0f} | {row.patients:,.0f} | {row.mean:.3f} | "
+            f"{'' if row.sd is None else f'{row.sd:.3f}'} | {row.lowest:.3f} to {row.highest:.3f}"
+            for row in self.rows
+        ]
+        notes = f"\nMeans over the {len(self.label_names)} labels that every draw could teach.\n"
+        if self.not_everywhere:
+            notes += f"Left out, some draw had none of them: {', '.join(self.not_everywhere)}.\n"
+        return _markdown(head, rows) + notes
+
+
+@dataclass(frozen=True, kw_only=True)
+class RobustnessSummary:
+    """The findings of a robustness sweep.
+
+    Attributes:
+        out: Folder of the RESULT folders and the tables.
+        system: Display name.
+        metric: ``"macro_auroc"``, or ``"macro_r2"`` for values.
+        rows: As recorded first, then one a condition.
+    """
+
+    out: Path
+    system: str
+    metric: str
+    rows: tuple[RobustnessRow, ...]
+
+    def __str__(self) -> str:
+        return f"{self.system}: {self.out}\n{self.markdown().rstrip()}"
+
+    def markdown(self) -> str:
+        """Return the table in Markdown."""
+        macro = f"macro {_NAMES[self.metric.removeprefix('macro_')]}"
+        rows = [
+            f"{row.condition} | {_interval(row.value)} | {_interval(row.difference, sign='+')} | {_note(row.said)}"
+            for row in self.rows
+        ]
+        return _markdown(f"condition | {macro} | minus as recorded | note", rows)
+
+
+def summarise_efficiency(out: Path, found: Sequence[tuple[str, Evaluation]]) -> EfficiencySummary:
+    """Return the table of a label-efficiency sweep and write it: mean and spread over draws of the same labels.
+
+    Args:
+        out: Folder to write into.
+        found: Amount and evaluation of every draw.
+
+    Raises:
+        OSError: Writing failed.
+    """
+    evaluations = [evaluation for _, evaluation in found]
+    every = list(dict.fromkeys(name for one in reversed(evaluations) for name in one.label_names))
+    common = tuple(name for name in every if all(name in one.label_names for one in evaluations))
+    amounts = list(dict.fromkeys(amount for amount, _ in found))
+    summary = EfficiencySummary(
+        out=out,
+        system=evaluations[0].system,
+        label_names=common,
+        not_everywhere=tuple(name for name in every if name not in common),
+        rows=tuple(_efficiency_row(one, [made for amount, made in found if amount == one], common) for one in amounts),
+    )
+    rows = [{"system": summary.system, **asdict(row)} for row in summary.rows]
+    _write(out, "label-efficiency", rows, summary.markdown())
+    return summary
+
+
+def summarise_robustness(out: Path, evaluations: Sequence[Evaluation]) -> RobustnessSummary:
+    """Return the table of a robustness sweep and write it: each condition with its paired difference.
+
+    Args:
+        out: Folder to write into.
+        evaluations: As recorded first.
+
+    Raises:
+        OSError: Writing failed.
+    """
+    clean = evaluations[0]
+    metric = "macro_r2" if clean.is_regression else "macro_auroc"
+    rows = tuple(
+        RobustnessRow(
+            condition=AS_RECORDED if one is clean else str(one.info["condition"]["name"]),
+            value=one.metric(metric),
+            difference=None if one is clean else paired_difference(one, clean, metric=metric),
+            said=dict(one.info.get("condition") or {}),
+        )
+        for one in evaluations
+    )
+    summary = RobustnessSummary(out=out, system=clean.system, metric=metric, rows=rows)
+    _write(out, "robustness", [_robustness_csv(summary, row) for row in rows], summary.markdown())
+    return summary
+
+
+def macro_over(evaluation: Evaluation, labels: Sequence[str], metric: str) -> float:
+    """Return the mean over some labels of their own figures; labels that cannot be judged are left out."""
+    by_name = {row["label"]: row.get(metric) for row in evaluation.info["per_label"]}
+    values = [found["value"] for name in labels if (found := by_name[name]) is not None and found["value"] is not None]
+    return float(np.mean(values)) if values else float("nan")
+
+
+def _efficiency_row(amount: str, evaluations: Sequence[Evaluation], labels: Sequence[str]) -> EfficiencyRow:
+    metric = "r2" if evaluations[0].is_regression else "auroc"
+    values = np.array([macro_over(one, labels, metric) for one in evaluations])
+    train = [one.info["split"]["train"] for one in evaluations]
+    return EfficiencyRow(
+        amount=amount,
+        draws=len(evaluations),
+        studies=float(np.mean([one["studies"] for one in train])),
+        patients=float(np.mean([one["patients"] for one in train])),
+        labels_taught=min(len(one.label_names) for one in evaluations),
+        labels=len(labels),
+        metric=metric,
+        mean=float(values.mean()),
+        sd=float(values.std(ddof=1)) if len(values) > 1 else None,
+        lowest=float(values.min()),
+        highest=float(values.max()),
+    )
+
+
+def _robustness_csv(summary: RobustnessSummary, row: RobustnessRow) -> dict[str, Any]:
+    difference = row.difference or Interval(math.nan, math.nan, math.nan)
+    figures = {"value": row.value.value, "low": row.value.low, "high": row.value.high}
+    figures |= {"difference": difference.value, "difference_low": difference.low, "difference_high": difference.high}
+    return {
+        "system": summary.system,
+        "condition": row.condition,
+        "trained": row.said.get("trained", AS_RECORDED),
+        "metric": summary.metric,
+        **{name: "" if math.isnan(value) else value for name, value in figures.items()},
+        "arrived_snr_db": row.said.get("arrived_snr_db", ""),
+        "note": _note(row.said),
+    }
+
+
+def _note(said: Mapping[str, Any]) -> str:
+    """Return what a reader must know of a condition beside its name."""
+    notes = []
+    if "arrived_snr_db" in said:
+        arrived = said["arrived_snr_db"]
+        notes.append("nothing arrives" if arrived is None else f"{arrived:.1f} dB after the pack's filters (median)")
+    counted = {
+        "leads_without_signal": "leads without a signal left alone",
+        "leads_rescaled": "leads with a coarser step",
+        "studies_without_some_of_the_leads": "studies lack some of these leads",
+    }
+    notes += [f"{said[key]:,} {words}" for key, words in counted.items() if said.get(key)]
+    if "largest_change" in said:
+        notes.append(f"largest change of a score {said['largest_change']:.0e}")
+    return "; ".join(notes)
+
+
+def _interval(found: Interval | None, *, sign: str = "") -> str:
+    if found is None:
+        return ""
+    return f"{found.value:{sign}.3f} [{found.low:{sign}.3f}, {found.high:{sign}.3f}]"
+
+
+def _markdown(head: str, rows: Sequence[str]) -> str:
+    lines = [f"| {head} |", "|" + "---|" * (head.count("|") + 1), *(f"| {row} |" for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
+def _write(out: Path, name: str, rows: Sequence[Mapping[str, Any]], markdown: str) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomically(out / f"{name}.csv", text.getvalue().encode())
+    write_atomically(out / f"{name}.md", markdown.encode())

@@ -1,0 +1,88 @@
+"""Training on one pack and testing on another: labels that both can say, and patients that are apart."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from lamae.errors import DataError
+from lamae.evals.settings import EvalSettings
+from lamae.labels import LabelTable, make_labels
+from lamae.pack import Pack
+
+
+def shared_labels(
+    table: LabelTable, test_pack: Pack, label_set: str, settings: EvalSettings
+) -> tuple[LabelTable, LabelTable]:
+    """Make the labels of the training pack for another pack.
+
+    Args:
+        table: Labels of the pack that is learned from.
+        test_pack: The pack that is tested on.
+        label_set: Its label set.
+        settings: Settings of the labels.
+
+    Returns:
+        The first pack's labels without those that the other cannot say (they stand in its notes, with the reason,
+        under ``not_in_test_pack``), and the other pack's, in the same order.
+
+    Raises:
+        DataError: The other pack can say none of the labels, or holds values where the first one holds classes.
+    """
+    other = make_labels(
+        test_pack.info,
+        test_pack.studies,
+        label_set,
+        train_rows=np.zeros(0, dtype=np.int64),
+        names=table.names,
+        statements=settings.statements,
+        icd9=settings.icd9,
+        icd9_map=settings.icd9_map,
+    )
+    if (other.kind == "regression") != (table.kind == "regression"):
+        raise DataError(
+            f"{test_pack.path}: {label_set!r} is {other.kind} here but {table.kind} in the pack that is learned from",
+            reason="mixed-labels",
+        )
+    known = [index for index, name in enumerate(table.names) if name in set(other.names)]
+    missing = [
+        {"label": name, "reason": f"cohort {test_pack.info.cohort} of the test pack has nothing that tells it"}
+        for name in table.names
+        if name not in set(other.names)
+    ]
+    ours = replace(
+        table,
+        names=tuple(table.names[index] for index in known),
+        values=table.values[:, known],
+        notes={**table.notes, "not_in_test_pack": missing},
+    )
+    return ours, other
+
+
+def check_apart(pack: Pack, used: np.ndarray, test_pack: Pack, tested: np.ndarray) -> None:
+    """Check that no tested patient, and no tested recording, is trained or selected on.
+
+    Args:
+        pack: The pack that is learned from.
+        used: Its rows that are trained or selected on.
+        test_pack: The pack that is tested on.
+        tested: Its rows that are tested.
+
+    Raises:
+        DataError: Some are on both sides; the message says how many, not who.
+    """
+    patients = _chosen(test_pack.patient_keys(), tested)
+    records = _chosen(test_pack.record_keys(), tested)
+    shared_patients = len(patients & _chosen(pack.patient_keys(), used))
+    shared_records = len(records & _chosen(pack.record_keys(), used))
+    if shared_patients or shared_records:
+        raise DataError(
+            f"{shared_patients} of {len(patients)} tested patients and {shared_records} of {len(records)} tested "
+            f"records of {test_pack.path} are trained or selected on in {pack.path}: test on other patients (known "
+            "overlap: records HRxxxxx of the PhysioNet Challenge 2021 are PTB-XL; test_part='test' tests the other "
+            "pack's test split only)",
+            reason="training-test-overlap",
+        )
+
+
+def _chosen(keys: list[str] | list[str | None], rows: np.ndarray) -> set[str]:
+    return {key for row in rows.tolist() if (key := keys[row]) is not None}
