@@ -219,8 +219,7 @@ def test_any_state_there_and_back(tmp_path, kind):
     again = optimiser_tensors(resumed, model)
     assert state.keys() == again.keys()
     assert all(torch.equal(state[name], again[name]) for name in state)
-    del parts["optimiser"][next(key for key in state if key.endswith("/decoders.ecg.mask_token"))]
-    parts["optimiser"] = {k: v for k, v in parts["optimiser"].items() if not k.endswith("decoders.ecg.mask_token")}
+    parts["optimiser"]["exp_avg/decoders.echo.mask_token"] = torch.zeros(3)
     with pytest.raises(CheckpointError, match="here: the state is of another model's parameters"):
         restore_optimiser(resumed, model, parts["optimiser"], source="here")
 
