@@ -175,7 +175,7 @@ class PackDataset:
         """Leave out unknown views and what is dropped at random, then cut clips."""
         wanted, pack, key = self._wanted[number], self.packs[number], (self._seed, step)
         if (wanted < 0).any():
-            whole = _only(whole, wanted[pack.views_of(whole)] >= 0)
+            whole = whole.keep(wanted[pack.views_of(whole)] >= 0)
         if self.min_views is not None:
             keep = kept_views(
                 positions[whole.study_of],
@@ -185,11 +185,11 @@ class PackDataset:
                 global_size=global_size,
                 seed=key,
             )
-            whole = _only(whole, keep)
+            whole = whole.keep(keep)
         if self.clip is None:
             return whole
         if self.clip.max_recordings is not None and self.random_clips:
-            whole = _only(whole, fewer_recordings(whole, self.clip.max_recordings, positions, key))
+            whole = whole.keep(fewer_recordings(whole, self.clip.max_recordings, positions, key))
         return cut_clips(whole, pack.lengths_of(whole), self.clip, positions, key if self.random_clips else None)
 
 
@@ -246,13 +246,7 @@ def _model_views(pack: Pack, known: tuple[str, ...], views: Sequence[str] | None
 
 
 def _in_splits(packs: Sequence[Pack], splits: tuple[str, ...]) -> np.ndarray:
-    parts = [
-        np.isin(np.array(pack.studies.column("split").to_pylist(), dtype=object), splits)
-        if "split" in pack.studies.column_names
-        else np.zeros(len(pack), dtype=bool)
-        for pack in packs
-    ]
-    return np.concatenate(parts)
+    return np.isin(np.array([name for pack in packs for name in pack.splits()], dtype=object), splits)
 
 
 def _has_any(packs: Sequence[Pack], views: Sequence[str] | None) -> np.ndarray:
@@ -264,36 +258,17 @@ def _has_any(packs: Sequence[Pack], views: Sequence[str] | None) -> np.ndarray:
 
 
 def _no_rows(packs: Sequence[Pack], split: object, views: Sequence[str] | None) -> str:
-    found = Counter(
-        str(name)
-        for pack in packs
-        if "split" in pack.studies.column_names
-        for name in pack.studies.column("split").to_pylist()
-    )
-    listed = ", ".join(f"{name} ({count})" for name, count in found.items()) or "none at all"
+    found = Counter(name for pack in packs for name in pack.splits())
+    listed = ", ".join(f"{name} ({count})" for name, count in found.items()) if any(found) else "none at all"
     asked = f" with any of the views {', '.join(views)}" if views is not None else ""
     return f"no studies are left in the split {split!r}{asked}; splits of the packs: {listed}"
 
 
-def _only(selection: Selection, keep: np.ndarray) -> Selection:
-    return replace(
-        selection,
-        recording=selection.recording[keep],
-        study_of=selection.study_of[keep],
-        recording_of=selection.recording_of[keep],
-    )
-
-
 def _named_as_the_model_does(gathered: Gathered, wanted: np.ndarray) -> Gathered:
     """Let ``view_of`` point into the model's names, and leave out recordings of names that it does not know."""
-    view_of = wanted[gathered.view_of]
-    keep = view_of >= 0
-    if keep.all():
-        return replace(gathered, view_of=view_of)
-    names = ("values", "scale", "study_of", "recording_of", "time_s")
-    kept = {name: getattr(gathered, name)[keep] for name in names}
-    recorded = None if gathered.recorded is None else gathered.recorded[keep]
-    return replace(gathered, **kept, view_of=view_of[keep], recorded=recorded)
+    renamed = replace(gathered, view_of=wanted[gathered.view_of])
+    known = renamed.view_of >= 0
+    return renamed if known.all() else renamed.keep(known)
 
 
 def _joined(parts: Sequence[Gathered], starts: Sequence[int]) -> Gathered:

@@ -11,7 +11,7 @@ def encode_frame(frame: np.ndarray, *, quality: int) -> bytes:
     return simplejpeg.encode_jpeg(np.ascontiguousarray(frame)[:, :, None], quality=quality, colorspace="GRAY")
 
 
-def decode_frame(content: bytes | memoryview, *, shape: tuple[int, int]) -> np.ndarray:
+def decode_frame(content: bytes | memoryview, *, shape: tuple[int, ...]) -> np.ndarray:
     """Return a frame ``[height, width]`` uint8 from its JPEG.
 
     Raises:

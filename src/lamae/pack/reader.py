@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from lamae.errors import DataError, FormatError
 from lamae.pack.index import RecordingIndex
-from lamae.pack.layout import ENCODINGS, STUDIES_FILE, PackInfo, read_info
+from lamae.pack.layout import STUDIES_FILE, PackInfo, read_info
 from lamae.pack.selection import Gathered, Selection
 from lamae.pack.shards import Shard, open_shard
-from lamae.pack.slices import copy_frames, read_frames, read_samples
+from lamae.pack.slices import read_frames, read_samples, stored_values
 from lamae.studies import PreparedRecording, PreparedStudy
 
 
@@ -89,6 +89,11 @@ class Pack:
             return alone
         keys = studies.column("patient_key").to_pylist()
         return [own if key is None else key for key, own in zip(keys, alone, strict=True)]
+
+    def splits(self) -> list[str | None]:
+        """Return the split of each study; None where the pack gives none."""
+        studies = self.studies
+        return studies.column("split").to_pylist() if "split" in studies.column_names else [None] * len(self)
 
     def record_keys(self, rows: np.ndarray | None = None) -> list[str | None]:
         """Return the record key of studies (None: of all); None where the pack has none."""
@@ -183,20 +188,11 @@ class Pack:
         number = int(np.searchsorted(self._index.first_recordings, row, side="right")) - 1
         shard, place = self._shards[number], row - int(self._index.first_recordings[number])
         assert shard is not None
-        length, rate_hz = int(shard.length[place]), float(shard.rate_hz[place])
-        if ENCODINGS[shard.encoding[place]] == "int16":
-            begin = int(shard.offset[place]) // 2
-            values = shard.samples[begin : begin + length]
-        elif ENCODINGS[shard.encoding[place]] == "uint8":
-            shape, begin = (length, int(shard.height[place]), int(shard.width[place])), int(shard.offset[place])
-            values = shard.content[begin : begin + int(np.prod(shape))].reshape(shape)
-        else:
-            values = np.empty((length, int(shard.height[place]), int(shard.width[place])), np.uint8)
-            copy_frames(shard, place, np.arange(length), out=values)
+        rate_hz = float(shard.rate_hz[place])
         return PreparedRecording(
             key=shard.keys[place].as_py(),
             name=self.info.view_names[shard.view[place]],
-            values=values,
+            values=stored_values(shard, place),
             scale=float(shard.scale[place]),
             rate_hz=None if np.isnan(rate_hz) else rate_hz,
             has_missing=bool(shard.has_missing[place]),

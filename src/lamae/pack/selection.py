@@ -1,6 +1,7 @@
 """What is to be read of a pack, and what reading gives."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -29,6 +30,11 @@ class Selection:
     length: int | None = None
     single_frames: bool = False
 
+    def keep(self, instances: np.ndarray) -> Self:
+        """Return the selection of some of the instances (``[instances]`` bool)."""
+        arrays = {k: v[instances] for k, v in vars(self).items() if isinstance(v, np.ndarray) and k != "studies"}
+        return replace(self, **arrays)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gathered:
@@ -54,3 +60,7 @@ class Gathered:
     time_s: np.ndarray
     has_missing: bool = False
     recorded: np.ndarray | None = None
+
+    def keep(self, instances: np.ndarray) -> Self:
+        """Return some of the instances (``[instances]`` bool)."""
+        return replace(self, **{k: v[instances] for k, v in vars(self).items() if isinstance(v, np.ndarray)})

@@ -1,6 +1,5 @@
 """Writing recordings as a stream: one row each, in files of a bounded size, with memory for one recording."""
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from lamae.errors import DataError
-from lamae.files import TEMPORARY_MARK, naming_full_disk, sync_folder
+from lamae.files import TEMPORARY_MARK, naming_full_disk, sha256, sync_folder
 from lamae.pack.jpeg import encode_frame
 from lamae.pack.layout import SHARD_SCHEMA, ShardInfo, shard_file
 from lamae.studies import PreparedRecording
@@ -148,22 +147,22 @@ class _Spool(AbstractContextManager["_Spool"]):
 
 
 class _ShardFile:
-    """One file that is being written beside its place; it is hashed on the way."""
+    """One file that is being written beside its place."""
 
     def __init__(self, pack: Path, name: str) -> None:
         self.num_studies = self.num_recordings = 0
         self._name, self._path = name, pack / name
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._temporary = self._path.with_name(f"{self._path.name}{TEMPORARY_MARK}{os.getpid()}")
-        self._sink = _HashingFile(self._temporary)
-        self._writer = pa.ipc.new_file(pa.PythonFile(self._sink, mode="w"), SHARD_SCHEMA)
+        self._sink = self._temporary.open("wb")
+        self._writer = pa.ipc.new_file(self._sink, SHARD_SCHEMA)
         self._rows: list[_Row] = []
         self._waiting = 0
 
     @property
     def size(self) -> int:
         """Bytes so far, waiting rows included."""
-        return self._sink.size + self._waiting
+        return self._sink.tell() + self._waiting
 
     def add_study(self, study: _Spool, *, num_recordings: int) -> None:
         """Add all rows of a study; those of a study that fits the buffer stand in one record batch."""
@@ -185,7 +184,9 @@ class _ShardFile:
             with naming_full_disk(self._path):
                 self._flush()
                 self._writer.close()
-                self._sink.sync_and_close()
+                self._sink.flush()
+                os.fsync(self._sink.fileno())
+                self._sink.close()
                 os.replace(self._temporary, self._path)
         except OSError:
             self.discard()
@@ -193,8 +194,8 @@ class _ShardFile:
         sync_folder(self._path.parent)
         return ShardInfo(
             file=self._name,
-            bytes=self._sink.size,
-            sha256=self._sink.digest.hexdigest(),
+            bytes=self._path.stat().st_size,
+            sha256=sha256(self._path),
             studies=self.num_studies,
             recordings=self.num_recordings,
         )
@@ -208,37 +209,6 @@ class _ShardFile:
         if self._rows:
             self._writer.write_batch(_to_batch(self._rows))
         self._rows, self._waiting = [], 0
-
-
-class _HashingFile:
-    """A file that Arrow writes to, hashed while it is written."""
-
-    def __init__(self, path: Path) -> None:
-        self.digest, self.size = hashlib.sha256(), 0
-        self._file = path.open("wb")
-
-    @property
-    def closed(self) -> bool:
-        return self._file.closed
-
-    def write(self, content: bytes) -> int:
-        self.digest.update(content)
-        self.size += len(content)
-        return self._file.write(content)
-
-    def flush(self) -> None:
-        self._file.flush()
-
-    def tell(self) -> int:
-        return self.size
-
-    def sync_and_close(self) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
-
-    def close(self) -> None:
-        self._file.close()
 
 
 def _to_batch(rows: Sequence[_Row]) -> pa.RecordBatch:

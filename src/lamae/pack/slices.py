@@ -1,6 +1,7 @@
 """Copying slices of recordings out of opened shards."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -82,32 +83,44 @@ def read_frames(
     recorded = np.zeros((len(place), longest), bool)
     for row, (number, recording, start, stride, available) in enumerate(_slices(shard_of, place, length, selection)):
         frames = np.arange(start, available, stride)[:longest]
-        copy_frames(_opened(shards[number]), recording, frames, out=values[row])
+        _copy_frames(_opened(shards[number]), recording, frames, out=values[row])
         recorded[row, : len(frames)] = True
     if selection.single_frames:
         return values[:, 0], None
     return values, None if recorded.all() else recorded
 
 
-def copy_frames(shard: Shard, recording: int, frames: np.ndarray, *, out: np.ndarray) -> None:
-    """Copy frames of one recording into the first places of ``out`` ``[frames, height, width]``.
+def stored_values(shard: Shard, recording: int) -> np.ndarray:
+    """Return one recording whole, as a view of the memory map where it is not a JPEG a frame.
 
     Raises:
         DataError: A stored frame is damaged.
     """
-    height, width = int(shard.height[recording]), int(shard.width[recording])
+    length, first = int(shard.length[recording]), int(shard.offset[recording])
+    if ENCODINGS[shard.encoding[recording]] == "int16":
+        return shard.samples[first // 2 : first // 2 + length]
+    shape = (length, int(shard.height[recording]), int(shard.width[recording]))
     if ENCODINGS[shard.encoding[recording]] == "uint8":
-        first, size = int(shard.offset[recording]), height * width
-        everything = shard.content[first : first + int(shard.length[recording]) * size]
-        out[: len(frames)] = everything.reshape(-1, height, width)[frames]
+        return shard.content[first : first + math.prod(shape)].reshape(shape)
+    frames = np.empty(shape, np.uint8)
+    _copy_frames(shard, recording, np.arange(length), out=frames)
+    return frames
+
+
+def _copy_frames(shard: Shard, recording: int, frames: np.ndarray, *, out: np.ndarray) -> None:
+    """Copy frames of one recording into the first places of ``out`` ``[frames, height, width]``."""
+    if ENCODINGS[shard.encoding[recording]] == "uint8":
+        out[: len(frames)] = stored_values(shard, recording)[frames]
         return
     ends = shard.frame_ends[shard.first_frame[recording] :]
     for place, frame in enumerate(frames.tolist()):
         begin = int(ends[frame - 1]) if frame else int(shard.offset[recording])
-        out[place] = decode_frame(shard.content[begin : int(ends[frame])].tobytes(), shape=(height, width))
+        out[place] = decode_frame(shard.content[begin : int(ends[frame])].tobytes(), shape=out.shape[1:])
 
 
-def _slices(shard_of: np.ndarray, place: np.ndarray, length: np.ndarray, selection: Selection):
+def _slices(
+    shard_of: np.ndarray, place: np.ndarray, length: np.ndarray, selection: Selection
+) -> Iterator[tuple[int, ...]]:
     """Return for each instance its shard, its place there, where it starts, its stride, and the recording's length."""
     start = np.zeros(len(place), np.int64) if selection.start is None else selection.start
     stride = np.ones(len(place), np.int64) if selection.stride is None else selection.stride

@@ -42,10 +42,7 @@ def choose_studies(config: PretrainConfig, packs: Sequence[Pack]) -> tuple[PackD
         training = among(rows=rows_of_some_patients(training, data.max_patients, seed=data.patients_seed))
     if not config.model.streams[modality].any_grid:
         _check_grid(training, config.model.streams[modality].grid)
-    found = {
-        name for pack in packs if "split" in pack.studies.column_names for name in pack.studies["split"].to_pylist()
-    }
-    if not found.intersection(data.validation_splits):
+    if not {name for pack in packs for name in pack.splits()}.intersection(data.validation_splits):
         return training, None
     validation = PackDataset(
         packs,

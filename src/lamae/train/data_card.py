@@ -19,8 +19,7 @@ PATIENTS_FILE = "patients.parquet"
 def data_card(pack: Pack) -> dict[str, Any]:
     """Describe a pack without naming anybody in it."""
     columns = pack.studies.column_names
-    splits = pack.studies.column("split").to_pylist() if "split" in columns else [None] * len(pack)
-    counts = Counter(str(split) if split is not None else "none" for split in splits)
+    counts = Counter("none" if split is None else split for split in pack.splits())
     patients = len(pack.studies.column("patient_key").unique()) if "patient_key" in columns else None
     return {
         "cohort": pack.info.cohort,
