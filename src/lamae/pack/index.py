@@ -54,3 +54,7 @@ class RecordingIndex:
         self.first[self.first_rows[number] : self.first_rows[number + 1]] = begin + shard.starts[:-1]
         for field in fields(self)[3:]:
             getattr(self, field.name)[begin:end] = getattr(shard, field.name)
+
+    def shard_of(self, recordings: np.ndarray) -> np.ndarray:
+        """Return ``[recordings]`` int64, the shard of each recording."""
+        return self.first_recordings.searchsorted(recordings, side="right") - 1

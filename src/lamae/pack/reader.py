@@ -43,7 +43,7 @@ class Pack:
         self.info = info
         self._shards: list[Shard | None] = [None] * len(info.shards)
         self._verified: set[int] = set()
-        self._all_open = False
+        self._all_open = self._has_frames = self._has_missing = False
         self._index = RecordingIndex.empty(info)
 
     @classmethod
@@ -164,28 +164,26 @@ class Pack:
         if verify or not self._all_open:
             self._open_for(selection.studies, verify=verify)
         index, row = self._index, selection.recording
-        shards = index.first_recordings.searchsorted(row, side="right") - 1
-        has_frames = len(row) > 0 and bool(index.encoding[row].any())
         recorded, padded = None, False
-        if has_frames:
-            if not index.encoding[row].all():
+        if self._has_frames and (of_frames := index.encoding[row]).any():
+            if not of_frames.all():
                 raise DataError(f"{self.path}: samples and frames cannot be in one batch", reason="wrong-shape")
-            values, recorded = read_frames(self._shards, shards, row - index.first_recordings[shards], selection)
+            values, recorded = read_frames(self._shards, index, selection)
         else:
-            values, padded = read_samples(self._shards, shards, index, selection)
+            values, padded = read_samples(self._shards, index, selection)
         return Gathered(
             values=values,
             scale=index.scale[row],
             study_of=selection.study_of,
             recording_of=selection.recording_of,
             view_of=self.views_of(selection),
-            time_s=_start_s(selection, index.rate_hz[row]),
-            has_missing=bool(index.has_missing[row].any()) or padded,
+            time_s=self._start_s(selection),
+            has_missing=padded or (self._has_missing and bool(index.has_missing[row].any())),
             recorded=recorded,
         )
 
     def _recording(self, row: int) -> PreparedRecording:
-        number = int(np.searchsorted(self._index.first_recordings, row, side="right")) - 1
+        number = int(self._index.shard_of(np.array([row]))[0])
         shard, place = self._shards[number], row - int(self._index.first_recordings[number])
         assert shard is not None
         rate_hz = float(shard.rate_hz[place])
@@ -198,6 +196,11 @@ class Pack:
             has_missing=bool(shard.has_missing[place]),
         )
 
+    def _start_s(self, selection: Selection) -> np.ndarray:
+        if selection.start is None:
+            return np.zeros(len(selection.recording), np.float32)
+        return (selection.start / self.rates_of(selection)).astype(np.float32)
+
     def _open_for(self, indices: np.ndarray, *, verify: bool) -> None:
         if len(indices) and not (indices.min() >= 0 and indices.max() < self.info.num_studies):
             wrong = int(indices.min()) if indices.min() < 0 else int(indices.max())
@@ -209,6 +212,8 @@ class Pack:
                 shard = open_shard(self.path, self.info.shards[number], verify=verify)
                 self._shards[number] = shard
                 self._index.fill(number, shard)
+                self._has_frames |= bool(shard.encoding.any())
+                self._has_missing |= bool(shard.has_missing.any())
                 if verify:
                     self._verified.add(number)
                 self._all_open = None not in self._shards
@@ -222,12 +227,6 @@ class Pack:
 
     def _listed(self, column: str, index: int) -> list[str]:
         return (self.studies.column(column)[index].as_py() or []) if column in self.studies.column_names else []
-
-
-def _start_s(selection: Selection, rate_hz: np.ndarray) -> np.ndarray:
-    if selection.start is None:
-        return np.zeros(len(rate_hz), np.float32)
-    return (selection.start / rate_hz).astype(np.float32)
 
 
 def _check_size(file: Path, expected: int) -> None:

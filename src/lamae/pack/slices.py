@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -14,49 +15,57 @@ from lamae.pack.shards import Shard
 from lamae.studies import MISSING_CODE
 
 
-def read_samples(
-    shards: Sequence[Shard | None], shard_of: np.ndarray, index: RecordingIndex, selection: Selection
-) -> tuple[np.ndarray, bool]:
+def read_samples(shards: Sequence[Any], index: RecordingIndex, selection: Selection) -> tuple[np.ndarray, bool]:
     """Return ``[instances, samples]`` int16, and whether shorter recordings were filled up with ``MISSING_CODE``.
 
-    Recordings that are asked for whole and lie one after another in the file are copied together.
-
     Args:
-        shards: The shards of the pack; those of the selection are open.
-        shard_of: ``[instances]`` shard of each instance.
+        shards: The shards of the pack, a `Shard` each where it is open; those of the selection are.
         index: Where recordings lie.
         selection: What to copy.
     """
-    offset, length = index.offset[selection.recording], index.length[selection.recording]
+    row = selection.recording
+    length = index.length[row]
+    if selection.start is None and len(row) and bool((length == length[0]).all()):
+        longest = int(length[0])
+        if (runs := _studies_in_one_piece(index, selection, 2 * longest)) is not None:
+            return np.concatenate([shards[shard].samples[a:b] for shard, a, b in runs]).reshape(-1, longest), False
     longest = int(length.max(initial=0)) if selection.length is None else selection.length
-    if selection.start is None and bool((length == longest).all()) and len(offset):
-        same_run = (offset[1:] - offset[:-1] == 2 * longest) & (shard_of[1:] == shard_of[:-1])
-        starts = [0, *((~same_run).nonzero()[0] + 1).tolist()]
-        places = zip(
-            starts, [*starts[1:], len(offset)], shard_of[starts].tolist(), offset[starts].tolist(), strict=True
-        )
-        runs = [
-            _opened(shards[shard]).samples[first // 2 : first // 2 + (end - start) * longest]
-            for start, end, shard, first in places
-        ]
-        return np.concatenate(runs).reshape(-1, longest), False
-    values, padded = np.full((len(offset), longest), MISSING_CODE, dtype=np.int16), False
-    for row, (number, first, start, stride, available) in enumerate(_slices(shard_of, offset // 2, length, selection)):
-        found = _opened(shards[number]).samples[first + start : first + available : stride][:longest]
-        values[row, : len(found)] = found
+    values, padded = np.full((len(row), longest), MISSING_CODE, dtype=np.int16), False
+    places = _slices(index.shard_of(row), index.offset[row] // 2, length, selection)
+    for number, (shard, first, start, stride, available) in enumerate(places):
+        found = shards[shard].samples[first + start : first + available : stride][:longest]
+        values[number, : len(found)] = found
         padded |= len(found) < longest
     return values, padded
 
 
+def _studies_in_one_piece(
+    index: RecordingIndex, selection: Selection, size: int
+) -> Iterator[tuple[int, int, int]] | None:
+    """Return for each study its shard and where its samples begin and end; None where they do not stand together.
+
+    Args:
+        index: Where recordings lie.
+        selection: Recordings that are asked for from their beginning.
+        size: Bytes of each of them.
+    """
+    first, last = index.first[selection.studies], index.first[selection.studies + 1]
+    begin = index.offset[first]
+    end = begin + (last - first) * size
+    if len(selection.recording) != (last - first).sum() or (index.offset[last - 1] + size != end).any():
+        return None
+    shard_of = index.first_rows.searchsorted(selection.studies, side="right") - 1
+    return zip(shard_of.tolist(), (begin // 2).tolist(), (end // 2).tolist(), strict=True)
+
+
 def read_frames(
-    shards: Sequence[Shard | None], shard_of: np.ndarray, place: np.ndarray, selection: Selection
+    shards: Sequence[Any], index: RecordingIndex, selection: Selection
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return uint8 frames, and which of them are no padding (None: all); only the frames asked for are decoded.
 
     Args:
-        shards: The shards of the pack; those of the selection are open.
-        shard_of: ``[instances]`` shard of each instance.
-        place: ``[instances]`` row of each instance's recording within its shard.
+        shards: The shards of the pack, a `Shard` each where it is open; those of the selection are.
+        index: Where recordings lie.
         selection: What to copy.
 
     Returns:
@@ -66,8 +75,10 @@ def read_frames(
     Raises:
         DataError: Frames differ in size, or a stored frame is damaged.
     """
+    shard_of = index.shard_of(selection.recording)
+    place = selection.recording - index.first_recordings[shard_of]
     sizes = {
-        (int(_opened(shards[s]).height[p]), int(_opened(shards[s]).width[p]))
+        (int(shards[s].height[p]), int(shards[s].width[p]))
         for s, p in set(zip(shard_of.tolist(), place.tolist(), strict=True))
     }
     if len(sizes) > 1:
@@ -77,13 +88,13 @@ def read_frames(
             reason="wrong-shape",
         )
     ((height, width),) = sizes
-    length = np.array([_opened(shards[s]).length[p] for s, p in zip(shard_of, place, strict=True)])
+    length = index.length[selection.recording]
     longest = int(length.max()) if selection.length is None else selection.length
     values = np.zeros((len(place), longest, height, width), np.uint8)
     recorded = np.zeros((len(place), longest), bool)
     for row, (number, recording, start, stride, available) in enumerate(_slices(shard_of, place, length, selection)):
         frames = np.arange(start, available, stride)[:longest]
-        _copy_frames(_opened(shards[number]), recording, frames, out=values[row])
+        _copy_frames(shards[number], recording, frames, out=values[row])
         recorded[row, : len(frames)] = True
     if selection.single_frames:
         return values[:, 0], None
@@ -125,8 +136,3 @@ def _slices(
     start = np.zeros(len(place), np.int64) if selection.start is None else selection.start
     stride = np.ones(len(place), np.int64) if selection.stride is None else selection.stride
     return zip(shard_of.tolist(), place.tolist(), start.tolist(), stride.tolist(), length.tolist(), strict=True)
-
-
-def _opened(shard: Shard | None) -> Shard:
-    assert shard is not None
-    return shard
