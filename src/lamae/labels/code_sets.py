@@ -116,7 +116,7 @@ def _icd10_set(label_set: str) -> CodeSet | None:
     return _icd10(
         partial(icd10.level_labels, level=level, chapter=number),
         f"ICD-10-CM{f' chapter {number}' if number else ''}: {_LEVEL_WORDS[level]}",
-        order=(lambda node: (icd10.level(node), node)) if level == "expanded" else str,
+        order=(lambda node: (icd10.level_of(node), node)) if level == "expanded" else str,
     )
 
 
