@@ -12,7 +12,7 @@ from lamae.ecg.leads import LEADS
 from lamae.ecg.same_time import EIGHT_LEADS, LIMB_ROWS
 from lamae.errors import ConfigError
 from lamae.evals.audits.einthoven import EINTHOVEN, LINEAR, PUT_RIGHT, cells_of, expected_solvable
-from lamae.evals.audits.pretext import Audit, AuditData, audit, standard_masks
+from lamae.evals.audits.pretext import AuditData, audit, standard_masks
 from lamae.evals.audits.table import as_text, mask_in_words, write_audit
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig
 from lamae.models.accounting import example_batch
@@ -72,8 +72,8 @@ def hearts(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     return write_hearts(tmp_path_factory.mktemp("hearts") / "pack")
 
 
-def row_of(found: Audit, strategy: str, leads: int = 12) -> dict:
-    (row,) = [r for r in found.content["rows"] if r["mask"]["strategy"] == strategy and len(r["leads"]) == leads]
+def row_of(found: dict, strategy: str, leads: int = 12) -> dict:
+    (row,) = [r for r in found["rows"] if r["mask"]["strategy"] == strategy and len(r["leads"]) == leads]
     return row
 
 
@@ -169,7 +169,7 @@ def test_brute_force_by_rank_on_drawn_masks_agrees_with_arithmetic(mask):
     expected = np.mean(list(expected_solvable(mask, LEADS, NUM_SAMPLES // PATCH).values()))
     error = by_study.std() / len(by_study) ** 0.5
     assert by_study.mean() == pytest.approx(expected, abs=max(3 * error, 1e-12))
-    found = audit(config, masks=[mask], lead_sets=[], num_studies=157, seed=3).content["rows"][-1]
+    found = audit(config, masks=[mask], lead_sets=[], num_studies=157, seed=3)["rows"][-1]
     assert found["expected"] == pytest.approx(expected)
     assert found["drawn"] == pytest.approx(expected, abs=max(3 * found["drawn_standard_error"], 1e-12))
 
@@ -206,15 +206,15 @@ def test_einthoven_explains_what_follows_and_nothing_else(hearts, target, normal
     assert eight["explained"][EINTHOVEN] == 0.0
     assert eight["drawn"] == 0.0
     assert 0.1 < eight["explained"][LINEAR] < 1
-    assert found.content["data"]["broken_leads"] == {}
+    assert found["data"]["broken_leads"] == {}
 
 
 def test_exchanged_labels_are_named_and_put_right(tmp_path):
     pack = write_hearts(tmp_path / "pack", exchanged=17)
     found = audit(model_config(), AuditData(pack=pack))
     row = row_of(found, "random")
-    assert found.content["data"]["broken_leads"] == {"aVF": 17, "aVL": 17}
-    assert found.content["data"]["flags"] == {"avf-avl-swapped": 17}
+    assert found["data"]["broken_leads"] == {"aVF": 17, "aVL": 17}
+    assert found["data"]["flags"] == {"avf-avl-swapped": 17}
     assert row["explained"][EINTHOVEN] < 0.7 * row["drawn"]
     assert row["explained"][PUT_RIGHT] == pytest.approx(row["drawn"], abs=0.01)
     assert row["unexplained_leads"] == {}
@@ -240,7 +240,7 @@ def test_a_lead_that_is_none_is_left_unexplained_and_named(tmp_path):
         preprocessing={},
     )
     found = audit(model_config(), AuditData(pack=broken))
-    assert found.content["data"]["broken_leads"] == {"III": 17}
+    assert found["data"]["broken_leads"] == {"III": 17}
     assert "III" in row_of(found, "random")["unexplained_leads"]
     assert "Left unexplained" in as_text(found)
 
@@ -248,7 +248,7 @@ def test_a_lead_that_is_none_is_left_unexplained_and_named(tmp_path):
 def test_gaps_and_absent_leads_are_neither_asked_for_nor_used(tmp_path):
     pack = write_hearts(tmp_path / "pack", gaps=True)
     found = audit(model_config(), AuditData(pack=pack), masks=[])
-    (row,) = [row for row in found.content["rows"] if row["own"]]
+    (row,) = [row for row in found["rows"] if row["own"]]
     assert 0 < row["drawn"] < row["expected"]  # fewer leads to follow from
     assert row["drawn_elements"] > 0
     assert row["explained_where_it_follows"] > 0.999
@@ -261,7 +261,7 @@ def test_the_models_loss_is_its_objective_cut_in_groups(tmp_path, gaps):
     config = model_config()
     model = MaskedAutoencoder(config, generator=torch.Generator().manual_seed(2)).eval()
     found = audit(config, AuditData(pack=pack), model=model, masks=[config.mask], lead_sets=[], seed=19, batch_size=99)
-    losses = {group["group"]: group for group in found.content["model"]}
+    losses = {group["group"]: group for group in found["model"]}
     from lamae.data import PackDataset
 
     dataset = PackDataset([pack], view_names=LEADS, split="validation")
@@ -292,12 +292,10 @@ def test_without_validation_studies_the_training_studies_are_judged_and_it_is_sa
 
 def test_rows_are_every_strategy_with_twelve_and_eight_leads():
     found = audit(model_config(), num_studies=3)
-    strategies = [
-        (row["mask"]["strategy"], row["mask"]["hidden_views"], len(row["leads"])) for row in found.content["rows"]
-    ]
+    strategies = [(row["mask"]["strategy"], row["mask"]["hidden_views"], len(row["leads"])) for row in found["rows"]]
     one_set = [("random", 0), ("tube", 0), ("block", 0), ("view", 1), ("view", 3), ("view", 6), ("view", 9)]
     assert strategies == [(*row, leads) for leads in (12, 8) for row in one_set]
-    assert [row["own"] for row in found.content["rows"]] == [True] + [False] * 13
+    assert [row["own"] for row in found["rows"]] == [True] + [False] * 13
     assert len(standard_masks(MaskConfig(strategy="view", hidden_views=2, num_masks=3))) == 7
     assert "Without --data nothing is measured" in as_text(found)
 
@@ -312,7 +310,7 @@ def test_audits_are_written_as_json_and_markdown(tmp_path):
 
     found = audit(model_config(), num_studies=3, masks=[], lead_sets=[["I", "II", "III"]])
     write_audit(found, tmp_path / "deep" / "a.json")
-    assert json.loads((tmp_path / "deep" / "a.json").read_text()) == json.loads(json.dumps(found.content))
+    assert json.loads((tmp_path / "deep" / "a.json").read_text()) == json.loads(json.dumps(found))
     write_audit(found, tmp_path / "a.md")
     assert (tmp_path / "a.md").read_text() == as_text(found)
     with pytest.raises(ConfigError, match=r"a.csv: an audit is written as .json or .md"):

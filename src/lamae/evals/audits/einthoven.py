@@ -313,16 +313,16 @@ def expected_solvable(mask: MaskConfig, names: Sequence[str], num_patches: int) 
     """
     limb = [place for place, name in enumerate(names) if name in LIMB_ROWS]
     counts = _visible_among(mask, len(names), len(limb) - 1, num_patches) if limb else np.zeros(1)
-    shares = dict.fromkeys(names, 0.0)
+    fractions = dict.fromkeys(names, 0.0)
     for lead in limb:
         others = [place for place in limb if place != lead]
-        shares[names[lead]] = sum(
-            float(counts[number]) * _share_of_sets(names, lead, others, number) for number in range(len(others) + 1)
+        fractions[names[lead]] = sum(
+            float(counts[number]) * _fraction_of_sets(names, lead, others, number) for number in range(len(others) + 1)
         )
-    return shares
+    return fractions
 
 
-def _share_of_sets(names: Sequence[str], lead: int, others: Sequence[int], number: int) -> float:
+def _fraction_of_sets(names: Sequence[str], lead: int, others: Sequence[int], number: int) -> float:
     """Return the fraction of the sets of ``number`` other limb leads from which a lead follows."""
     sets = list(combinations(others, number))
     patterns = np.zeros((len(sets), len(names)), dtype=bool)
@@ -360,20 +360,20 @@ def _block(num_others: int, num_visible: int, num_patches: int) -> np.ndarray:
     places, length = np.arange(num_patches), num_patches - num_visible
     first, last = np.maximum(places - length + 1, 0), np.minimum(places, num_visible)
     hidden = (last - first + 1) / (num_visible + 1)  # probability that a place is hidden in a lead
-    at_place = np.stack([_binomial(num_others, 1 - share) for share in hidden])
+    at_place = np.stack([_binomial(num_others, 1 - fraction) for fraction in hidden])
     return hidden @ at_place / length
 
 
-def _with_hidden_views(num_others: int, num_rest: int, num_hidden: int, share_visible: float) -> np.ndarray:
+def _with_hidden_views(num_others: int, num_rest: int, num_hidden: int, fraction_visible: float) -> np.ndarray:
     """Return the same where ``num_hidden`` of ``num_rest`` other views are hidden whole, the rest at random places."""
     whole = _drawn(num_others, num_rest, num_rest - num_hidden)  # how many of the others are not hidden whole
-    parts = [weight * _padded(_binomial(number, share_visible), num_others) for number, weight in enumerate(whole)]
+    parts = [weight * _padded(_binomial(number, fraction_visible), num_others) for number, weight in enumerate(whole)]
     return np.sum(parts, axis=0)
 
 
-def _binomial(number: int, share: float) -> np.ndarray:
+def _binomial(number: int, chance: float) -> np.ndarray:
     return np.array(
-        [comb(number, found) * share**found * (1 - share) ** (number - found) for found in range(number + 1)]
+        [comb(number, found) * chance**found * (1 - chance) ** (number - found) for found in range(number + 1)]
     )
 
 
