@@ -11,7 +11,7 @@ import torch
 from lamae.ecg.leads import LEADS
 from lamae.ecg.same_time import EIGHT_LEADS, LIMB_ROWS
 from lamae.errors import ConfigError
-from lamae.evals.audits.einthoven import EINTHOVEN, LINEAR, PUT_RIGHT, cells_of, expected_solvable
+from lamae.evals.audits.einthoven import EINTHOVEN, LINEAR, PUT_RIGHT, by_study, expected_solvable, visible_cells
 from lamae.evals.audits.pretext import AuditData, audit, standard_masks
 from lamae.evals.audits.table import as_text, mask_in_words, write_audit
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig
@@ -75,6 +75,13 @@ def hearts(tmp_path_factory: pytest.TempPathFactory) -> Pack:
 def row_of(found: dict, strategy: str, leads: int = 12) -> dict:
     (row,) = [r for r in found["rows"] if r["mask"]["strategy"] == strategy and len(r["leads"]) == leads]
     return row
+
+
+def hidden_cells(batch, plan, index: int) -> np.ndarray:
+    """Return ``[studies, leads, patches]`` bool, true for the patches that are asked for."""
+    instances, target = batch.streams["ecg"], plan.streams["ecg"][index].target
+    hidden = torch.zeros(len(instances), instances.grid[0] // PATCH, dtype=torch.bool).scatter(1, target, True)
+    return by_study(hidden, instances, batch.num_studies)
 
 
 # ---------------------------------------------------------------- by arithmetic
@@ -158,13 +165,13 @@ def test_brute_force_by_rank_on_drawn_masks_agrees_with_arithmetic(mask):
         rows[lead] = [*LIMB_ROWS.get(name, (0, 0)), *np.eye(6)[lead - 6] * (lead >= 6)]
     shares = []
     for index in range(plan.num_masks):
-        cells = cells_of(batch, plan, index, patch=PATCH)
-        seen = np.where(cells.visible[..., None], rows[None, :, None], 0).transpose(0, 2, 1, 3)  # [S, C, leads, 8]
+        visible, hidden = visible_cells(batch, plan, index, patch=PATCH), hidden_cells(batch, plan, index)
+        seen = np.where(visible[..., None], rows[None, :, None], 0).transpose(0, 2, 1, 3)  # [S, C, leads, 8]
         rank = np.linalg.matrix_rank(seen)
         for lead in range(12):
             own = np.broadcast_to(rows[lead], (*seen.shape[:2], 1, 8))
             follows = np.linalg.matrix_rank(np.concatenate([seen, own], axis=2)) == rank
-            shares.append((follows & cells.hidden[:, lead]).sum(axis=1) / cells.hidden[:, lead].sum(axis=1))
+            shares.append((follows & hidden[:, lead]).sum(axis=1) / hidden[:, lead].sum(axis=1))
     by_study = np.mean(shares, axis=0)
     expected = np.mean(list(expected_solvable(mask, LEADS, NUM_SAMPLES // PATCH).values()))
     error = by_study.std() / len(by_study) ** 0.5
@@ -178,12 +185,11 @@ def test_cells_with_a_latent_mask_show_what_latent_attention_sees():
     config = model_config()
     batch = example_batch(config, num_studies=3)
     mask = MaskConfig(ratio=0.6, latent_ratio=0.5)
-    cells = cells_of(
-        batch, draw_masks(mask, batch, config.patch_shapes, torch.Generator().manual_seed(1)), 0, patch=PATCH
-    )
-    assert cells.visible.sum(axis=(1, 2)).tolist() == [24, 24, 24]  # half of 12 leads x 4 visible patches
-    assert cells.hidden.sum(axis=2).tolist() == [[7] * 12] * 3
-    assert not (cells.visible & cells.hidden).any()
+    plan = draw_masks(mask, batch, config.patch_shapes, torch.Generator().manual_seed(1))
+    visible, hidden = visible_cells(batch, plan, 0, patch=PATCH), hidden_cells(batch, plan, 0)
+    assert visible.sum(axis=(1, 2)).tolist() == [24, 24, 24]  # half of 12 leads x 4 visible patches
+    assert hidden.sum(axis=2).tolist() == [[7] * 12] * 3
+    assert not (visible & hidden).any()
 
 
 # ---------------------------------------------------------------- on data
@@ -343,4 +349,4 @@ def test_a_lead_twice_in_a_study_is_refused(ecg_batch):
     twice = replace(batch, streams={"ecg": replace(instances, view_of=torch.zeros_like(instances.view_of))})
     plan = draw_masks(MaskConfig(), twice, {"ecg": (7,)}, torch.Generator().manual_seed(1))
     with pytest.raises(ConfigError, match="the same view twice"):
-        cells_of(twice, plan, 0, patch=7)
+        visible_cells(twice, plan, 0, patch=7)

@@ -22,12 +22,12 @@ from lamae.evals.audits.einthoven import (
     LINEAR,
     PUT_RIGHT,
     HiddenPatches,
-    cells_of,
     expected_solvable,
     fit_covariance,
     labels_of,
     leads_of,
     look_at,
+    visible_cells,
 )
 from lamae.evals.settings import Progress, silent
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig
@@ -296,8 +296,8 @@ def _judge(
             output = model(batch.to(device), plan.to(device))
             predicted = [{"model": one.predicted.float().cpu()} for one in output.predictions[stream]]
         for index in range(plan.num_masks):
-            cells = cells_of(batch, plan, index, patch=patch[0], stream=stream)
-            found = look_at(leads, plan.streams[stream][index], cells, batches.covariance)
+            visible = visible_cells(batch, plan, index, patch=patch[0], stream=stream)
+            found = look_at(leads, plan.streams[stream][index], visible, batches.covariance)
             tally.add(leads.instances, batch.num_studies, found, predicted[index])
     return tally
 

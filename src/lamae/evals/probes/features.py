@@ -49,7 +49,7 @@ class TaskTokens:
     Attributes:
         tables: For each pack of the task all tokens of its studies, padded to the same number:
             ``[studies, tokens, dim]`` float16, a read-only memory map, 0 where there is no token; and
-            ``[studies, tokens]`` bool, which of them stand for something recorded.
+            ``[studies, tokens]`` bool, true for those that stand for something recorded.
         readout: ``"tokens"``, or ``"encoder-tokens"`` of the encoder with latent attention bypassed.
         num_heads: Heads of the model's attention.
     """
