@@ -9,7 +9,7 @@ from lamae.compare.difference_tables import difference_table, label_forest, macr
 from lamae.compare.differences import Difference
 from lamae.compare.entry import AS_RECORDED, Entry, systems_of
 from lamae.compare.groups import Group, make_groups
-from lamae.compare.judged import Judged, Settings, judge_group
+from lamae.compare.judged import LATENT_ATTENTION, Judged, Settings, judge_group
 from lamae.compare.matching import matched_control_table
 from lamae.compare.score_tables import label_table, macro_table
 from lamae.compare.series import (
@@ -106,8 +106,10 @@ def _table_section(judged: Judged, *, prefix: str) -> Section:
 
 def _main_first(judged: Judged) -> list[Difference]:
     """Return the differences, that of latent attention to independent leads in front."""
-    main = judged.settings.main
-    return sorted(judged.all_differences, key=lambda one: (one is not judged.main_difference, one.system != main))
+    return sorted(
+        judged.all_differences,
+        key=lambda one: (one is not judged.main_difference, one.system != LATENT_ATTENTION),
+    )
 
 
 def _series_sections(

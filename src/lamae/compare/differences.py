@@ -86,8 +86,18 @@ def difference(
     by_row = over_seeds(found, place, rows=rows, num_patients=num_patients, level=level)
     swapped = np.full(len(rows), np.nan)
     if permutations:
-        scores = _paired_scores(evaluations, other_evaluations, pairs)
-        swapped = _permuted(scores, next(iter(evaluations.values())), kind, permutations, absent)
+        scores, first = _paired_scores(evaluations, other_evaluations, pairs), next(iter(evaluations.values()))
+        outcome = permutation_test(
+            first.targets,
+            [one for one, _ in scores],
+            [other for _, other in scores],
+            first.patient_hash,
+            kind="regression" if kind == "regression" else "ranking",
+            permutations=permutations,
+            absent="0.5" if absent == "0.5" else "skip",
+        )
+        metric = METRIC_NAMES[kind][place]
+        swapped = np.array([outcome.p_macro[metric], *outcome.p_per_label[metric]])
     p_values = np.fmax([by_row[row].p_value for row in rows], swapped)
     p_permutation, p_value, p_holm = (
         dict(zip(rows, map(float, values), strict=True))
@@ -142,24 +152,3 @@ def _paired_scores(
         draws = [(draw, draw) for draw in common] or list(zip(first, second, strict=False))
         found += [(first[a].scores, second[b].scores) for a, b in draws]
     return found
-
-
-def _permuted(
-    pairs: Sequence[tuple[np.ndarray, np.ndarray]],
-    evaluation: Evaluation,
-    kind: Kind,
-    permutations: int,
-    absent: AbsentPolicy,
-) -> np.ndarray:
-    """Return the p values of the permutation test, macro first."""
-    metric = METRIC_NAMES[kind][main_metric(kind)]
-    outcome = permutation_test(
-        evaluation.targets,
-        [one for one, _ in pairs],
-        [other for _, other in pairs],
-        evaluation.patient_hash,
-        kind="regression" if kind == "regression" else "ranking",
-        permutations=permutations,
-        absent="0.5" if absent == "0.5" else "skip",
-    )
-    return np.array([outcome.p_macro[metric], *outcome.p_per_label[metric]])

@@ -128,7 +128,7 @@ def _tables(members: Sequence[Entry], *, mixed: bool) -> list[Group]:
 
 
 def _is_judged(entry: Entry, protocol: str, entries: Sequence[Entry]) -> bool:
-    """Return whether the entry's system has a result of this protocol."""
+    """Return True if the entry's system has a result of this protocol."""
     return any(other.system == entry.system and other.protocol == protocol for other in entries)
 
 
@@ -220,9 +220,7 @@ def _refuse_lonely(groups: Sequence[Group]) -> None:
     for group in groups:
         if len(group.systems) > 1:
             continue
-        others = [other for other in groups if other is not group]
-        if not others:
-            raise DataError("a comparison needs two systems in one table", reason="one-system")
+        others = [other for other in groups if other is not group]  # of two systems one is in another table
         nearest = min(others, key=lambda other: len(_differences(group, other)))
         raise DataError(
             f"{group.first.system!r} ({group.first.folder}) has nothing to be compared with. It differs from "

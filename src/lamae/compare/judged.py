@@ -31,14 +31,12 @@ class Settings:
         draws: Number of draws of patients; None takes that of the first result.
         permutations: Number of permutations of the paired test; 0 leaves it out.
         mixed: Let systems of different protocols and read-outs stand in one table, with a warning.
-        main: The system whose difference to independent leads is always shown.
     """
 
     reference: str | None = None
     draws: int | None = None
     permutations: int = 1999
     mixed: bool = False
-    main: str = LATENT_ATTENTION
 
     def __post_init__(self) -> None:
         if self.draws is not None and self.draws < 2:
@@ -130,8 +128,8 @@ class Judged:
     @cached_property
     def main_difference(self) -> Difference | None:
         """LAMAE minus independent leads, where both are there and it is not among `differences` already."""
-        if {self.settings.main, INDEPENDENT} <= set(self.systems) and self.reference != INDEPENDENT:
-            return self.difference(self.settings.main, INDEPENDENT)
+        if {LATENT_ATTENTION, INDEPENDENT} <= set(self.systems) and self.reference != INDEPENDENT:
+            return self.difference(LATENT_ATTENTION, INDEPENDENT)
         return None
 
     @property

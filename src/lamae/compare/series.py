@@ -95,7 +95,7 @@ def _macros(series: Sequence[Judged]) -> list[dict[str, OverSeeds]]:
 
 
 def _is_trained_alike(judged: Judged) -> bool:
-    """Return whether the training signals were changed as the test signals were."""
+    """Return True if the training signals were changed as the test signals were."""
     return any((entry.info.get("condition") or {}).get("trained") == "alike" for entry in judged.group.entries)
 
 

@@ -83,7 +83,6 @@ class Table:
         rows: The rows.
         records: The figures themselves, one record a line of the CSV file.
         notes: Warnings that belong beside the table.
-        folded: If true, pages show it shut.
     """
 
     key: str
@@ -94,7 +93,6 @@ class Table:
     rows: Sequence[Row]
     records: Sequence[Mapping[str, Any]]
     notes: Sequence[str] = field(default_factory=list)
-    folded: bool = False
 
 
 def known(**figures: float) -> dict[str, Any]:

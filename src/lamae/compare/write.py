@@ -74,11 +74,12 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def _part_as_json(part: Table | Chart) -> dict[str, Any]:
-    shared = {"title": part.title, "caption": part.caption, "folded": part.folded}
+    words = {"title": part.title, "caption": part.caption}
     if isinstance(part, Chart):
-        return {"kind": "chart", **shared, "svg": part.svg}
+        return {"kind": "chart", **words, "folded": part.folded, "svg": part.svg}
     rows = [asdict(row) for row in part.rows]
-    return {"kind": "table", **shared, "corner": part.corner, "columns": list(part.columns), "rows": rows}
+    columns = list(part.columns)
+    return {"kind": "table", **words, "folded": False, "corner": part.corner, "columns": columns, "rows": rows}
 
 
 def _write(out: Path, content: Table | Chart) -> None:

@@ -1,4 +1,4 @@
-"""Settings that every evaluation shares."""
+"""Settings of every evaluation, and those of fine-tuning."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -42,7 +42,7 @@ class EvalSettings:
             the order of the draw, of the last one only as many studies as are wanted. None for no limit.
         label_draw: Seed of the draw of labelled patients, apart from ``seed``, so that several draws can be judged with
             the same weights.
-        min_count: Least number of positive training studies of a label; None takes the label set's own.
+        min_count: Minimum number of positive training studies of a label; None takes the label set's own.
         max_labels: Keep the most frequent labels only.
         statements: The studies that take part, see `lamae.labels.make_labels`; None takes the label set's own.
         icd9: Leave ICD-9-CM codes out, or translate them by ``icd9_map``.

@@ -35,6 +35,10 @@ _LEVEL_WORDS: dict[icd10.Level, str] = {
     "codes": "codes as long as they were coded",
     "expanded": "chapters, blocks, 3- and 4-character codes, ancestors added",
 }
+_SNOMED: dict[str, tuple[Callable[[str], Iterable[str]], str]] = {
+    "snomed": (lambda code: (code,), "SNOMED CT codes"),
+    "snomed-scored": (snomed.scored_labels, "the 26 scored diagnoses of the Challenge 2021"),
+}
 _BENCHMARK = re.compile(r"icd10-strodthoff(?::([A-Z]))?")
 
 
@@ -81,20 +85,9 @@ def code_set(label_set: str) -> CodeSet | None:
             known=scp.known,
             title_of=partial(scp.title_of, label_set=label_set),
         )
-    if label_set == "snomed":
-        return CodeSet(
-            column="codes_snomed",
-            labels_of=lambda code: (code,),
-            description="SNOMED CT codes",
-            title_of=snomed.title_of,
-        )
-    if label_set == "snomed-scored":
-        return CodeSet(
-            column="codes_snomed",
-            labels_of=snomed.scored_labels,
-            description="the 26 scored diagnoses of the Challenge 2021",
-            title_of=snomed.title_of,
-        )
+    if label_set in _SNOMED:
+        labels_of, description = _SNOMED[label_set]
+        return CodeSet(column="codes_snomed", labels_of=labels_of, description=description, title_of=snomed.title_of)
     return _icd10_set(label_set)
 
 
@@ -116,7 +109,7 @@ def _icd10_set(label_set: str) -> CodeSet | None:
     return _icd10(
         partial(icd10.level_labels, level=level, chapter=number),
         f"ICD-10-CM{f' chapter {number}' if number else ''}: {_LEVEL_WORDS[level]}",
-        order=(lambda node: (icd10.level(node), node)) if level == "expanded" else str,
+        order=(lambda node: (icd10.level_of(node), node)) if level == "expanded" else str,
     )
 
 

@@ -23,22 +23,6 @@ _NODE_LENGTH = 4
 """Codes of more characters count as their 4-character ancestor."""
 
 
-def hierarchy_labels(code: str, *, chapter: str) -> tuple[str, ...]:
-    """Return a code's chapter, blocks, and 3- and 4-character codes, if it lies in the chapter.
-
-    Args:
-        code: Undotted code such as ``"I4811"``. A retired or over-long code counts as its longest known prefix.
-        chapter: Roman number, such as ``"IX"``.
-
-    Returns:
-        For example ``("IX", "I30-I5A", "I48", "I481")``; nothing for codes of other chapters and unknown codes.
-    """
-    path = path_of(code)
-    if not path or path[0] != chapter:
-        return ()
-    return tuple(node for node in path if "-" in node or node == chapter or len(node) <= _NODE_LENGTH)
-
-
 def level_labels(code: str, *, level: Level, chapter: str = "") -> tuple[str, ...]:
     """Return the nodes that stand for a code on one level of the hierarchy, none for an unknown code.
 
@@ -46,21 +30,21 @@ def level_labels(code: str, *, level: Level, chapter: str = "") -> tuple[str, ..
         code: Undotted code. A retired or over-long code counts as its longest known prefix.
         level: ``"chapters"``, ``"blocks"``, ``"3char"`` (categories), ``"4char"`` (subcategories: longer codes count as
             their 4-character ancestor, codes of 3 characters have none), ``"codes"`` (as long as they were coded),
-            or ``"expanded"``: chapter, block, 3 and 4 characters together.
+            or ``"expanded"``: chapter, block, 3 and 4 characters together, ``("IX", "I30-I5A", "I48", "I481")``.
         chapter: Roman number of the chapter to keep; all by default.
     """
     path = path_of(code)
     if not path or chapter not in ("", path[0]):
         return ()
     if level == "expanded":
-        return hierarchy_labels(code, chapter=path[0])
+        return tuple(node for node in path if level_of(node) <= _NODE_LENGTH)
     if level == "4char":
         return tuple(node for node in path[3:] if len(node) == _NODE_LENGTH)
     chosen = {"chapters": path[:1], "blocks": path[1:2], "3char": path[2:3], "codes": path[-1:]}
     return chosen[level]
 
 
-def strodthoff_labels(code: str, *, chapter_letter: str = "", num_characters: int = 5) -> tuple[str, ...]:
+def strodthoff_labels(code: str, *, chapter_letter: str = "") -> tuple[str, ...]:
     """Return the labels of the MIMIC-IV-ECG benchmark: the shortened code and all its prefixes.
 
     The steps and their order: cut to 5 characters; take off ``X`` at the end; keep the codes of one letter, if asked;
@@ -69,9 +53,8 @@ def strodthoff_labels(code: str, *, chapter_letter: str = "", num_characters: in
     Args:
         code: Undotted code, stripped.
         chapter_letter: First letter of the codes to keep (``"I"``); all by default.
-        num_characters: Length to which codes are cut.
     """
-    shortened = code[:num_characters].rstrip("X")
+    shortened = code[:5].rstrip("X")
     if len(shortened) < 3 or not shortened.startswith(chapter_letter):
         return ()
     return tuple(shortened[:length] for length in range(3, len(shortened) + 1))
@@ -100,23 +83,12 @@ def resolve(code: str) -> str:
     return ""
 
 
-def title(node: str) -> str:
-    """Return the title of a chapter, block or code.
-
-    Raises:
-        ValueError: ICD-10-CM has no such node.
-    """
-    name = str(_ROMAN.index(node) + 1) if node in _ROMAN else node
-    icd = _icd()
-    if not icd.is_valid_item(name):
-        raise ValueError(f"ICD-10-CM has no chapter, block or code {node!r}")
-    return re.sub(r"\s*\([A-Z0-9]{3}-[A-Z0-9]{3}\)$", "", icd.get_description(name))
-
-
 def title_of(node: str) -> str | None:
     """Return the title of a chapter, block or code, None for what ICD-10-CM does not list."""
-    known = node in _ROMAN or _icd().is_valid_item(node)
-    return title(node) if known else None
+    name, icd = str(_ROMAN.index(node) + 1) if node in _ROMAN else node, _icd()
+    if not icd.is_valid_item(name):
+        return None
+    return re.sub(r"\s*\([A-Z0-9]{3}-[A-Z0-9]{3}\)$", "", icd.get_description(name))
 
 
 def place_of(node: str) -> tuple[str, ...]:
@@ -132,7 +104,7 @@ def place_of(node: str) -> tuple[str, ...]:
     return path if path[-1:] == (node,) else (*path, node)
 
 
-def level(node: str) -> int:
+def level_of(node: str) -> int:
     """Return 0 for a chapter, 1 for a block, else the number of characters of the code."""
     if node in _ROMAN:
         return 0
@@ -140,7 +112,7 @@ def level(node: str) -> int:
 
 
 def is_chapter(name: str) -> bool:
-    """Return whether this is the Roman number of a chapter."""
+    """Return True for the Roman number of a chapter."""
     return name in _ROMAN
 
 

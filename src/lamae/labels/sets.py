@@ -87,14 +87,14 @@ def make_labels(
     notes |= {"statements": statements or rule.statements} | _unknown_codes(codes, rule)
     if names is None:
         counts = count_studies(found, train_rows if vocabulary == "train" else np.arange(len(studies)))
-        chosen = frequent(counts, min_count=least, max_labels=limit, order=rule.order)
-        names = sorted(chosen.names, key=rule.order)
+        kept, dropped, tied = frequent(counts, min_count=least, max_labels=limit, order=rule.order)
+        names = sorted(kept, key=rule.order)
         notes |= {
             "vocabulary": "train" if vocabulary == "train" else "all (leak)",
             "min_count": least,
             "max_labels": limit,
-            "tied_labels": chosen.tied,
-            "dropped_labels": chosen.dropped,
+            "tied_labels": tied,
+            "dropped_labels": dropped,
             "counts": {name: counts[name] for name in names},
         }
     if not names:

@@ -5,24 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(frozen=True, kw_only=True)
-class Vocabulary:
-    """The labels of a set that are frequent enough.
-
-    Attributes:
-        names: The labels, the most frequent first.
-        dropped: Those left out with their number of positive studies, the most frequent first.
-        tied: Those of ``dropped`` that are as frequent as the last one kept: only their names decided.
-    """
-
-    names: tuple[str, ...]
-    dropped: Mapping[str, int]
-    tied: tuple[str, ...]
-
-
 def frequent(
     counts: Mapping[str, int], *, min_count: int, max_labels: int | None = None, order: Callable[[str], Any] = str
-) -> Vocabulary:
+) -> tuple[tuple[str, ...], dict[str, int], tuple[str, ...]]:
     """Return the labels with enough positive studies.
 
     Args:
@@ -30,6 +15,10 @@ def frequent(
         min_count: Minimum number of positive studies.
         max_labels: Maximum number of labels; the most frequent ones are kept.
         order: Sort key of labels that are equally frequent.
+
+    Returns:
+        The labels, the most frequent first; those left out with their number of positive studies, the most frequent
+        first; and those of them that are as frequent as the last one kept: only their names decided.
     """
     ranked = sorted(counts, key=lambda name: (-counts[name], order(name)))
     names = [name for name in ranked if counts[name] >= min_count][:max_labels]
@@ -37,7 +26,7 @@ def frequent(
     dropped = {name: counts[name] for name in ranked if name not in kept}
     last = counts[names[-1]] if names else 0
     tied = tuple(name for name, count in dropped.items() if count == last and count >= min_count and names)
-    return Vocabulary(names=tuple(names), dropped=dropped, tied=tied)
+    return tuple(names), dropped, tied
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,11 +48,13 @@ def label_metrics(
         ranks: ``[rows]`` to rank by in place of the scores.
     """
     if kind == "regression":
-        return _regression_sums(targets, scores, codes, num_patients)
+        rows, terms = regression.regression_terms(targets, scores)
+        return _sums_of(terms, codes[rows], num_patients, regression.regression_from_sums)
     rank_metrics = _ranking_sums(targets, scores if ranks is None else ranks, codes, num_patients)
     if kind == "ranking":
         return rank_metrics
-    of_probabilities = _probability_sums(targets, scores, thresholds, codes, num_patients)
+    rows, terms = probabilities.probability_terms(targets, scores, thresholds)
+    of_probabilities = _sums_of(terms, codes[rows], num_patients, probabilities.probabilities_from_sums)
     return lambda counts: np.concatenate([rank_metrics(counts), of_probabilities(counts)])
 
 
@@ -100,22 +102,10 @@ def _ranking_sums(targets: np.ndarray, scores: np.ndarray, codes: np.ndarray, nu
     return lambda counts: ranking.ranking_from_sums(matrix @ counts, table.num_groups)
 
 
-def _probability_sums(
-    targets: np.ndarray, scores: np.ndarray, thresholds: np.ndarray, codes: np.ndarray, num_patients: int
-) -> MetricsOf:
-    rows, terms = probabilities.probability_terms(targets, scores, thresholds)
-    by_patient = _by_patient(terms, codes[rows], num_patients)
-    return lambda counts: probabilities.probabilities_from_sums(by_patient @ counts)
-
-
-def _regression_sums(targets: np.ndarray, scores: np.ndarray, codes: np.ndarray, num_patients: int) -> MetricsOf:
-    rows, terms = regression.regression_terms(targets, scores)
-    by_patient = _by_patient(terms, codes[rows], num_patients)
-    return lambda counts: regression.regression_from_sums(by_patient @ counts)
-
-
-def _by_patient(terms: np.ndarray, codes: np.ndarray, num_patients: int) -> np.ndarray:
-    return np.stack([np.bincount(codes, weights=term, minlength=num_patients) for term in terms])
+def _sums_of(terms: np.ndarray, codes: np.ndarray, num_patients: int, metrics_of: MetricsOf) -> MetricsOf:
+    """Sum ``terms [terms, known]`` by patient; the metrics then come from their weighted sums."""
+    by_patient = np.stack([np.bincount(codes, weights=term, minlength=num_patients) for term in terms])
+    return lambda counts: metrics_of(by_patient @ counts)
 
 
 def _sparse(rows: np.ndarray, columns: np.ndarray, values: np.ndarray, num_rows: int, num_columns: int):

@@ -274,7 +274,7 @@ def make_mark(
 
 
 def _is_known(interval: Mapping[str, Any] | None) -> TypeGuard[Mapping[str, float]]:
-    """Return whether there is a finite value."""
+    """Return True if there is a finite value."""
     return interval is not None and _is_number(interval.get("value"))
 
 

@@ -18,18 +18,16 @@ _UNITS = {"s": "s", "hz": "Hz", "mv": "mV"}
 NOTHING = "–"
 
 
-def number(value: float | None, digits: int = 3) -> str:
-    """Return ``0.842``; a dash for what is not known."""
+def number(value: float | None, digits: int = 3, *, sign: str = "") -> str:
+    """Return ``0.842``, with a sign of ``"+"`` ``+0.842``; a dash for what is not known."""
     if value is None or not math.isfinite(value):
         return NOTHING
-    return f"{value:.{digits}f}".replace("-", "−")
+    return f"{value:{sign}.{digits}f}".replace("-", "−")
 
 
 def signed(value: float | None, digits: int = 3) -> str:
     """Return ``+0.063`` or ``−0.012``; a dash for what is not known."""
-    if value is None or not math.isfinite(value):
-        return NOTHING
-    return f"{value:+.{digits}f}".replace("-", "−")
+    return number(value, digits, sign="+")
 
 
 def with_interval(interval: Mapping[str, float | None] | None, words: Callable[[float | None], str]) -> str:

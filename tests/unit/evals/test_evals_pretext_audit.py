@@ -11,8 +11,8 @@ import torch
 from lamae.ecg.leads import LEADS
 from lamae.ecg.same_time import EIGHT_LEADS, LIMB_ROWS
 from lamae.errors import ConfigError
-from lamae.evals.audits.einthoven import EINTHOVEN, LINEAR, PUT_RIGHT, cells_of, expected_solvable
-from lamae.evals.audits.pretext import Audit, AuditData, audit, standard_masks
+from lamae.evals.audits.einthoven import EINTHOVEN, LINEAR, PUT_RIGHT, by_study, expected_solvable, visible_cells
+from lamae.evals.audits.pretext import AuditData, audit, standard_masks
 from lamae.evals.audits.table import as_text, mask_in_words, write_audit
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig
 from lamae.models.accounting import example_batch
@@ -72,9 +72,16 @@ def hearts(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     return write_hearts(tmp_path_factory.mktemp("hearts") / "pack")
 
 
-def row_of(found: Audit, strategy: str, leads: int = 12) -> dict:
-    (row,) = [r for r in found.content["rows"] if r["mask"]["strategy"] == strategy and len(r["leads"]) == leads]
+def row_of(found: dict, strategy: str, leads: int = 12) -> dict:
+    (row,) = [r for r in found["rows"] if r["mask"]["strategy"] == strategy and len(r["leads"]) == leads]
     return row
+
+
+def hidden_cells(batch, plan, index: int) -> np.ndarray:
+    """Return ``[studies, leads, patches]`` bool, true for the patches that are asked for."""
+    instances, target = batch.streams["ecg"], plan.streams["ecg"][index].target
+    hidden = torch.zeros(len(instances), instances.grid[0] // PATCH, dtype=torch.bool).scatter(1, target, True)
+    return by_study(hidden, instances, batch.num_studies)
 
 
 # ---------------------------------------------------------------- by arithmetic
@@ -158,18 +165,18 @@ def test_brute_force_by_rank_on_drawn_masks_agrees_with_arithmetic(mask):
         rows[lead] = [*LIMB_ROWS.get(name, (0, 0)), *np.eye(6)[lead - 6] * (lead >= 6)]
     shares = []
     for index in range(plan.num_masks):
-        cells = cells_of(batch, plan, index, patch=PATCH)
-        seen = np.where(cells.visible[..., None], rows[None, :, None], 0).transpose(0, 2, 1, 3)  # [S, C, leads, 8]
+        visible, hidden = visible_cells(batch, plan, index, patch=PATCH), hidden_cells(batch, plan, index)
+        seen = np.where(visible[..., None], rows[None, :, None], 0).transpose(0, 2, 1, 3)  # [S, C, leads, 8]
         rank = np.linalg.matrix_rank(seen)
         for lead in range(12):
             own = np.broadcast_to(rows[lead], (*seen.shape[:2], 1, 8))
             follows = np.linalg.matrix_rank(np.concatenate([seen, own], axis=2)) == rank
-            shares.append((follows & cells.hidden[:, lead]).sum(axis=1) / cells.hidden[:, lead].sum(axis=1))
+            shares.append((follows & hidden[:, lead]).sum(axis=1) / hidden[:, lead].sum(axis=1))
     by_study = np.mean(shares, axis=0)
     expected = np.mean(list(expected_solvable(mask, LEADS, NUM_SAMPLES // PATCH).values()))
     error = by_study.std() / len(by_study) ** 0.5
     assert by_study.mean() == pytest.approx(expected, abs=max(3 * error, 1e-12))
-    found = audit(config, masks=[mask], lead_sets=[], num_studies=157, seed=3).content["rows"][-1]
+    found = audit(config, masks=[mask], lead_sets=[], num_studies=157, seed=3)["rows"][-1]
     assert found["expected"] == pytest.approx(expected)
     assert found["drawn"] == pytest.approx(expected, abs=max(3 * found["drawn_standard_error"], 1e-12))
 
@@ -178,12 +185,11 @@ def test_cells_with_a_latent_mask_show_what_latent_attention_sees():
     config = model_config()
     batch = example_batch(config, num_studies=3)
     mask = MaskConfig(ratio=0.6, latent_ratio=0.5)
-    cells = cells_of(
-        batch, draw_masks(mask, batch, config.patch_shapes, torch.Generator().manual_seed(1)), 0, patch=PATCH
-    )
-    assert cells.visible.sum(axis=(1, 2)).tolist() == [24, 24, 24]  # half of 12 leads x 4 visible patches
-    assert cells.hidden.sum(axis=2).tolist() == [[7] * 12] * 3
-    assert not (cells.visible & cells.hidden).any()
+    plan = draw_masks(mask, batch, config.patch_shapes, torch.Generator().manual_seed(1))
+    visible, hidden = visible_cells(batch, plan, 0, patch=PATCH), hidden_cells(batch, plan, 0)
+    assert visible.sum(axis=(1, 2)).tolist() == [24, 24, 24]  # half of 12 leads x 4 visible patches
+    assert hidden.sum(axis=2).tolist() == [[7] * 12] * 3
+    assert not (visible & hidden).any()
 
 
 # ---------------------------------------------------------------- on data
@@ -206,15 +212,15 @@ def test_einthoven_explains_what_follows_and_nothing_else(hearts, target, normal
     assert eight["explained"][EINTHOVEN] == 0.0
     assert eight["drawn"] == 0.0
     assert 0.1 < eight["explained"][LINEAR] < 1
-    assert found.content["data"]["broken_leads"] == {}
+    assert found["data"]["broken_leads"] == {}
 
 
 def test_exchanged_labels_are_named_and_put_right(tmp_path):
     pack = write_hearts(tmp_path / "pack", exchanged=17)
     found = audit(model_config(), AuditData(pack=pack))
     row = row_of(found, "random")
-    assert found.content["data"]["broken_leads"] == {"aVF": 17, "aVL": 17}
-    assert found.content["data"]["flags"] == {"avf-avl-swapped": 17}
+    assert found["data"]["broken_leads"] == {"aVF": 17, "aVL": 17}
+    assert found["data"]["flags"] == {"avf-avl-swapped": 17}
     assert row["explained"][EINTHOVEN] < 0.7 * row["drawn"]
     assert row["explained"][PUT_RIGHT] == pytest.approx(row["drawn"], abs=0.01)
     assert row["unexplained_leads"] == {}
@@ -240,7 +246,7 @@ def test_a_lead_that_is_none_is_left_unexplained_and_named(tmp_path):
         preprocessing={},
     )
     found = audit(model_config(), AuditData(pack=broken))
-    assert found.content["data"]["broken_leads"] == {"III": 17}
+    assert found["data"]["broken_leads"] == {"III": 17}
     assert "III" in row_of(found, "random")["unexplained_leads"]
     assert "Left unexplained" in as_text(found)
 
@@ -248,7 +254,7 @@ def test_a_lead_that_is_none_is_left_unexplained_and_named(tmp_path):
 def test_gaps_and_absent_leads_are_neither_asked_for_nor_used(tmp_path):
     pack = write_hearts(tmp_path / "pack", gaps=True)
     found = audit(model_config(), AuditData(pack=pack), masks=[])
-    (row,) = [row for row in found.content["rows"] if row["own"]]
+    (row,) = [row for row in found["rows"] if row["own"]]
     assert 0 < row["drawn"] < row["expected"]  # fewer leads to follow from
     assert row["drawn_elements"] > 0
     assert row["explained_where_it_follows"] > 0.999
@@ -261,7 +267,7 @@ def test_the_models_loss_is_its_objective_cut_in_groups(tmp_path, gaps):
     config = model_config()
     model = MaskedAutoencoder(config, generator=torch.Generator().manual_seed(2)).eval()
     found = audit(config, AuditData(pack=pack), model=model, masks=[config.mask], lead_sets=[], seed=19, batch_size=99)
-    losses = {group["group"]: group for group in found.content["model"]}
+    losses = {group["group"]: group for group in found["model"]}
     from lamae.data import PackDataset
 
     dataset = PackDataset([pack], view_names=LEADS, split="validation")
@@ -292,12 +298,10 @@ def test_without_validation_studies_the_training_studies_are_judged_and_it_is_sa
 
 def test_rows_are_every_strategy_with_twelve_and_eight_leads():
     found = audit(model_config(), num_studies=3)
-    strategies = [
-        (row["mask"]["strategy"], row["mask"]["hidden_views"], len(row["leads"])) for row in found.content["rows"]
-    ]
+    strategies = [(row["mask"]["strategy"], row["mask"]["hidden_views"], len(row["leads"])) for row in found["rows"]]
     one_set = [("random", 0), ("tube", 0), ("block", 0), ("view", 1), ("view", 3), ("view", 6), ("view", 9)]
     assert strategies == [(*row, leads) for leads in (12, 8) for row in one_set]
-    assert [row["own"] for row in found.content["rows"]] == [True] + [False] * 13
+    assert [row["own"] for row in found["rows"]] == [True] + [False] * 13
     assert len(standard_masks(MaskConfig(strategy="view", hidden_views=2, num_masks=3))) == 7
     assert "Without --data nothing is measured" in as_text(found)
 
@@ -312,7 +316,7 @@ def test_audits_are_written_as_json_and_markdown(tmp_path):
 
     found = audit(model_config(), num_studies=3, masks=[], lead_sets=[["I", "II", "III"]])
     write_audit(found, tmp_path / "deep" / "a.json")
-    assert json.loads((tmp_path / "deep" / "a.json").read_text()) == json.loads(json.dumps(found.content))
+    assert json.loads((tmp_path / "deep" / "a.json").read_text()) == json.loads(json.dumps(found))
     write_audit(found, tmp_path / "a.md")
     assert (tmp_path / "a.md").read_text() == as_text(found)
     with pytest.raises(ConfigError, match=r"a.csv: an audit is written as .json or .md"):
@@ -345,4 +349,4 @@ def test_a_lead_twice_in_a_study_is_refused(ecg_batch):
     twice = replace(batch, streams={"ecg": replace(instances, view_of=torch.zeros_like(instances.view_of))})
     plan = draw_masks(MaskConfig(), twice, {"ecg": (7,)}, torch.Generator().manual_seed(1))
     with pytest.raises(ConfigError, match="the same view twice"):
-        cells_of(twice, plan, 0, patch=7)
+        visible_cells(twice, plan, 0, patch=7)

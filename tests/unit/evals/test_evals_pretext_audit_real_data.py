@@ -37,7 +37,7 @@ def pack_of(folder: str, path: Path, count: int = 41) -> Pack:
 
 def explained(pack: Pack) -> tuple[dict, dict]:
     found = audit(recipes.get("ecg-lamae-tiny").model, AuditData(pack=pack), masks=[], lead_sets=[])
-    return found.content["rows"][0], found.content["data"]
+    return found["rows"][0], found["data"]
 
 
 def test_ptb_xl_follows_einthoven(tmp_path):

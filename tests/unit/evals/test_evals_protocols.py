@@ -16,7 +16,7 @@ from lamae.errors import ConfigError, DataError
 from lamae.evals import EvalSettings, probe
 from lamae.evals.probes.attention_pool import PooledTokens, normed, predict_by_attention
 from lamae.evals.probes.encoder import FrozenEncoder
-from lamae.evals.probes.features import TaskTokens, TokenTable, tokens_of_task
+from lamae.evals.probes.features import TaskTokens, tokens_of_task
 from lamae.evals.probes.head_training import HeadGrid
 from lamae.evals.probes.knn import K_GRID, predict_by_neighbours
 from lamae.evals.probes.linear_probe import predict_linearly
@@ -45,8 +45,7 @@ def _as_tokens(features: np.ndarray) -> TaskTokens:
     valid = np.ones(values.shape[:2], dtype=bool)
     valid[:, -1] = False
     values[~valid] = 0
-    table = TokenTable(values=values, valid=valid)
-    return TaskTokens(tables=(table,), readout="tokens", num_heads=3)
+    return TaskTokens(tables=((values, valid),), readout="tokens", num_heads=3)
 
 
 PREDICT: dict[str, Callable[[np.ndarray, Task, EvalSettings], Any]] = {
@@ -267,16 +266,16 @@ def test_a_line_through_values_is_named_ridge(toy_run: Path, toy_pack: Pack):
 def test_tokens_are_kept_once_for_all_draws_of_labels(toy_run: Path, toy_pack: Pack, tmp_path: Path):
     task = make_task(toy_pack, "inverted", QUICK)
     tokens = tokens_of_task(FrozenEncoder(run=toy_run, cache=tmp_path), task)
-    assert tokens.tables[0].values.shape == (len(task.rows), 120, 16)
-    assert tokens.tables[0].values.dtype == np.float16
+    assert tokens.tables[0][0].shape == (len(task.rows), 120, 16)
+    assert tokens.tables[0][0].dtype == np.float16
     before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
     assert len(before) == 2
     fewer = make_task(toy_pack, "inverted", replace(QUICK, label_fraction=0.5))
     again, _ = tokens_of_task(FrozenEncoder(run=toy_run, cache=tmp_path), fewer).take(np.array([3, 1]))
-    np.testing.assert_array_equal(again, tokens.tables[0].values[[3, 1]])
+    np.testing.assert_array_equal(again, tokens.tables[0][0][[3, 1]])
     assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
     bypassed = tokens_of_task(FrozenEncoder(run=toy_run, cache=tmp_path), task, readout="encoder-tokens")
-    assert np.abs(bypassed.tables[0].values - tokens.tables[0].values).max() > 0.1
+    assert np.abs(bypassed.tables[0][0] - tokens.tables[0][0]).max() > 0.1
 
 
 def test_tokens_are_padded_to_the_longest_study(toy_run: Path, toy_pack: Pack, tmp_path: Path):
@@ -309,7 +308,7 @@ def test_tokens_are_padded_to_the_longest_study(toy_run: Path, toy_pack: Pack, t
 def test_only_labelled_studies_are_extracted(toy_run: Path, toy_pack: Pack, tmp_path: Path):
     task = make_task(toy_pack, "luck", QUICK)
     assert len(task.rows) < len(toy_pack)
-    assert len(tokens_of_task(FrozenEncoder(run=toy_run, cache=tmp_path), task).tables[0].values) == len(task.rows)
+    assert len(tokens_of_task(FrozenEncoder(run=toy_run, cache=tmp_path), task).tables[0][0]) == len(task.rows)
 
 
 def test_attention_pooling_of_another_packs_studies(toy_pack: Pack, tmp_path: Path):

@@ -83,21 +83,7 @@ def leads_of(batch: StudyBatch, config: MaskedAutoencoderConfig, stream: str) ->
     )
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cells:
-    """The cells that are visible, and those that must be predicted.
-
-    Attributes:
-        visible: ``[studies, leads, cells]`` bool: recorded, and its token is seen by latent attention (by the encoder,
-            where there is no latent mask).
-        hidden: ``[studies, leads, cells]`` bool: recorded, and asked for.
-    """
-
-    visible: np.ndarray
-    hidden: np.ndarray
-
-
-def cells_of(batch: StudyBatch, plan: MaskPlan, index: int, *, patch: int, stream: str = "ecg") -> Cells:
+def visible_cells(batch: StudyBatch, plan: MaskPlan, index: int, *, patch: int, stream: str = "ecg") -> np.ndarray:
     """Lay out one mask of a plan.
 
     Args:
@@ -106,6 +92,10 @@ def cells_of(batch: StudyBatch, plan: MaskPlan, index: int, *, patch: int, strea
         index: Number of the mask.
         patch: Samples of a patch.
         stream: The stream of the leads.
+
+    Returns:
+        ``[studies, leads, cells]`` bool: recorded, and its token is seen by latent attention (by the encoder, where
+        there is no latent mask).
 
     Raises:
         ConfigError: The instances have more than one axis, or a study has a lead twice.
@@ -118,15 +108,10 @@ def cells_of(batch: StudyBatch, plan: MaskPlan, index: int, *, patch: int, strea
     if latent.scatter_index is not None and latent.gather_index is not None:
         seen = seen & (latent.scatter_index[stream] < latent.gather_index.numel())
     num_patches = instances.grid[0] // patch
-    visible, hidden = (
-        torch.zeros(len(instances), num_patches, dtype=torch.bool).scatter(1, places, marked)
-        for places, marked in ((mask.context, seen), (mask.target, torch.ones_like(mask.target, dtype=torch.bool)))
-    )
+    visible = torch.zeros(len(instances), num_patches, dtype=torch.bool).scatter(1, mask.context, seen)
     if instances.valid is not None:
-        visible, hidden = (flags.repeat_interleave(patch, dim=1) & instances.valid for flags in (visible, hidden))
-    return Cells(
-        visible=by_study(visible, instances, batch.num_studies), hidden=by_study(hidden, instances, batch.num_studies)
-    )
+        visible = visible.repeat_interleave(patch, dim=1) & instances.valid
+    return by_study(visible, instances, batch.num_studies)
 
 
 def by_study(rows: Tensor, instances: Instances, num_studies: int) -> np.ndarray:
@@ -165,7 +150,7 @@ class HiddenPatches:
     guesses: Mapping[str, Tensor]
 
 
-def look_at(leads: Leads, mask: StreamMask, cells: Cells, covariance: np.ndarray | None) -> HiddenPatches:
+def look_at(leads: Leads, mask: StreamMask, visible: np.ndarray, covariance: np.ndarray | None) -> HiddenPatches:
     """Return the hidden patches of a mask with every guess of them.
 
     The guesses: ``zero``; ``patch mean``, each patch's true mean; ``einthoven``, computed from the equations where they
@@ -176,7 +161,7 @@ def look_at(leads: Leads, mask: StreamMask, cells: Cells, covariance: np.ndarray
     Args:
         leads: The leads of a batch.
         mask: A mask of them.
-        cells: The same mask laid out by time.
+        visible: The same mask laid out by time, see `visible_cells`.
         covariance: ``[leads, leads]`` second moments, see `fit_covariance`.
     """
     instances, normalised, how = leads.instances, leads.normalised, leads.target
@@ -188,22 +173,25 @@ def look_at(leads: Leads, mask: StreamMask, cells: Cells, covariance: np.ndarray
     def taken(laid: np.ndarray) -> Tensor:
         return take_patches(by_instance(laid, instances).flatten(1).unflatten(1, patches.shape[1:]), mask.target)
 
-    patterns, which = _patterns(cells)
-    width = instances.grid[0] // cells.visible.shape[2]
+    patterns, which = _patterns(visible)
+    width = instances.grid[0] // visible.shape[2]
     solvable, weights = einthoven_weights(instances.view_names, patterns)
-    follows = taken(_spread(solvable, which, cells, width)) & recorded
+    follows = taken(_spread(solvable, which, visible, width)) & recorded
     gain, shift = normalised.gain.view(-1, 1, 1), normalised.shift.view(-1, 1, 1)
     mv = leads.laid(normalised.values * gain + shift, width)
     guesses = {"zero": torch.zeros_like(target), "patch mean": _patch_mean(target, recorded)}
-    for name, solution in ((EINTHOVEN, _applied(weights, which, mv, cells)), (PUT_RIGHT, _repaired(leads, mv, cells))):
+    for name, solution in (
+        (EINTHOVEN, _applied(weights, which, mv, visible)),
+        (PUT_RIGHT, _repaired(leads, mv, visible)),
+    ):
         values = (by_instance(solution, instances).flatten(1) - normalised.shift[:, None]) / normalised.gain[:, None]
         found = take_patches(values.float().unflatten(1, patches.shape[1:]), mask.target)
         guesses[name] = _as_target(found, follows, how)
     if covariance is not None:
         weights, explained = linear_weights(covariance, patterns)
         values = leads.laid(_centred(leads), width)
-        guess = _as_target(taken(_applied(weights, which, values, cells)).float(), recorded, how)
-        correlation = taken(_spread(np.sqrt(explained), which, cells, width)).float()
+        guess = _as_target(taken(_applied(weights, which, values, visible)).float(), recorded, how)
+        correlation = taken(_spread(np.sqrt(explained), which, visible, width)).float()
         guesses[LINEAR] = guess * correlation if how == "patch-normalised" else guess
     return HiddenPatches(target=target, recorded=recorded, follows=follows, guesses=guesses)
 
@@ -241,34 +229,33 @@ def labels_of(instances: Instances, num_studies: int) -> list[tuple[dict[str, st
     return found
 
 
-def _repaired(leads: Leads, mv: np.ndarray, cells: Cells) -> np.ndarray:
+def _repaired(leads: Leads, mv: np.ndarray, visible: np.ndarray) -> np.ndarray:
     """Return Einthoven's solution with each study's exchanged labels exchanged back."""
     names, found = leads.instances.view_names, labels_of(leads.instances, leads.num_studies)
     labels = [tuple(true.get(name, name) for name in names) for true, _, _ in found]
     solution = np.zeros_like(mv)
     for distinct in sorted(set(labels)):
         rows = np.array([own == distinct for own in labels])
-        some = Cells(visible=cells.visible[rows], hidden=cells.hidden[rows])
-        patterns, which = _patterns(some)
-        solution[rows] = _applied(einthoven_weights(distinct, patterns)[1], which, mv[rows], some)
+        patterns, which = _patterns(visible[rows])
+        solution[rows] = _applied(einthoven_weights(distinct, patterns)[1], which, mv[rows], visible[rows])
     return solution
 
 
-def _patterns(cells: Cells) -> tuple[np.ndarray, np.ndarray]:
-    return distinct_patterns(cells.visible.transpose(0, 2, 1).reshape(-1, cells.visible.shape[1]))
+def _patterns(visible: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return distinct_patterns(visible.transpose(0, 2, 1).reshape(-1, visible.shape[1]))
 
 
-def _spread(table: np.ndarray, which: np.ndarray, cells: Cells, width: int) -> np.ndarray:
+def _spread(table: np.ndarray, which: np.ndarray, visible: np.ndarray, width: int) -> np.ndarray:
     """Spread ``[patterns, leads]`` to ``[studies, leads, cells, width]``."""
-    S, L, C = cells.visible.shape
+    S, L, C = visible.shape
     laid = table[which].reshape(S, C, L).transpose(0, 2, 1)
     return np.broadcast_to(laid[..., None], (S, L, C, width))
 
 
-def _applied(weights: np.ndarray, which: np.ndarray, values: np.ndarray, cells: Cells) -> np.ndarray:
+def _applied(weights: np.ndarray, which: np.ndarray, values: np.ndarray, visible: np.ndarray) -> np.ndarray:
     """Apply each cell's weights to its visible leads: ``[studies, leads, cells, width]``."""
     S, L, C, W = values.shape
-    shown = np.where(cells.visible[..., None], values, 0.0)
+    shown = np.where(visible[..., None], values, 0.0)
     columns = shown.transpose(0, 2, 1, 3).reshape(S * C, L, W)
     return (weights[which] @ columns).reshape(S, C, L, W).transpose(0, 2, 1, 3)
 
@@ -313,16 +300,16 @@ def expected_solvable(mask: MaskConfig, names: Sequence[str], num_patches: int) 
     """
     limb = [place for place, name in enumerate(names) if name in LIMB_ROWS]
     counts = _visible_among(mask, len(names), len(limb) - 1, num_patches) if limb else np.zeros(1)
-    shares = dict.fromkeys(names, 0.0)
+    fractions = dict.fromkeys(names, 0.0)
     for lead in limb:
         others = [place for place in limb if place != lead]
-        shares[names[lead]] = sum(
-            float(counts[number]) * _share_of_sets(names, lead, others, number) for number in range(len(others) + 1)
+        fractions[names[lead]] = sum(
+            float(counts[number]) * _fraction_of_sets(names, lead, others, number) for number in range(len(others) + 1)
         )
-    return shares
+    return fractions
 
 
-def _share_of_sets(names: Sequence[str], lead: int, others: Sequence[int], number: int) -> float:
+def _fraction_of_sets(names: Sequence[str], lead: int, others: Sequence[int], number: int) -> float:
     """Return the fraction of the sets of ``number`` other limb leads from which a lead follows."""
     sets = list(combinations(others, number))
     patterns = np.zeros((len(sets), len(names)), dtype=bool)
@@ -360,20 +347,20 @@ def _block(num_others: int, num_visible: int, num_patches: int) -> np.ndarray:
     places, length = np.arange(num_patches), num_patches - num_visible
     first, last = np.maximum(places - length + 1, 0), np.minimum(places, num_visible)
     hidden = (last - first + 1) / (num_visible + 1)  # probability that a place is hidden in a lead
-    at_place = np.stack([_binomial(num_others, 1 - share) for share in hidden])
+    at_place = np.stack([_binomial(num_others, 1 - fraction) for fraction in hidden])
     return hidden @ at_place / length
 
 
-def _with_hidden_views(num_others: int, num_rest: int, num_hidden: int, share_visible: float) -> np.ndarray:
+def _with_hidden_views(num_others: int, num_rest: int, num_hidden: int, fraction_visible: float) -> np.ndarray:
     """Return the same where ``num_hidden`` of ``num_rest`` other views are hidden whole, the rest at random places."""
     whole = _drawn(num_others, num_rest, num_rest - num_hidden)  # how many of the others are not hidden whole
-    parts = [weight * _padded(_binomial(number, share_visible), num_others) for number, weight in enumerate(whole)]
+    parts = [weight * _padded(_binomial(number, fraction_visible), num_others) for number, weight in enumerate(whole)]
     return np.sum(parts, axis=0)
 
 
-def _binomial(number: int, share: float) -> np.ndarray:
+def _binomial(number: int, chance: float) -> np.ndarray:
     return np.array(
-        [comb(number, found) * share**found * (1 - share) ** (number - found) for found in range(number + 1)]
+        [comb(number, found) * chance**found * (1 - chance) ** (number - found) for found in range(number + 1)]
     )
 
 

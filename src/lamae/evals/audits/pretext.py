@@ -22,12 +22,12 @@ from lamae.evals.audits.einthoven import (
     LINEAR,
     PUT_RIGHT,
     HiddenPatches,
-    cells_of,
     expected_solvable,
     fit_covariance,
     labels_of,
     leads_of,
     look_at,
+    visible_cells,
 )
 from lamae.evals.settings import Progress, silent
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig
@@ -65,18 +65,6 @@ class AuditData:
     num_studies: int = 256
 
 
-@dataclass(frozen=True, kw_only=True)
-class Audit:
-    """The findings of an audit; ``content`` is what its JSON file holds.
-
-    Attributes:
-        content: ``leads``, ``target``, ``rows`` (one for each mask and set of leads), ``data`` (None without a pack),
-            ``model`` (None without a run).
-    """
-
-    content: Mapping[str, Any] = field(default_factory=dict)
-
-
 def audit(
     config: MaskedAutoencoderConfig,
     data: AuditData | None = None,
@@ -90,7 +78,7 @@ def audit(
     seed: int = 0,
     stream: str = "ecg",
     progress: Progress = silent,
-) -> Audit:
+) -> dict[str, Any]:
     """Audit the masks of a model, and the loss of a pretrained one.
 
     Args:
@@ -105,6 +93,10 @@ def audit(
         seed: Seed of the masks: the same ones for any model.
         stream: The stream of the leads.
         progress: Called after each row.
+
+    Returns:
+        What the JSON file of an audit holds: ``leads``, ``target``, ``rows`` (one for each mask and set of leads),
+        ``data`` (None without a pack), ``model`` (None without a run).
 
     Raises:
         ConfigError: The model has no such stream or lead, no study is left, or the data do not fit the model.
@@ -125,20 +117,18 @@ def audit(
         if own:
             content = {"data": batches.described(), "model": tally.losses() if model and data else None}
         progress("auditing masks", done, len(todo))
-    return Audit(
-        content={
-            "format": FORMAT,
-            "format_version": FORMAT_VERSION,
-            "leads": list(sets[0]),
-            "target": config.target,
-            "normalise": config.streams[stream].normalise,
-            "patches": config.streams[stream].num_patches,
-            "leads_meet": config.latent.depth > 0,
-            "seed": seed,
-            "rows": rows,
-            **content,
-        }
-    )
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "leads": list(sets[0]),
+        "target": config.target,
+        "normalise": config.streams[stream].normalise,
+        "patches": config.streams[stream].num_patches,
+        "leads_meet": config.latent.depth > 0,
+        "seed": seed,
+        "rows": rows,
+        **content,
+    }
 
 
 def standard_masks(own: MaskConfig) -> tuple[MaskConfig, ...]:
@@ -194,11 +184,11 @@ class Tally:
             for name, total in zip(instances.view_names, by_view.tolist(), strict=True):
                 self.lead_errors.setdefault(name, [0.0, 0.0])[place] += total
 
-    def share_of_patches(self, group: str) -> tuple[float, float]:
+    def fraction_of_patches(self, group: str) -> tuple[float, float]:
         """Return the fraction of all hidden patches that a group has, and its standard error over studies."""
         return _ratio(_of(self.patches, group), _of(self.patches))
 
-    def share_of_elements(self) -> float:
+    def fraction_of_elements(self) -> float:
         """Return the fraction of the hidden elements that follow."""
         return _ratio(torch.cat(self.following_elements), _of(self.elements))[0]
 
@@ -211,7 +201,7 @@ class Tally:
     def losses(self) -> list[dict[str, Any]]:
         """Return the loss of the model and of each guess by group of hidden patches."""
         return [
-            {"group": group, "patches": self.share_of_patches(group)[0]}
+            {"group": group, "patches": self.fraction_of_patches(group)[0]}
             | {"loss": {guess: self.loss(guess, group) for guess in self.errors}}
             for group in GROUPS
         ]
@@ -223,8 +213,8 @@ class Tally:
 
     def unexplained_leads(self, limit: float) -> dict[str, float]:
         """Return the leads of which Einthoven's solution leaves more than a limit, with that fraction."""
-        shares = {name: error / total for name, (error, total) in self.lead_errors.items() if total > 0}
-        return {name: share for name, share in shares.items() if share > limit}
+        fractions = {name: error / total for name, (error, total) in self.lead_errors.items() if total > 0}
+        return {name: fraction for name, fraction in fractions.items() if fraction > limit}
 
 
 class _Batches:
@@ -306,15 +296,15 @@ def _judge(
             output = model(batch.to(device), plan.to(device))
             predicted = [{"model": one.predicted.float().cpu()} for one in output.predictions[stream]]
         for index in range(plan.num_masks):
-            cells = cells_of(batch, plan, index, patch=patch[0], stream=stream)
-            found = look_at(leads, plan.streams[stream][index], cells, batches.covariance)
+            visible = visible_cells(batch, plan, index, patch=patch[0], stream=stream)
+            found = look_at(leads, plan.streams[stream][index], visible, batches.covariance)
             tally.add(leads.instances, batch.num_studies, found, predicted[index])
     return tally
 
 
 def _row(mask: MaskConfig, names: tuple[str, ...], num_patches: int, tally: Tally, *, on_data: bool) -> dict[str, Any]:
     by_lead = expected_solvable(mask, names, num_patches)
-    drawn, error = tally.share_of_patches("follows")
+    drawn, error = tally.fraction_of_patches("follows")
     row: dict[str, Any] = {
         "leads": list(names),
         "hidden_patches": float(_of(tally.patches).mean()),
@@ -322,7 +312,7 @@ def _row(mask: MaskConfig, names: tuple[str, ...], num_patches: int, tally: Tall
         "expected_by_lead": by_lead,
         "drawn": drawn,
         "drawn_standard_error": error,
-        "drawn_elements": tally.share_of_elements(),
+        "drawn_elements": tally.fraction_of_elements(),
         "explained": None,
         "unexplained_leads": {},
     }
@@ -354,8 +344,8 @@ def _of(sums: list[Tensor], group: str = "all") -> Tensor:
 
 def _ratio(own: Tensor, every: Tensor) -> tuple[float, float]:
     some = every > 0
-    shares = own[some] / every[some]
-    if not len(shares):
+    fractions = own[some] / every[some]
+    if not len(fractions):
         return 0.0, 0.0
-    error = float(shares.std() / len(shares) ** 0.5) if len(shares) > 1 else 0.0
-    return float(shares.mean()), error
+    error = float(fractions.std() / len(fractions) ** 0.5) if len(fractions) > 1 else 0.0
+    return float(fractions.mean()), error

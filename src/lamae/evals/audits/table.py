@@ -7,7 +7,6 @@ from typing import Any
 
 from lamae.errors import ConfigError
 from lamae.evals.audits.einthoven import EINTHOVEN, LINEAR, PUT_RIGHT
-from lamae.evals.audits.pretext import Audit
 from lamae.files import write_atomically
 
 _GROUP_TITLES = {
@@ -25,17 +24,15 @@ _GUESS_TITLES = {
 }
 
 
-def as_text(audit: Audit) -> str:
-    """Return the tables and what must be known to read them."""
-    content = audit.content
-    parts = [_masks_table(content)]
-    parts += [_notes(content)]
+def as_text(content: Mapping[str, Any]) -> str:
+    """Return the tables of an audit and what must be known to read them."""
+    parts = [_masks_table(content), _notes(content)]
     if content["model"]:
         parts += ["Loss on the hidden patches, by whether they follow from other leads:", _loss_table(content["model"])]
     return "\n\n".join(parts) + "\n"
 
 
-def write_audit(audit: Audit, path: Path) -> None:
+def write_audit(content: Mapping[str, Any], path: Path) -> None:
     """Write an audit as JSON or as Markdown, by the ending of the file.
 
     Raises:
@@ -43,7 +40,7 @@ def write_audit(audit: Audit, path: Path) -> None:
         OSError: Writing failed; nothing half-written is left.
     """
     check_ending(path)
-    text = json.dumps(audit.content, indent=1, ensure_ascii=False) if path.suffix == ".json" else as_text(audit)
+    text = json.dumps(content, indent=1, ensure_ascii=False) if path.suffix == ".json" else as_text(content)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, text.encode())
 
@@ -114,7 +111,7 @@ def _notes(content: Mapping[str, Any]) -> str:
         flags = ", ".join(f"{name} in {count}" for name, count in data["flags"].items())
         lines.append(f"Leads that break their equation, of {data['studies']} studies: {named} ({flags}).")
     if worst := next((row["unexplained_leads"] for row in content["rows"] if row["unexplained_leads"]), None):
-        named = ", ".join(f"{name} {_percent(share)}" for name, share in worst.items())
+        named = ", ".join(f"{name} {_percent(fraction)}" for name, fraction in worst.items())
         lines.append(f"Left unexplained where a lead should follow (exchanged labels put right): {named}.")
     return "\n".join(lines)
 
@@ -131,12 +128,12 @@ def _loss_table(groups: Sequence[Mapping[str, Any]]) -> str:
     return _table(["hidden patches", "share", *(_GUESS_TITLES[guess] for guess in guesses)], rows)
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.1f} %"
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.1f} %"
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table whose columns are aligned, so that it reads as plain text too."""
+    """Return a Markdown table whose columns are aligned, so that it reads as plain text too."""
     widths = [max(len(line[column]) for line in (head, *rows)) for column in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:

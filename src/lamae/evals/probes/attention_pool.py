@@ -37,7 +37,7 @@ class PooledTokens(nn.Module):
 
         Args:
             tokens: ``[studies, tokens, dim]``, each token with mean 0 and variance 1 (`normed`).
-            valid: ``[studies, tokens]`` bool, which tokens are attended to.
+            valid: ``[studies, tokens]`` bool, true for tokens that are attended to.
         """
         head, (B, _, D) = self.head, tokens.shape
         H, norm = head.num_heads, head.token_norm

@@ -43,49 +43,38 @@ class FeatureTable:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenTable:
-    """All tokens of studies, padded to the same number.
-
-    Attributes:
-        values: ``[studies, tokens, dim]`` float16, a read-only memory map; 0 where there is no token.
-        valid: ``[studies, tokens]`` bool, which of them stand for something recorded.
-    """
-
-    values: np.ndarray
-    valid: np.ndarray
-
-
-@dataclass(frozen=True, kw_only=True)
 class TaskTokens:
     """The tokens of a task's studies.
 
     Attributes:
-        tables: One for each pack of the task.
+        tables: For each pack of the task all tokens of its studies, padded to the same number:
+            ``[studies, tokens, dim]`` float16, a read-only memory map, 0 where there is no token; and
+            ``[studies, tokens]`` bool, true for those that stand for something recorded.
         readout: ``"tokens"``, or ``"encoder-tokens"`` of the encoder with latent attention bypassed.
         num_heads: Heads of the model's attention.
     """
 
-    tables: tuple[TokenTable, ...]
+    tables: tuple[tuple[np.ndarray, np.ndarray], ...]
     readout: TokenReadout
     num_heads: int
 
     @property
     def dim(self) -> int:
         """Width of a token."""
-        return self.tables[0].values.shape[2]
+        return self.tables[0][0].shape[2]
 
     def take(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return tokens and validity of some studies of the task, by their positions in ``task.rows``."""
         if len(self.tables) == 1:
-            return self.tables[0].values[positions], self.tables[0].valid[positions]
-        ends = np.cumsum([len(table.valid) for table in self.tables])
+            return self.tables[0][0][positions], self.tables[0][1][positions]
+        ends = np.cumsum([len(table_valid) for _, table_valid in self.tables])
         table_of = np.searchsorted(ends, positions, side="right")
-        most = max(table.valid.shape[1] for table in self.tables)
+        most = max(table_valid.shape[1] for _, table_valid in self.tables)
         values, valid = np.zeros((len(positions), most, self.dim), np.float16), np.zeros((len(positions), most), bool)
-        for number, table in enumerate(self.tables):
-            here, width = table_of == number, table.valid.shape[1]
-            rows = positions[here] - (ends[number] - len(table.valid))
-            values[here, :width], valid[here, :width] = table.values[rows], table.valid[rows]
+        for number, (table_values, table_valid) in enumerate(self.tables):
+            here, width = table_of == number, table_valid.shape[1]
+            rows = positions[here] - (ends[number] - len(table_valid))
+            values[here, :width], valid[here, :width] = table_values[rows], table_valid[rows]
         return values, valid
 
 
@@ -207,7 +196,7 @@ def tokens_of_task(
             num_tokens = _most_instances(encoder, pack, rows) * num_patches
             batches = (_laid_out(features, how, num_tokens) for features in _encoded(encoder, pack, rows, progress))
             found = write_npy_files(batches, files, len(rows))
-        tables.append(TokenTable(values=found[0], valid=found[1]))
+        tables.append((found[0], found[1]))
     tokens = TaskTokens(tables=tuple(tables), readout=how, num_heads=encoder.model.config.encoder.num_heads)
     _refuse_non_finite(task, np.fromiter(_non_finite(tokens, len(task.rows), encoder.batch_size), dtype=np.int64))
     return tokens

@@ -125,7 +125,7 @@ def fit_logistic(
     for l2 in sorted(grid, reverse=True):
         curvature = np.maximum(prevalence * (1 - prevalence), 0.01)
         scale = np.sqrt(1 / np.vstack([variance[:, None] * curvature + l2, curvature[None]]))
-        solution, converged = _lbfgs(partial(problem.scaled, scale=scale, l2=l2), start / scale)
+        solution, converged = _lbfgs(partial(problem, scale=scale, l2=l2), start / scale)
         start = solution * scale
         yield LinearModel(l2=l2, weights=start[:-1], bias=start[-1], converged=converged)
 
@@ -164,19 +164,15 @@ class _Logistic:
         self.weight = known / known.sum(axis=0)
         self.prevalence = (self.targets * self.weight).sum(axis=0)
 
-    def __call__(self, parameters: np.ndarray, l2: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return loss ``[labels]`` and gradient ``[axes + 1, labels]``."""
+    def __call__(self, scaled: np.ndarray, *, scale: np.ndarray, l2: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return loss ``[labels]`` and gradient ``[axes + 1, labels]`` in coordinates ``parameters / scale``."""
+        parameters = scaled * scale
         weights = parameters[:-1]
         logits = self.turned @ weights + parameters[-1]
         loss = (self.weight * (np.logaddexp(0, logits) - self.targets * logits)).sum(axis=0)
         residual = self.weight * (sigmoid(logits) - self.targets)
         gradient = np.vstack([self.turned.T @ residual + l2 * weights, residual.sum(axis=0)])
-        return loss + 0.5 * l2 * (weights**2).sum(axis=0), gradient
-
-    def scaled(self, parameters: np.ndarray, *, scale: np.ndarray, l2: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return loss and gradient in coordinates ``parameters / scale``."""
-        loss, gradient = self(parameters * scale, l2)
-        return loss, gradient * scale
+        return loss + 0.5 * l2 * (weights**2).sum(axis=0), gradient * scale
 
 
 def _lbfgs(problem: _Problem, start: np.ndarray) -> tuple[np.ndarray, bool]:

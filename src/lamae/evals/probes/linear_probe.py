@@ -18,18 +18,12 @@ Design = Callable[[np.ndarray, Part], np.ndarray]
 """Turns the features of all of a task's studies into a finite matrix, learning from the training studies only."""
 
 
-def as_they_are(features: np.ndarray, part: Part) -> np.ndarray:
-    """Return the features unchanged."""
-    del part
-    return features
-
-
 def predict_linearly(
     features: np.ndarray,
     task: Task,
     settings: EvalSettings,
     *,
-    design: Design = as_they_are,
+    design: Design | None = None,
     progress: Progress = silent,
 ) -> Predicted:
     """Fit a linear probe for each division of a task and predict its test studies.
@@ -38,7 +32,7 @@ def predict_linearly(
         features: ``[studies, features]``, rows as in ``task.rows``.
         task: Labels and divisions.
         settings: Penalties, and the measure to choose by.
-        design: Change of the features before they are standardised.
+        design: Change of the features before they are standardised; None for none.
         progress: Called after each division.
 
     Returns:
@@ -51,7 +45,7 @@ def predict_linearly(
     grid, converged = sorted(settings.l2_grid), []
 
     def predict(number: int, part: Part) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-        matrix = design(features, part)
+        matrix = features if design is None else design(features, part)
         standardiser = standardise(matrix[part.train])
         train, validation = standardiser(matrix[part.train]), standardiser(matrix[part.validation])
         models = fit(train, task.targets[part.train], standardiser.variance, settings.l2_grid)

@@ -1,6 +1,6 @@
 """Selection on the validation studies, by the same measures for every protocol."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -113,7 +113,9 @@ def predict_divisions(
         in_validation, scores[part.test], what = predict(number, part)
         validation.append(in_validation)
         chosen.append(what)
-    return scores[task.tested], _selected(chosen, task, settings) | say(chosen), validation
+    selected = chosen[0] if task.num_folds is None else {name: [one[name] for one in chosen] for name in chosen[0]}
+    said = {**selected, "on": "validation", "metric": criterion(task, settings)}
+    return scores[task.tested], said | say(chosen), validation
 
 
 def scaled_log_loss(scores: np.ndarray, bias: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -141,14 +143,3 @@ def base_rate_logits(targets: np.ndarray) -> np.ndarray:
     """Return ``[labels]`` logits of the fraction of positives among known training targets ``[rows, labels]``."""
     rate = np.clip(np.nanmean(targets, axis=0), 1e-4, 1 - 1e-4)
     return np.log(rate / (1 - rate))
-
-
-def _selected(chosen: Sequence[dict[str, Any]], task: Task, settings: EvalSettings) -> dict[str, Any]:
-    """Return what was chosen, without lists where there is only one division."""
-    apart = {name: [one[name] for one in chosen] for name in chosen[0]}
-    whole = task.num_folds is None
-    return {
-        **{name: values[0] if whole else values for name, values in apart.items()},
-        "on": "validation",
-        "metric": criterion(task, settings),
-    }

@@ -7,11 +7,12 @@ from typing import Any, cast
 
 from lamae.ecg.leads import LEADS, canonical_lead
 from lamae.ecg.noise.perturb import Noise, NoiseKind
+from lamae.ecg.same_time import EIGHT_LEADS
 from lamae.errors import ConfigError
 
 LEAD_SUBSETS: Mapping[int, tuple[str, ...]] = {
     12: LEADS,
-    8: ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6"),
+    8: EIGHT_LEADS,
     6: ("I", "II", "III", "aVR", "aVL", "aVF"),
     3: ("I", "II", "V2"),
     2: ("I", "II"),

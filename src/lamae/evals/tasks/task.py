@@ -13,7 +13,7 @@ from lamae.evals.settings import EvalSettings
 from lamae.evals.tasks import transfer
 from lamae.evals.tasks.folds import Division, Part, by_fold, by_split, fold_of, labelled
 from lamae.evals.tasks.usable_labels import usable_labels
-from lamae.labels import LabelTable, make_labels
+from lamae.labels import LabelTable
 from lamae.pack import Pack
 from lamae.splits import SPLITS, patient_hashes
 
@@ -133,7 +133,8 @@ def make_task(
                 "trains"
             )
         check_agreement((pack, test_pack))
-    table = _labels(pack, label_set, settings, np.unique(np.concatenate([train for train, _, _ in divisions])))
+    learned = np.unique(np.concatenate([train for train, _, _ in divisions]))
+    table = transfer.labels_of(pack, label_set, settings, train_rows=learned)
     tables, packs = [table], [pack]
     if test_pack is not None:
         table, other = transfer.shared_labels(table, test_pack, label_set, settings)
@@ -143,21 +144,6 @@ def make_task(
         transfer.check_apart(pack, np.concatenate([train, validation]), test_pack, tested)
         divisions = [(train, validation, len(pack) + tested)]
     return _assemble(packs, tables, divisions, label_set, settings)
-
-
-def _labels(pack: Pack, label_set: str, settings: EvalSettings, train_rows: np.ndarray) -> LabelTable:
-    return make_labels(
-        pack.info,
-        pack.studies,
-        label_set,
-        train_rows=train_rows,
-        min_count=settings.min_count,
-        max_labels=settings.max_labels,
-        statements=settings.statements,
-        icd9=settings.icd9,
-        icd9_map=settings.icd9_map,
-        vocabulary=settings.vocabulary,
-    )
 
 
 def _assemble(

@@ -1,5 +1,6 @@
 """Training on one pack and testing on another: labels that both can say, and patients that are apart."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +9,30 @@ from lamae.errors import DataError
 from lamae.evals.settings import EvalSettings
 from lamae.labels import LabelTable, make_labels
 from lamae.pack import Pack
+
+
+def labels_of(
+    pack: Pack,
+    label_set: str,
+    settings: EvalSettings,
+    *,
+    train_rows: np.ndarray,
+    names: Sequence[str] | None = None,
+) -> LabelTable:
+    """Return `lamae.labels.make_labels` of a pack with the settings of an evaluation."""
+    return make_labels(
+        pack.info,
+        pack.studies,
+        label_set,
+        train_rows=train_rows,
+        min_count=settings.min_count,
+        max_labels=settings.max_labels,
+        statements=settings.statements,
+        icd9=settings.icd9,
+        icd9_map=settings.icd9_map,
+        vocabulary=settings.vocabulary,
+        names=names,
+    )
 
 
 def shared_labels(
@@ -28,16 +53,7 @@ def shared_labels(
     Raises:
         DataError: The other pack can say none of the labels, or holds values where the first one holds classes.
     """
-    other = make_labels(
-        test_pack.info,
-        test_pack.studies,
-        label_set,
-        train_rows=np.zeros(0, dtype=np.int64),
-        names=table.names,
-        statements=settings.statements,
-        icd9=settings.icd9,
-        icd9_map=settings.icd9_map,
-    )
+    other = labels_of(test_pack, label_set, settings, train_rows=np.zeros(0, dtype=np.int64), names=table.names)
     if (other.kind == "regression") != (table.kind == "regression"):
         raise DataError(
             f"{test_pack.path}: {label_set!r} is {other.kind} here but {table.kind} in the pack that is learned from",
