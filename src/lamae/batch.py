@@ -37,8 +37,8 @@ class ClipConfig:
     max_recordings: int | None = None
 
     def __post_init__(self) -> None:
-        if self.frames < 1 or (self.window is not None and self.window < self.frames):
-            raise ConfigError(f"clip.frames must be above 0 and clip.window at least as many, found {self}")
+        if self.frames < 1 or (self.window is not None and (self.window < 1 or self.window % self.frames)):
+            raise ConfigError(f"clip.frames must be above 0 and clip.window a multiple of it, found {self}")
         if self.max_recordings is not None and self.max_recordings < 1:
             raise ConfigError(f"clip.max_recordings must be above 0, found {self.max_recordings}")
 

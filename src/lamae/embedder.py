@@ -101,8 +101,8 @@ class Embedder:
         """
         if not isinstance(study, PreparedStudy):
             study = study if isinstance(study, Study) else self.modality.read(study)
-            study = self.modality.preprocess(study, self.preprocessing).held()
-        return only_known_views(study, self.view_names)
+            study = self.modality.preprocess(study, self.preprocessing)
+        return only_known_views(study.held(), self.view_names)
 
     def _study_batches(self, studies: Sequence[OneStudy], batch_size: int) -> Iterator[StudyBatch]:
         for start in range(0, len(studies), batch_size):

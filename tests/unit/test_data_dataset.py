@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from lamae.data import PackDataset, global_batch, micro_batches
+from lamae.data.view_dropout import kept_views
 from lamae.ecg.leads import LEADS
 from lamae.errors import ConfigError, DataError
 from lamae.pack import write_pack
@@ -147,3 +148,15 @@ def test_packs_of_different_lengths_cannot_share_a_batch(tmp_path, packs):
     dataset = PackDataset([packs[0], longer], view_names=LEADS)
     with pytest.raises(DataError, match=r"studies of one batch have \[13, 17\] samples"):
         dataset.batch(np.array([0, 5]))
+
+
+def test_dropping_views_can_keep_more_recordings_than_there_are_names():
+    position_of, view_of = np.repeat(np.arange(3), [10, 2, 1]), np.array([0, 1] * 5 + [0, 1, 0])
+    counts = [
+        np.bincount(
+            position_of[kept_views(position_of, view_of, num_views=2, min_views=1, global_size=3, seed=(1, step))]
+        )
+        for step in range(200)
+    ]
+    assert {int(found[0]) for found in counts} == set(range(1, 11))
+    assert {int(found[1]) for found in counts} == {1, 2}

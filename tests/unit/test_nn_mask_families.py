@@ -75,6 +75,12 @@ def test_blocks_of_full_time_hide_the_same_places_at_all_times():
     assert len(corners) > 5
 
 
+@pytest.mark.parametrize("family", FAMILIES)
+def test_blocks_of_full_time_are_evened_out_at_all_times_alike(family):
+    hidden = hidden_grid(one(family, clip_batch([[0, 1, 2]] * 5)))
+    assert bool((hidden == hidden[:, :1]).all())
+
+
 def test_a_block_of_a_volume_takes_its_fraction_of_each_axis():
     family = MaskFamily(strategy="block", ratio=0.13, block_ratio=1 / 8, block_aspect=(1.0, 1.0))
     batch = clip_batch([[0, 1, 2]] * 5, grid=(8, 8, 8))

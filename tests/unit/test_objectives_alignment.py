@@ -205,3 +205,21 @@ def test_the_weight_is_relative_to_the_length_of_the_run():
 def test_wrong_settings(settings, words):
     with pytest.raises(ConfigError, match=words):
         AlignmentConfig(**settings)
+
+
+def test_frames_of_one_recording_are_no_views_to_align():
+    """Two recordings of two frames each: the same as two views with the mean of their frames."""
+    tokens = torch.randn(4, 3, 7, generator=torch.Generator().manual_seed(2))
+    study_of = torch.zeros(4, dtype=torch.int64)
+    frames = EncodedInstances(
+        tokens=tokens, valid=None, cls=None, study_of=study_of, recording_of=torch.tensor([0, 0, 1, 1])
+    )
+    means = tokens.mean(dim=1).view(2, 2, 7).mean(dim=1, keepdim=True)
+    views = EncodedInstances(tokens=means, valid=None, cls=None, study_of=study_of[:2])
+
+    def found(encoded):
+        output = MaskedOutput(predictions={}, num_studies=1, summary=torch.zeros(1, 7), encoded={"echo": (encoded,)})
+        return alignment(output, AlignmentConfig(), global_size=1)
+
+    torch.testing.assert_close(found(frames), found(views))
+    assert found(frames) > 0

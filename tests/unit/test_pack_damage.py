@@ -187,7 +187,7 @@ def test_a_study_that_a_pack_cannot_hold(tmp_path, changes, expected):
 def test_a_pack_of_format_1_is_refused_with_the_command_that_makes_it_anew(path):
     change_info(path, format_version=1, cohort="ptb-xl")
     with pytest.raises(
-        FormatError, match=r"version 1, .* reads 2: make it anew .*: lamae prepare ptb-xl ROOT NEW_PACK"
+        FormatError, match=r"version 1, .* reads 2: make it anew .*cohort: ptb-xl.*: lamae prepare COHORT ROOT NEW_PACK"
     ):
         Pack.open(path)
 

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lamae.errors import DataError
-from lamae.pack import Pack, Selection, ShardWriter, verify, write_pack
+from lamae.pack import Pack, Selection, ShardWriter, gather_studies, verify, write_pack
 from lamae.pack import shard_writer as shard_writer_module
 from lamae.studies import MISSING_CODE, UNKNOWN_VIEW, PreparedRecording, PreparedStudy, View, Views
 
@@ -235,3 +235,43 @@ def test_views_of_a_study_are_found_by_key_and_by_name():
         _ = views["clip 3"].duration_s
     with pytest.raises(DataError, match="needs a key of its own"):
         View(name=None, values=frames, rate_hz=None)
+
+
+def test_what_jpeg_cannot_hold_is_refused_and_leaves_nothing(tmp_path):
+    wide = PreparedRecording(
+        name="A4C", key="w", values=np.zeros((1, 2, 70_000), np.uint8), scale=1.0, rate_hz=None, jpeg_quality=90
+    )
+    with ShardWriter(tmp_path, 0, NAMES) as writer:
+        writer.add("good", [clip(1)])
+        with pytest.raises(DataError, match="cannot be stored as JPEG"):
+            writer.add("bad", [clip(2), wide])
+    assert (writer.shards[0].studies, writer.shards[0].recordings) == (1, 1)
+    assert [file.name for file in (tmp_path / "views").iterdir()] == ["00000.arrow"]
+
+
+def test_a_file_that_cannot_be_finished_leaves_nothing(tmp_path, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lamae.pack.shard_writer.os.replace", fail)
+    with pytest.raises(OSError, match="the disk is full"), ShardWriter(tmp_path, 0, NAMES) as writer:
+        writer.add("good", [clip(1)])
+    assert list((tmp_path / "views").iterdir()) == []
+
+
+def test_studies_in_memory_lose_what_jpeg_does_not_keep(tmp_path):
+    noisy = PreparedStudy(recordings=(clip(3, jpeg_quality=40),))
+    pack = write_pack(tmp_path / "p", [noisy], table(1), modality="echo", view_names=NAMES)
+    stored = pack.read(pack.whole(np.array([0])))
+    np.testing.assert_array_equal(gather_studies([noisy], NAMES).values, stored.values)
+    assert not np.array_equal(stored.values[0], noisy.recordings[0].values)
+
+
+def test_a_frame_after_the_end_is_an_error(pack):
+    whole = pack.whole(np.array([0]))
+    late = Selection(
+        studies=whole.studies, recording=whole.recording[:1], study_of=whole.study_of[:1],
+        recording_of=whole.recording_of[:1], start=np.array([7]), stride=np.array([1]), length=1, single_frames=True,
+    )  # fmt: skip
+    with pytest.raises(DataError, match="after the end of its recording"):
+        pack.read(late)

@@ -379,3 +379,29 @@ def begun(pack, monkeypatch) -> Recipes:
         run(cohort, pack)
     monkeypatch.undo()
     return cohort
+
+
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), FileNotFoundError(2, "No such file")])
+def test_faults_of_writing_refuse_no_study(tmp_path, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("lamae.pack.shard_writer._ShardFile", fail)
+    with pytest.raises(type(error)):
+        run(Recipes(("1", "2")), tmp_path / "pack")
+    assert list((tmp_path / "pack" / "parts").iterdir()) == []
+
+
+def test_a_recording_that_fails_while_it_is_written_is_a_refusal(tmp_path, monkeypatch):
+    def late(study, config):
+        prepared = preprocess(study, config)
+
+        def recordings():
+            yield next(iter(prepared.recordings))
+            raise KeyError("a field of the second recording")
+
+        return replace(prepared, recordings=recordings())
+
+    monkeypatch.setattr("lamae.ecg.preprocess.preprocess", late)
+    summary = run(Recipes(("1", "2")), tmp_path / "pack")
+    assert summary.rejected_by_reason == {"unreadable-file": 2}

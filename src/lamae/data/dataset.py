@@ -144,7 +144,8 @@ class PackDataset:
         """Read what was chosen, and nothing else; it may be called in another thread.
 
         Raises:
-            DataError: Recordings differ in length or size, or a shard is not as it was written (with ``verify``).
+            DataError: Recordings of several packs differ in length, frames in size, or a shard is not as it was written
+                (with ``verify``).
         """
         parts, starts, first = [], [], 0
         for number, selection in choice.parts:
@@ -203,9 +204,9 @@ def check_agreement(packs: Sequence[Pack]) -> None:
         raise ConfigError("no pack was given: name at least one")
     first = packs[0]
     for other in packs[1:]:
-        ours, theirs = (
-            {"modality": p.info.modality, "rate_hz": p.info.rate_hz, **p.info.preprocessing} for p in (first, other)
-        )
+        ours, theirs = ({"modality": p.info.modality, **p.info.preprocessing} for p in (first, other))
+        if None not in (rates := (first.info.rate_hz, other.info.rate_hz)):
+            ours["rate_hz"], theirs["rate_hz"] = rates
         differing = [key for key in ours | theirs if ours.get(key) != theirs.get(key)]
         if differing:
             listed = "; ".join(f"{key}: {ours.get(key)!r} and {theirs.get(key)!r}" for key in differing)
@@ -277,7 +278,9 @@ def _joined(parts: Sequence[Gathered], starts: Sequence[int]) -> Gathered:
         return parts[0]
     shapes = {part.values.shape[1:] for part in parts}
     if len(shapes) > 1:
-        found = sorted(shape[0] for shape in shapes) if all(len(s) == 1 for s in shapes) else sorted(shapes)
+        if any(len(shape) > 1 for shape in shapes):
+            raise DataError(f"videos of one batch have the shapes {sorted(shapes)}; cut clips (the stream's clip)")
+        found = sorted(shape[0] for shape in shapes)
         raise DataError(f"studies of one batch have {found} samples; prepare with a fixed duration")
     of_all = {
         name: np.concatenate([getattr(part, name) for part in parts])

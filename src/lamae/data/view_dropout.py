@@ -39,6 +39,10 @@ def kept_views(
     for number in range(1, int(repeat.max(initial=0)) + 1):
         noise = rng.random((global_size, num_views))
         own = np.where(repeat == number, noise[position_of, view_of], own)
+    present = np.bincount(position_of, minlength=global_size)
+    if (present > num_views).any():  # more recordings than names
+        more = min_views + (rng.random(global_size) * (present - min_views + 1)).astype(np.int64)
+        kept = np.where(present > num_views, more, kept)
     return rank_within(position_of, own) < kept[position_of]
 
 

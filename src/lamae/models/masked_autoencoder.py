@@ -103,7 +103,7 @@ class MaskedAutoencoder(nn.Module):
             slots = self.decode(batch, mixed, masks, latent)
             for name, prediction in self.predict(batch, statistics, slots, masks).items():
                 predictions[name].append(prediction)
-                encoded[name].append(self._encoded(batch.streams[name], tokens[name], masks[name]))
+                encoded[name].append(self._encoded(name, batch.streams[name], tokens[name], masks[name]))
             summaries.append(_mean_token(mixed.tokens.detach(), latent))
         return MaskedOutput(
             predictions={name: tuple(found) for name, found in predictions.items()},
@@ -320,14 +320,16 @@ class MaskedAutoencoder(nn.Module):
         masks = {name: streams[0] for name, streams in plan.streams.items()}
         return plan, self.encode(batch, self.cut(batch, self.measure(batch), masks), masks)
 
-    def _encoded(self, instances: Instances, tokens: Tensor, mask: StreamMask) -> EncodedInstances:
+    def _encoded(self, name: str, instances: Instances, tokens: Tensor, mask: StreamMask) -> EncodedInstances:
         """Return the tokens of sentence 2 for one stream, for objectives."""
-        has_cls = self.config.instance_cls
+        has_cls, clip = self.config.instance_cls, self.config.streams[name].clip
+        of_frames = clip is not None and clip.instances == "frame"
         return EncodedInstances(
             tokens=tokens[:, 1:] if has_cls else tokens,
             valid=mask.context_valid,
             cls=tokens[:, 0] if has_cls else None,
             study_of=_encoded_rows(instances.study_of, mask),
+            recording_of=_encoded_rows(instances.recording_of, mask) if of_frames else None,
         )
 
     def _of_instances(self, tokens: Tensor, mask: StreamMask) -> Float[Tensor, "instances visible dim"]:

@@ -85,7 +85,7 @@ class MaskFamily:
         """
         if self.full_time and len(counts) != 3:
             raise ConfigError(f"full_time is for patches on three axes (time first), found {len(counts)}")
-        if self.full_time and self.strategy == "tube":
+        if self.full_time:
             return counts[0] * _num_visible(math.prod(counts[1:]), self.ratio)
         return _num_visible(math.prod(counts), self.ratio)
 

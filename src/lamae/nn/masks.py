@@ -107,7 +107,9 @@ def _block_score(
     covered = torch.zeros(len(instances), num_patches, dtype=torch.bool)
     for number in range(family.num_blocks):
         covered |= _block(noise.by_instance(f"block/{number}", 1 + len(counts)), counts, family)
-    return covered + noise.by_instance("patch", num_patches)  # what is too few or too many is evened out at random
+    num_times = counts[0] if family.full_time else 1
+    score = covered[:, : num_patches // num_times] + noise.by_instance("patch", num_patches // num_times)
+    return score.repeat(1, num_times)  # what is too few or too many is evened out at random, at all times alike
 
 
 def _block(

@@ -57,12 +57,14 @@ class EncodedInstances:
         valid: Which of them stand for anything recorded; None: all.
         cls: Own CLS token of each instance; None for models without.
         study_of: Study of each of these instances.
+        recording_of: Number of each one's recording within its study; None: each is a recording of its own.
     """
 
     tokens: Float[Tensor, "encoded visible dim"]
     valid: Bool[Tensor, "encoded visible"] | None
     cls: Float[Tensor, "encoded dim"] | None
     study_of: Int64[Tensor, " encoded"]
+    recording_of: Int64[Tensor, " encoded"] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

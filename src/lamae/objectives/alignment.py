@@ -16,6 +16,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 from torch.nn.functional import normalize, softplus
 
+from lamae.batch import number_recordings
 from lamae.errors import ConfigError
 from lamae.nn.output import EncodedInstances, MaskedOutput
 
@@ -89,8 +90,8 @@ def alignment(output: MaskedOutput, config: AlignmentConfig, *, global_size: int
     total = torch.zeros((), device=output.summary.device)
     for index in range(num_masks):
         instances = [masks[index] for masks in output.encoded.values()]
-        vectors = torch.cat([_vectors(encoded, config.tokens) for encoded in instances])
-        study_of = torch.cat([encoded.study_of for encoded in instances])
+        found = [_by_recording(encoded, _vectors(encoded, config.tokens)) for encoded in instances]
+        vectors, study_of = (torch.cat(one) for one in zip(*found, strict=True))
         total = total + _by_study(vectors, study_of, output.num_studies, config).sum()
     return total / (num_masks * global_size)
 
@@ -186,6 +187,15 @@ def _vectors(encoded: EncodedInstances, tokens: Literal["mean", "cls"]) -> Float
         return encoded.tokens.float().mean(dim=1)
     weight = encoded.valid.unsqueeze(-1).float()
     return (encoded.tokens.float() * weight).sum(dim=1) / weight.sum(dim=1).clamp_min(1)
+
+
+def _by_recording(encoded: EncodedInstances, vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the mean vector of each recording, and its study: frames of one video are no views to align."""
+    if encoded.recording_of is None or vectors.device.type == "meta":
+        return vectors, encoded.study_of
+    group_of, study_of = number_recordings(encoded.study_of, encoded.recording_of)
+    total = vectors.new_zeros(len(study_of), vectors.shape[1]).index_add(0, group_of, vectors)
+    return total / torch.bincount(group_of).unsqueeze(1), study_of
 
 
 def _count(study_of: Tensor, num_studies: int, like: Tensor) -> Float[Tensor, " studies"]:

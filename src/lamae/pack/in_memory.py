@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from lamae.pack.jpeg import decode_frame, encode_frame
 from lamae.pack.selection import Gathered, Selection
 from lamae.studies import MISSING_CODE, PreparedStudy
 
@@ -42,7 +43,7 @@ def gather_studies(
     start = np.zeros(num, np.int64) if chosen.start is None else chosen.start
     stride = np.ones(num, np.int64) if chosen.stride is None else chosen.stride
     slices = [
-        recording.values[first::step][: chosen.length]
+        _as_stored(recording.values[first::step][: chosen.length], recording.jpeg_quality)
         for recording, first, step in zip(recordings, start.tolist(), stride.tolist(), strict=True)
     ]
     shapes = {found.shape[1:] for found in slices} or {()}
@@ -67,3 +68,11 @@ def gather_studies(
         has_missing=not frame and (any(one.has_missing for one in recordings) or not recorded.all()),
         recorded=recorded if frame and not chosen.single_frames and not recorded.all() else None,
     )
+
+
+def _as_stored(values: np.ndarray, jpeg_quality: int | None) -> np.ndarray:
+    """Return values as a pack gives them back: frames of a JPEG lose what it does not keep."""
+    if jpeg_quality is None:
+        return values
+    frames = (decode_frame(encode_frame(frame, quality=jpeg_quality), shape=frame.shape) for frame in values)
+    return np.stack(list(frames))

@@ -7,8 +7,15 @@ from lamae.errors import DataError
 
 
 def encode_frame(frame: np.ndarray, *, quality: int) -> bytes:
-    """Return a grey frame ``[height, width]`` uint8 as a JPEG of a quality from 1 to 100."""
-    return simplejpeg.encode_jpeg(np.ascontiguousarray(frame)[:, :, None], quality=quality, colorspace="GRAY")
+    """Return a grey frame ``[height, width]`` uint8 as a JPEG of a quality from 1 to 100.
+
+    Raises:
+        DataError: JPEG cannot hold it: a side is longer than 65,500 pixels.
+    """
+    try:
+        return simplejpeg.encode_jpeg(np.ascontiguousarray(frame)[:, :, None], quality=quality, colorspace="GRAY")
+    except ValueError as error:
+        raise DataError(f"a frame of {frame.shape} cannot be stored as JPEG ({error})", reason="wrong-shape") from error
 
 
 def decode_frame(content: bytes | memoryview, *, shape: tuple[int, ...]) -> np.ndarray:

@@ -167,10 +167,9 @@ def _other_version(file: Path, content: Mapping[str, Any]) -> FormatError:
     found = content.get("format_version")
     remedy = "install the version of lamae that wrote it, or prepare the pack again"
     if isinstance(found, int) and found < FORMAT_VERSION:
-        cohort = content.get("cohort", "COHORT")
         remedy = (
-            f"make it anew from the files, in another folder and with the settings of {SETTINGS_FILE}: "
-            f"lamae prepare {cohort} ROOT NEW_PACK"
+            f"make it anew from the files, in another folder and with the settings of {SETTINGS_FILE} "
+            f"(cohort: {content.get('cohort')}): lamae prepare COHORT ROOT NEW_PACK"
         )
     return FormatError(
         f"{file}: pack format version {found}, but this version of lamae reads {FORMAT_VERSION}: {remedy}",

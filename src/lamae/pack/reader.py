@@ -210,10 +210,10 @@ class Pack:
         for number in set((self._index.first_rows.searchsorted(indices, side="right") - 1).tolist()):
             if self._shards[number] is None or (verify and number not in self._verified):
                 shard = open_shard(self.path, self.info.shards[number], verify=verify)
-                self._shards[number] = shard
                 self._index.fill(number, shard)
                 self._has_frames |= bool(shard.encoding.any())
                 self._has_missing |= bool(shard.has_missing.any())
+                self._shards[number] = shard  # last: a batch that is read ahead in another thread may look for it
                 if verify:
                     self._verified.add(number)
                 self._all_open = None not in self._shards

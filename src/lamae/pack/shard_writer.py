@@ -4,7 +4,6 @@ import os
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -15,7 +14,7 @@ import pyarrow as pa
 from lamae.errors import DataError
 from lamae.files import TEMPORARY_MARK, naming_full_disk, sha256, sync_folder
 from lamae.pack.jpeg import encode_frame
-from lamae.pack.layout import SHARD_SCHEMA, ShardInfo, shard_file
+from lamae.pack.layout import SHARD_SCHEMA, VIEWS_FOLDER, ShardInfo, shard_file
 from lamae.studies import PreparedRecording
 
 SHARD_BYTES = 512 * 2**20
@@ -24,12 +23,27 @@ SHARD_BYTES = 512 * 2**20
 BUFFER_BYTES = 16 * 2**20
 """Rows are held in memory up to this size, then written as one record batch."""
 
+_NO_SAMPLES = np.zeros(0, np.int16)
+
 
 class _Row(NamedTuple):
+    """One recording as it is stored; either samples or frames are empty."""
+
     study: int
     study_id: str
+    recording: str
     view: int
-    recording: PreparedRecording
+    encoding: str
+    shape: tuple[int, ...]
+    rate_hz: float | None
+    scale: float
+    has_missing: bool
+    samples: np.ndarray
+    frames: Sequence[bytes | memoryview]
+
+    @property
+    def size(self) -> int:
+        return self.samples.nbytes + sum(map(len, self.frames))
 
 
 class ShardWriter:
@@ -89,7 +103,7 @@ class ShardWriter:
         names: list[str] = []
         keys: set[str] = set()
         rates: set[float | None] = set()
-        with _Spool() as study:
+        with naming_full_disk(self._pack), _Spool(self._pack / VIEWS_FOLDER) as study:
             for recording in recordings:
                 _check(study_id, recording, self._index)
                 if recording.key in keys:
@@ -97,10 +111,11 @@ class ShardWriter:
                         f"study {study_id}: two recordings have the key {recording.key!r}; each needs its own",
                         reason="duplicated-recording",
                     )
+                row = _to_row(self._file.num_studies, study_id, self._index[recording.name], recording)
                 keys.add(recording.key)
                 names.append(recording.name)
-                rates.add(recording.rate_hz)
-                study.add(_Row(self._file.num_studies, study_id, self._index[recording.name], recording))
+                rates.add(row.rate_hz)
+                study.add(row)
             if not names:
                 raise DataError(f"study {study_id}: a pack needs at least one view and one sample", reason="no-view")
             self._file.add_study(study, num_recordings=len(names))
@@ -109,26 +124,27 @@ class ShardWriter:
 
     def _finish(self, file: "_ShardFile") -> None:
         self._file = None
-        if file.num_studies:
-            self.shards.append(file.finish())
-        else:
+        try:
+            if file.num_studies:
+                self.shards.append(file.finish())
+        finally:
             file.discard()
 
 
 class _Spool(AbstractContextManager["_Spool"]):
-    """The rows of one study: in memory, and beyond the buffer in a temporary file."""
+    """The rows of one study: in memory, and beyond the buffer in a nameless file of the pack's disk."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.rows: list[_Row] = []
-        self._size = 0
+        self._folder, self._size = folder, 0
         self._file = self._writer = None
 
     def add(self, row: _Row) -> None:
         self.rows.append(row)
-        self._size += row.recording.values.nbytes
+        self._size += row.size
         if self._size > BUFFER_BYTES:
             if self._writer is None:
-                self._file = tempfile.TemporaryFile(prefix="lamae-study-")  # noqa: SIM115 (closed with the spool)
+                self._file = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115 (closed with the spool)
                 self._writer = pa.ipc.new_stream(self._file, SHARD_SCHEMA)
             self._writer.write_batch(_to_batch(self.rows))
             self.rows, self._size = [], 0
@@ -166,31 +182,26 @@ class _ShardFile:
 
     def add_study(self, study: _Spool, *, num_recordings: int) -> None:
         """Add all rows of a study; those of a study that fits the buffer stand in one record batch."""
-        with naming_full_disk(self._path):
-            for number, batch in enumerate(study.spilled()):
-                if number == 0:
-                    self._flush()
-                self._writer.write_batch(batch)
-            self._rows += study.rows
-            self._waiting += sum(row.recording.values.nbytes for row in study.rows)
-            if self._waiting > BUFFER_BYTES:
+        for number, batch in enumerate(study.spilled()):
+            if number == 0:
                 self._flush()
+            self._writer.write_batch(batch)
+        self._rows += study.rows
+        self._waiting += sum(row.size for row in study.rows)
+        if self._waiting > BUFFER_BYTES:
+            self._flush()
         self.num_studies += 1
         self.num_recordings += num_recordings
 
     def finish(self) -> ShardInfo:
         """Write what waits, and give the file its name."""
-        try:
-            with naming_full_disk(self._path):
-                self._flush()
-                self._writer.close()
-                self._sink.flush()
-                os.fsync(self._sink.fileno())
-                self._sink.close()
-                os.replace(self._temporary, self._path)
-        except OSError:
-            self.discard()
-            raise
+        with naming_full_disk(self._path):
+            self._flush()
+            self._writer.close()
+            self._sink.flush()
+            os.fsync(self._sink.fileno())
+            self._sink.close()
+            os.replace(self._temporary, self._path)
         sync_folder(self._path.parent)
         return ShardInfo(
             file=self._name,
@@ -211,47 +222,47 @@ class _ShardFile:
         self._rows, self._waiting = [], 0
 
 
+def _to_row(study: int, study_id: str, view: int, recording: PreparedRecording) -> _Row:
+    values, quality = recording.values, recording.jpeg_quality
+    samples, frames, encoding = _NO_SAMPLES, (), "int16"
+    if values.dtype == np.int16:
+        samples = values
+    elif quality is None:
+        frames, encoding = [np.ascontiguousarray(frame).data.cast("B") for frame in values], "uint8"
+    else:
+        frames, encoding = [encode_frame(frame, quality=quality) for frame in values], "jpeg"
+    return _Row(
+        study=study,
+        study_id=study_id,
+        recording=recording.key,
+        view=view,
+        encoding=encoding,
+        shape=values.shape,
+        rate_hz=None if recording.rate_hz is None else float(recording.rate_hz),
+        scale=recording.scale,
+        has_missing=recording.has_missing,
+        samples=samples,
+        frames=frames,
+    )
+
+
 def _to_batch(rows: Sequence[_Row]) -> pa.RecordBatch:
-    recordings = [row.recording for row in rows]
-    samples = [one.values for one in recordings if one.values.dtype == np.int16]
-    frames = [_frames(one) if one.values.dtype == np.uint8 else () for one in recordings]
-    frame_sizes = [len(frame) for frame in chain.from_iterable(frames)]
-    columns = [
-        pa.array([row.study for row in rows], pa.int32()),
-        pa.array([row.study_id for row in rows], pa.string()),
-        pa.array([one.key for one in recordings], pa.string()),
-        pa.array([row.view for row in rows], pa.uint8()),
-        pa.array([_encoding(one) for one in recordings], pa.string()),
-        pa.array([one.values.shape for one in recordings], pa.list_(pa.int32())),
-        pa.array([one.rate_hz for one in recordings], pa.float64()),
-        pa.array([one.scale for one in recordings], pa.float32()),
-        pa.array([one.has_missing for one in recordings], pa.bool_()),
-        pa.LargeListArray.from_arrays(
-            _starts(len(one.values) if one.values.dtype == np.int16 else 0 for one in recordings),
-            pa.array(np.concatenate(samples) if samples else np.zeros(0, np.int16)),
-        ),
-        pa.LargeListArray.from_arrays(
-            _starts(len(found) for found in frames),
-            pa.Array.from_buffers(
-                pa.large_binary(),
-                len(frame_sizes),
-                [None, _starts(frame_sizes).buffers()[1], pa.py_buffer(b"".join(chain.from_iterable(frames)))],
-            ),
-        ),
+    plain = [
+        pa.array([getattr(row, name) for row in rows], SHARD_SCHEMA.field(name).type)
+        for name in _Row._fields
+        if name not in ("samples", "frames")
     ]
+    frames = [frame for row in rows for frame in row.frames]
+    samples = pa.LargeListArray.from_arrays(
+        _starts(len(row.samples) for row in rows), pa.array(np.concatenate([row.samples for row in rows]))
+    )
+    stored = pa.Array.from_buffers(
+        pa.large_binary(),
+        len(frames),
+        [None, _starts(map(len, frames)).buffers()[1], pa.py_buffer(b"".join(frames))],
+    )
+    columns = [*plain, samples, pa.LargeListArray.from_arrays(_starts(len(row.frames) for row in rows), stored)]
     return pa.record_batch(columns, schema=SHARD_SCHEMA)
-
-
-def _frames(recording: PreparedRecording) -> Sequence[bytes | memoryview]:
-    if recording.jpeg_quality is None:
-        return [np.ascontiguousarray(frame).data.cast("B") for frame in recording.values]
-    return [encode_frame(frame, quality=recording.jpeg_quality) for frame in recording.values]
-
-
-def _encoding(recording: PreparedRecording) -> str:
-    if recording.values.dtype == np.int16:
-        return "int16"
-    return "uint8" if recording.jpeg_quality is None else "jpeg"
 
 
 def _starts(sizes: Iterable[int]) -> pa.Int64Array:

@@ -25,7 +25,7 @@ def read_samples(shards: Sequence[Any], index: RecordingIndex, selection: Select
     """
     row = selection.recording
     length = index.length[row]
-    if selection.start is None and len(row) and bool((length == length[0]).all()):
+    if selection.start is None and selection.stride is None and len(row) and bool((length == length[0]).all()):
         longest = int(length[0])
         if (runs := _studies_in_one_piece(index, selection, 2 * longest)) is not None:
             return np.concatenate([shards[shard].samples[a:b] for shard, a, b in runs]).reshape(-1, longest), False
@@ -97,6 +97,8 @@ def read_frames(
         _copy_frames(shards[number], recording, frames, out=values[row])
         recorded[row, : len(frames)] = True
     if selection.single_frames:
+        if not recorded.all():
+            raise DataError("a frame after the end of its recording was asked for", reason="wrong-shape")
         return values[:, 0], None
     return values, None if recorded.all() else recorded
 

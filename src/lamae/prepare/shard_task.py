@@ -2,6 +2,8 @@
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from lamae.modality import find_modality
 from lamae.pack import ShardWriter
 from lamae.pack.writer import quality_row
 from lamae.prepare.shard_note import part_file
-from lamae.studies import Study
+from lamae.studies import PreparedRecording, Study
 
 _FAULT_OF_THE_FILE = (ValueError, LookupError, ArithmeticError, EOFError, ImportError)
 _REASONS_OF_THE_SYSTEM: dict[type[OSError], str] = {
@@ -77,11 +79,11 @@ def run_shard(cohort: Cohort, pack: str, config: Any, task: ShardTask) -> ShardO
     view_names = find_modality(cohort.modality).view_names(config)
     with ShardWriter(Path(pack), task.number, view_names) as writer:
         for offset, (study_id, path, record) in enumerate(zip(task.study_ids, task.paths, task.records, strict=True)):
-            found = _prepare_one(cohort, study_id, path, record, config, writer)
-            if isinstance(found, _Refusal):
-                rejected.append({"study_id": study_id, "path": path, "reason": found.reason, "message": found.message})
-            else:
+            try:
+                found = _prepare_one(cohort, study_id, path, record, config, writer)
                 kept.append({"row": task.first_row + offset, "study_id": study_id} | found)
+            except DataError as error:
+                rejected.append({"study_id": study_id, "path": path, "reason": error.reason, "message": str(error)})
     shards = [asdict(shard) for shard in writer.shards]
     note = {"shards": shards, "rates_hz": list(writer.rates_hz), "kept": kept, "rejected": rejected}
     write_atomically(part_file(Path(pack), task.number), json.dumps(note, ensure_ascii=False).encode())
@@ -89,29 +91,45 @@ def run_shard(cohort: Cohort, pack: str, config: Any, task: ShardTask) -> ShardO
     return ShardOutcome(number=task.number, num_kept=len(kept), rejected_by_reason=dict(reasons))
 
 
-@dataclass(frozen=True)
-class _Refusal:
-    reason: str
-    message: str
-
-
 def _prepare_one(
     cohort: Cohort, study_id: str, path: str, record: str | None, config: Any, writer: ShardWriter
-) -> dict[str, Any] | _Refusal:
-    """Read, prepare and write one study; return what its note says of it."""
-    try:
+) -> dict[str, Any]:
+    """Read, prepare and write one study; return what its note says of it.
+
+    Raises:
+        DataError: The study cannot be used. Faults of writing are raised as they are.
+    """
+    with _faults_of_the_file():
         study = cohort.read(path, record)
         prepared = find_modality(cohort.modality).preprocess(study, config)
-        view_names = writer.add(study_id, prepared.recordings)
-        return quality_row(prepared, view_names) | _told_by_file(study)
-    except DataError as error:
-        return _Refusal(error.reason, str(error))
+    view_names = writer.add(study_id, _one_by_one(prepared.recordings))
+    return quality_row(prepared, view_names) | _told_by_file(study)
+
+
+def _one_by_one(recordings: Iterable[PreparedRecording]) -> Iterator[PreparedRecording]:
+    """Yield recordings that may be read and prepared only now."""
+    waiting = iter(recordings)
+    while True:
+        with _faults_of_the_file():
+            recording = next(waiting, None)
+        if recording is None:
+            return
+        yield recording
+
+
+@contextmanager
+def _faults_of_the_file() -> Iterator[None]:
+    """Turn what a file can be blamed for into a `DataError` with a reason."""
+    try:
+        yield
+    except DataError:
+        raise
     except tuple(_REASONS_OF_THE_SYSTEM) as error:
         reason = next(reason for kind, reason in _REASONS_OF_THE_SYSTEM.items() if isinstance(error, kind))
-        return _Refusal(reason, str(error))
+        raise DataError(str(error), reason=reason) from error
     except _FAULT_OF_THE_FILE as error:
         reason = "missing-package" if isinstance(error, ImportError) else "unreadable-file"
-        return _Refusal(reason, f"{type(error).__name__}: {error}")
+        raise DataError(f"{type(error).__name__}: {error}", reason=reason) from error
 
 
 def _told_by_file(study: Study) -> dict[str, Any]:

@@ -85,8 +85,14 @@ class ConditionedPack(Pack):
         return Selection(studies=indices, recording=_NONE, study_of=_NONE, recording_of=_NONE)
 
     def read(self, selection: Selection, *, verify: bool = False) -> Gathered:
-        """Put all recordings of the selected studies into one array, as `Pack.read`; slices are not known here."""
+        """Put all recordings of the selected studies into one array, as `Pack.read`.
+
+        Raises:
+            ConfigError: The model cuts clips, which conditions do not know.
+        """
         del verify
+        if selection.length is not None:
+            raise ConfigError(f"{self._condition.name}: conditions are for recordings that a model takes whole")
         return gather_studies([self.study(row) for row in selection.studies.tolist()], self.info.view_names)
 
     def tally(self) -> dict[str, Any]:
