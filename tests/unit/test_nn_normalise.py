@@ -4,15 +4,9 @@ import pytest
 import torch
 
 from lamae.batch import Instances
-from lamae.nn.normalise import Normalised, apply_statistics, measure
+from lamae.nn.normalise import measure, normalise
 from lamae.nn.patches import cut_patches, patchify, take_patches
 from lamae.nn.targets import element_validity, normalised_patches
-
-
-def normalise(instances, **settings):
-    by = measure(instances, **settings)
-    valid = None if instances.valid is None else instances.valid.unsqueeze(1)
-    return Normalised(values=apply_statistics(instances.values, by, valid), gain=by.gain, shift=by.shift)
 
 
 def leads(values, *, scale=0.001, valid=None, study_of=None) -> Instances:

@@ -4,9 +4,8 @@ Source: Silva, Moody and Celi, Improving the quality of ECGs collected using mob
 doi 10.13026/90zs-jn05). Its gain of 200 units a mV, which the headers state, was inferred from the amplitudes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -34,7 +33,7 @@ class Challenge2011(EcgFolder):
     split_seed: int = 0
     partial: bool = True
 
-    name: ClassVar[str] = "challenge-2011"
+    name: str = field(default="challenge-2011", init=False)
 
     @property
     def version(self) -> str:

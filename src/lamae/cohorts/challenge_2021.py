@@ -7,9 +7,8 @@ Challenge 2021 (PhysioNet, doi 10.13026/34va-7q14).
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +37,7 @@ class Challenge2021(EcgFolder):
 
     split_seed: int = 0
 
-    name: ClassVar[str] = "challenge-2021"
+    name: str = field(default="challenge-2021", init=False)
 
     def table(self) -> pa.Table:
         """Return one row a header.

@@ -5,8 +5,8 @@
 Source: Ribeiro et al., CODE-15 %: a large scale annotated dataset of 12-lead ECGs (Zenodo, doi 10.5281/zenodo.4916206).
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, field
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,7 +36,7 @@ class Code15(EcgFolder):
     split_seed: int = 0
     partial: bool = True
 
-    name: ClassVar[str] = "code-15"
+    name: str = field(default="code-15", init=False)
 
     def table(self) -> pa.Table:
         """Return one row an exam.

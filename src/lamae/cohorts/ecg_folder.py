@@ -1,8 +1,8 @@
 """What the cohorts of ECGs have in common: a folder, its version, options, and one file a study."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pyarrow as pa
 
@@ -20,7 +20,7 @@ class EcgFolder:
 
     root: Path
 
-    modality: ClassVar[str] = "ecg"
+    modality: str = field(default="ecg", init=False)
 
     @property
     def simulated(self) -> bool:
@@ -35,8 +35,8 @@ class EcgFolder:
     @property
     def options(self) -> dict[str, Any]:
         """Options as they were chosen, without paths."""
-        names = [field.name for field in fields(self) if field.name not in ("root", "hosp", "labels")]
-        return {name: getattr(self, name) for name in names}
+        chosen = [one.name for one in fields(self) if one.init and one.name not in ("root", "hosp", "labels")]
+        return {name: getattr(self, name) for name in chosen}
 
     def read(self, path: str, record: str | None = None) -> Study:
         """Read one recording."""

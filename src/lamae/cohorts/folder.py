@@ -1,9 +1,9 @@
 """A folder of ECG files in any mix of the supported formats, with a table of labels where there is one."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import pyarrow as pa
 
@@ -61,7 +61,7 @@ class Folder(EcgFolder):
     array_layout: Literal["leads-first", "samples-first"] | None = None
     array_key: str | None = None
 
-    name: ClassVar[str] = "folder"
+    name: str = field(default="folder", init=False)
 
     @property
     def version(self) -> str:

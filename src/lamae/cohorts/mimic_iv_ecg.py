@@ -7,9 +7,9 @@ MIMIC-IV-ECG-Ext-ICD 1.0.1 (PhysioNet), for ``records_w_diag_icd10.csv``.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -67,7 +67,7 @@ class MimicIvEcg(EcgFolder):
     split_seed: int = 0
     partial: bool = True
 
-    name: ClassVar[str] = "mimic-iv-ecg"
+    name: str = field(default="mimic-iv-ecg", init=False)
 
     def __post_init__(self) -> None:
         if self.hosp is not None and self.labels is not None:

@@ -6,8 +6,8 @@ Source: Wagner et al., PTB-XL, a large publicly available electrocardiography da
 doi 10.13026/kfzx-aw45), and the description of ``ptbxl_database.csv`` there.
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -47,7 +47,7 @@ class PtbXl(EcgFolder):
     rate_hz: Literal[100, 500] = 100
     partial: bool = True
 
-    name: ClassVar[str] = "ptb-xl"
+    name: str = field(default="ptb-xl", init=False)
 
     def table(self) -> pa.Table:
         """Return one row a recording.

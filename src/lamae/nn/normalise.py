@@ -48,6 +48,25 @@ class Normalised:
     shift: Float[Tensor, " instances"]
 
 
+def normalise(
+    instances: Instances, *, how: Normalisation, fixed_scale: float, std_floor: float, num_studies: int
+) -> Normalised:
+    """Scale all integers to physical units and normalise them; places that were not recorded become 0.
+
+    Args:
+        instances: Values as integers (or floats) with their scale.
+        how: As of `measure`.
+        fixed_scale: As of `measure`.
+        std_floor: As of `measure`.
+        num_studies: Number of studies in the batch.
+    """
+    measured = measure(instances, how=how, fixed_scale=fixed_scale, std_floor=std_floor, num_studies=num_studies)
+    valid = None if instances.valid is None else instances.valid.unsqueeze(1)
+    return Normalised(
+        values=apply_statistics(instances.values, measured, valid), gain=measured.gain, shift=measured.shift
+    )
+
+
 def measure(
     instances: Instances, *, how: Normalisation, fixed_scale: float, std_floor: float, num_studies: int
 ) -> Statistics:
