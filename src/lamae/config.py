@@ -63,12 +63,6 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def write_yaml(path: str | Path, config: object) -> None:
-    """Write a dataclass, or a mapping of plain types, as YAML in field order."""
-    content = config if isinstance(config, Mapping) else to_dict(config)
-    Path(path).write_text(yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True), encoding="utf-8")
-
-
 def difference(a: object, b: object) -> list[str]:
     """Return the differences between two configurations as ``"dotted.key: value in a != value in b"``."""
     left, right = _flat(a), _flat(b)

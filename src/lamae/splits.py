@@ -1,9 +1,9 @@
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute creates its functions at import.)
-"""Splits by patient, made once and stored with the data, and checks for patients in both training and test data."""
+"""Splits by patient, made once and stored with the data, and hashes of patient keys."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -91,27 +91,6 @@ def patient_hashes(patient_keys: Keys, salt: str = "") -> np.ndarray:
 def salt_fingerprint(salt: str = "") -> str:
     """Return a hash that identifies a salt without revealing it, since hashes of different salts never match."""
     return str(patient_hashes(["the salt itself"], salt)[0])
-
-
-def check_leak(train_hashes: Iterable[str], test_hashes: Iterable[str], *, what: str = "patients") -> None:
-    """Check that training and test data share no patients (or records).
-
-    Args:
-        train_hashes: Hashes of the patients (or records) in the training data, from ``patient_hashes``.
-        test_hashes: Hashes of those in the test data, with the same salt.
-        what: ``"patients"`` or ``"records"``, for the message.
-
-    Raises:
-        DataError: The two overlap; the message gives the number.
-    """
-    test = set(test_hashes)
-    shared = len(test.intersection(train_hashes))
-    if shared:
-        raise DataError(
-            f"{shared} of {len(test)} {what} to be tested on were in the training data: leave them out of the one or "
-            "the other (known overlap: records HRxxxxx of the PhysioNet Challenge 2021 are PTB-XL)",
-            reason="training-test-overlap",
-        )
 
 
 def _unique(keys: Keys) -> tuple[list[str], np.ndarray]:

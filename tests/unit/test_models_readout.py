@@ -7,7 +7,7 @@ import torch
 from lamae.cli.arguments import READOUTS
 from lamae.errors import ConfigError
 from lamae.models import Features, Readout, by_view, read_out
-from lamae.models.heads import AttentiveHead, LinearHead, MLPHead, tokens_by_study
+from lamae.models.heads import AttentiveHead, MLPHead, tokens_by_study
 
 
 def features(**changes) -> Features:
@@ -109,7 +109,6 @@ def test_what_cannot_be_read_is_refused():
 def heads():
     torch.manual_seed(3)
     return {
-        "linear": LinearHead(dim=14, num_outputs=5),
         "mlp": MLPHead(dim=14, hidden_dim=11, num_outputs=5, dropout=0.1),
         "attentive": AttentiveHead(dim=14, num_heads=7, num_outputs=5),
     }
@@ -123,10 +122,6 @@ def test_every_parameter_of_every_head_gets_a_gradient(name):
     assert out.shape == (3, 5)
     (out * torch.randn(3, 5)).sum().backward()
     assert [n for n, p in head.named_parameters() if not bool(p.grad.abs().sum() > 0)] == []
-
-
-def test_the_linear_head_starts_without_opinion():
-    assert heads()["linear"](torch.randn(3, 14)).abs().max() == 0
 
 
 def test_the_attentive_head_ignores_padding_and_order():

@@ -3,23 +3,16 @@
 import argparse
 
 from lamae.cli.arguments import READOUTS, Verbs, dotted, positive_int
-from lamae.cli.evaluation_arguments import HAND_MADE, add_evaluation
-from lamae.cli.label_arguments import add_label_draw, add_transfer, eval_settings
+from lamae.cli.evaluation_arguments import HAND_MADE, MODEL_HELP, add_evaluation, add_random_control, add_token_readout
+from lamae.cli.label_arguments import add_label_draw, add_transfer, encoder_options, eval_settings, judged
 from lamae.progress import TaskProgress
-
-TOKENS = ("tokens", "encoder-tokens")
-"""Read-outs of attention pooling: tokens after latent attention, or before it."""
 
 
 def add_verbs(verbs: Verbs) -> None:
     """Add ``probe`` and ``finetune`` to the parser."""
     probe = verbs.add_parser("probe", help="judge a frozen encoder")
-    _add_shared(probe, model_help=f"folder of a run, or the word {HAND_MADE} for classical measurements")
-    probe.add_argument(
-        "--readout",
-        choices=[*READOUTS, *TOKENS],
-        help="default: what the recipe names; for attention-pool the tokens after latent attention",
-    )
+    _add_shared(probe, model_help=MODEL_HELP)
+    add_token_readout(probe)
     probe.add_argument(
         "--protocol",
         choices=["linear", "attention-pool", "mlp", "knn"],
@@ -27,9 +20,7 @@ def add_verbs(verbs: Verbs) -> None:
         help="what is learned from the labels: a line, a query over all tokens, a perceptron, or only the number of "
         "neighbours (default: linear)",
     )
-    probe.add_argument(
-        "--control", choices=["none", "random-init"], default="none", help="use the same encoder with random weights"
-    )
+    add_random_control(probe)
     probe.set_defaults(run=run_probe)
     finetune = verbs.add_parser(
         "finetune",
@@ -55,33 +46,20 @@ def run_probe(arguments: argparse.Namespace) -> None:
     """Probe, write the result and print it."""
     from lamae.evals import handmade, probe
 
-    settings = eval_settings(arguments)
-    named = {} if arguments.system is None else {"system": arguments.system}
     with TaskProgress() as progress:
         if str(arguments.model) == HAND_MADE:
             _check_hand_made(arguments)
-            found = handmade(
-                arguments.data,
-                arguments.labels,
-                arguments.out,
-                settings=settings,
-                test_pack=arguments.test_data,
-                progress=progress,
-                **named,
-            )
+            named = {} if arguments.system is None else {"system": arguments.system}
+            settings, other = eval_settings(arguments), arguments.test_data
+            found = handmade(*judged(arguments), settings=settings, test_pack=other, progress=progress, **named)
         else:
             found = probe(
                 arguments.model,
-                arguments.data,
-                arguments.labels,
-                arguments.out,
+                *judged(arguments),
                 protocol=arguments.protocol,
                 weights="random" if arguments.control == "random-init" else "pretrained",
-                readout=arguments.readout,
-                settings=settings,
-                test_pack=arguments.test_data,
                 progress=progress,
-                **named,
+                **encoder_options(arguments),
             )
     print(found)
 
@@ -97,16 +75,11 @@ def run_finetune(arguments: argparse.Namespace) -> None:
         print(
             finetune(
                 arguments.model,
-                arguments.data,
-                arguments.labels,
-                arguments.out,
+                *judged(arguments),
                 init="scratch" if arguments.control == "scratch" else "pretrained",
-                readout=arguments.readout,
                 config=apply_overrides(FinetuneConfig(), dotted(arguments.settings) | given),
-                settings=eval_settings(arguments),
-                test_pack=arguments.test_data,
-                system=arguments.system,
                 progress=progress,
+                **encoder_options(arguments),
             )
         )
 

@@ -50,13 +50,15 @@ def run(arguments: argparse.Namespace) -> int:
             steps=arguments.steps,
             seeds=arguments.seeds,
         )
+    from lamae.evals import paired_difference
+
     started, out = time.monotonic(), arguments.out
     pack = make_pack(out, num_studies=arguments.studies, workers=arguments.workers)
     runs = [pretrain_recipe(recipe, pack, out / recipe, steps=arguments.steps) for recipe in RECIPES]
     results = judge(runs, pack, out)
     real = fill_in_real_ecg(runs[0])
     page = write_page(out, runs, results)
-    gain = difference(results, "lamae", "random")
+    gain = paired_difference(results["lamae"], results["random"])
     print(f"\n{as_table(results)}\n")
     print(f"LAMAE minus random init: {_interval(gain)}, paired over patients")
     print(f"Real ECG that ships with pydicom: {real}")
@@ -122,19 +124,14 @@ def write_page(out: Path, runs: list[Path], results: dict[str, "Evaluation"]) ->
     return write_report([*runs, *(out / "results" / name for name in results)], out / "report.html")
 
 
-def difference(results: dict[str, "Evaluation"], ours: str, theirs: str) -> "Interval":
-    """Return the macro AUROC of one minus that of another, with its interval."""
-    from lamae.evals import paired_difference
-
-    return paired_difference(results[ours], results[theirs])
-
-
 def as_table(results: dict[str, "Evaluation"]) -> str:
     """Return one line a system: macro AUROC with its interval, and its paired difference to the random encoder."""
+    from lamae.evals import paired_difference
+
     width = max(len(result.info["system"]) for result in results.values())
     lines = [f"{'system':{width}}  macro AUROC [95 % interval]  minus random init"]
     for name, result in results.items():
-        against = "" if name == "random" else _interval(difference(results, name, "random"))
+        against = "" if name == "random" else _interval(paired_difference(result, results["random"]))
         lines.append(f"{result.info['system']:{width}}  {_interval(result.metric('macro_auroc')):27}  {against}")
     tested, skipped = len(next(iter(results.values())).scores), next(iter(results.values())).info["skipped_labels"]
     return "\n".join([*lines, f"{tested} test studies, {len(skipped)} labels skipped; simulated data"])

@@ -3,11 +3,16 @@
 import argparse
 from pathlib import Path
 
-from lamae.cli.arguments import number_list, positive_int
+from lamae.cli.arguments import READOUTS, number_list, positive_int
 from lamae.cli.label_arguments import add_label_set
 
 HAND_MADE = "hand-made"
 """Stands in place of a run for the classical measurements."""
+
+MODEL_HELP = f"folder of a run, or the word {HAND_MADE} for classical measurements"
+
+TOKENS = ("tokens", "encoder-tokens")
+"""Read-outs of attention pooling: tokens after latent attention, or before it."""
 
 
 def add_evaluation(parser: argparse.ArgumentParser, *, model_help: str, out: str = "RESULT") -> None:
@@ -32,3 +37,19 @@ def add_evaluation(parser: argparse.ArgumentParser, *, model_help: str, out: str
         help="test on pretraining patients all the same; the result says so",
     )
     add_label_set(parser)
+
+
+def add_token_readout(parser: argparse.ArgumentParser) -> None:
+    """Add the read-out of a frozen encoder whose tokens may be pooled by attention."""
+    parser.add_argument(
+        "--readout",
+        choices=[*READOUTS, *TOKENS],
+        help="default: what the recipe names; for attention-pool the tokens after latent attention",
+    )
+
+
+def add_random_control(parser: argparse.ArgumentParser) -> None:
+    """Add the control with random weights."""
+    parser.add_argument(
+        "--control", choices=["none", "random-init"], default="none", help="use the same encoder with random weights"
+    )

@@ -52,3 +52,18 @@ def eval_settings(arguments: argparse.Namespace) -> Any:
 
     given = {field.name: getattr(arguments, field.name, None) for field in fields(EvalSettings)}
     return EvalSettings(**{name: value for name, value in given.items() if value is not None})
+
+
+def judged(arguments: argparse.Namespace) -> tuple[Path, str, Path]:
+    """Return the pack, the label set and the folder to write, in the order in which every evaluation takes them."""
+    return arguments.data, arguments.labels, arguments.out
+
+
+def encoder_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the options that every evaluation of an encoder has."""
+    return {
+        "readout": arguments.readout,
+        "settings": eval_settings(arguments),
+        "test_pack": arguments.test_data,
+        "system": arguments.system,
+    }

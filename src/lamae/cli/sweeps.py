@@ -1,17 +1,14 @@
 """`lamae efficiency` and `lamae robustness`: one system judged many times, with ever more labels or worse signals."""
 
 import argparse
-from typing import Any
 
-from lamae.cli.adapt import TOKENS
 from lamae.cli.arguments import READOUTS, Verbs, count, dotted, number_list, positive_int
-from lamae.cli.evaluation_arguments import HAND_MADE, add_evaluation
-from lamae.cli.label_arguments import add_transfer, eval_settings
+from lamae.cli.evaluation_arguments import HAND_MADE, MODEL_HELP, add_evaluation, add_random_control, add_token_readout
+from lamae.cli.label_arguments import add_transfer, encoder_options, judged
 from lamae.errors import ConfigError
 from lamae.progress import TaskProgress
 
 _INITIALISATIONS = {"none": "pretrained", "random-init": "random", "scratch": "scratch"}
-_MODEL_HELP = f"folder of a run, or the word {HAND_MADE} for classical measurements"
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -34,16 +31,14 @@ def run_efficiency(arguments: argparse.Namespace) -> None:
     with TaskProgress() as progress:
         found = label_efficiency(
             None if hand_made else arguments.model,
-            arguments.data,
-            arguments.labels,
-            arguments.out,
+            *judged(arguments),
             fractions=arguments.label_fractions,
             counts=arguments.label_counts,
             draws=arguments.label_draws,
             protocol=protocol,
             initialisation=_INITIALISATIONS[arguments.control],  # pyright: ignore[reportArgumentType]
             config=tuned,
-            **_shared(arguments),
+            **encoder_options(arguments),
             progress=progress,
         )
     print(found)
@@ -56,15 +51,13 @@ def run_robustness(arguments: argparse.Namespace) -> None:
     with TaskProgress() as progress:
         found = robustness(
             None if str(arguments.model) == HAND_MADE else arguments.model,
-            arguments.data,
-            arguments.labels,
-            arguments.out,
+            *judged(arguments),
             conditions=arguments.conditions,
             train_too=arguments.train_too,
             protocol=arguments.protocol,
             weights="random" if arguments.control == "random-init" else "pretrained",
             noise_seed=arguments.noise_seed,
-            **_shared(arguments),
+            **encoder_options(arguments),
             progress=progress,
         )
     print(found)
@@ -78,15 +71,6 @@ def fraction_list(text: str) -> tuple[float, ...]:
         raise argparse.ArgumentTypeError(f"expected fractions such as 0.05,0.25,1, found {text!r}") from None
 
 
-def _shared(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {
-        "readout": arguments.readout,
-        "settings": eval_settings(arguments),
-        "test_pack": arguments.test_data,
-        "system": arguments.system,
-    }
-
-
 def _add_efficiency(verbs: Verbs) -> None:
     parser = verbs.add_parser(
         "efficiency",
@@ -94,13 +78,9 @@ def _add_efficiency(verbs: Verbs) -> None:
         description="Writes a result for each amount and draw, and a table; the same command goes on where it was. "
         "Settings of fine-tuning are given by name: --epochs 50 --lr 1e-4.",
     )
-    add_evaluation(parser, model_help=_MODEL_HELP, out="FOLDER")
+    add_evaluation(parser, model_help=MODEL_HELP, out="FOLDER")
     add_transfer(parser)
-    parser.add_argument(
-        "--readout",
-        choices=[*READOUTS, *TOKENS],
-        help="default: what the recipe names; for attention-pool the tokens after latent attention",
-    )
+    add_token_readout(parser)
     parser.add_argument(
         "--label-fractions",
         type=fraction_list,
@@ -130,7 +110,7 @@ def _add_robustness(verbs: Verbs) -> None:
         help="judge a frozen system on fewer leads, other orders of leads, and with noise",
         description="Writes a result for each condition and one as recorded, and a table with paired differences.",
     )
-    add_evaluation(parser, model_help=_MODEL_HELP, out="FOLDER")
+    add_evaluation(parser, model_help=MODEL_HELP, out="FOLDER")
     add_transfer(parser)
     parser.add_argument("--readout", choices=READOUTS, help="default: what the recipe names")
     parser.add_argument(
@@ -147,9 +127,7 @@ def _add_robustness(verbs: Verbs) -> None:
         default="linear",
         help="how labels are learned (default: linear)",
     )
-    parser.add_argument(
-        "--control", choices=["none", "random-init"], default="none", help="use the same encoder with random weights"
-    )
+    add_random_control(parser)
     parser.add_argument(
         "--noise-seed", type=count, default=0, metavar="SEED", help="seed of noise and shuffled orders (default: 0)"
     )

@@ -6,45 +6,39 @@ doi 10.13026/90zs-jn05). Its gain of 200 units a mV, which the headers state, wa
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from lamae.cohorts.tables import keep_present, present_files, studies_table
+from lamae.cohorts.ecg_folder import EcgFolder
+from lamae.cohorts.tables import studies_table
 from lamae.errors import DataError
 from lamae.splits import assign_splits
-from lamae.studies import Study
 
 _QUALITY = {"RECORDS-acceptable": 1.0, "RECORDS-unacceptable": 0.0}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Challenge2011:
+class Challenge2011(EcgFolder):
     """The folder of one set (``set-a``, with ``RECORDS``), or the folder above it.
 
     ``label_acceptable`` is 1 or 0, and unknown for the few records on neither list. There are no patient ids, so
     the split is drawn by recording.
 
     Attributes:
-        root: The folder.
         split_seed: Seed of the split.
         partial: Leave out recordings that are not there (they are counted); otherwise they are refused as missing.
     """
 
-    root: Path
     split_seed: int = 0
     partial: bool = True
 
     name: str = field(default="challenge-2011", init=False)
-    modality: str = field(default="ecg", init=False)
-    version: str = field(default="1.0.0", init=False)
-    simulated: bool = field(default=False, init=False)
 
     @property
-    def options(self) -> dict[str, Any]:
-        """Options as they were chosen."""
-        return {"split_seed": self.split_seed, "partial": self.partial}
+    def version(self) -> str:
+        """Version of the data set."""
+        return "1.0.0"
 
     def table(self) -> pa.Table:
         """Return one row a recording.
@@ -69,15 +63,7 @@ class Challenge2011:
             "label_acceptable": acceptable,
         }
         table = studies_table(columns, where=self.root)
-        if not self.partial:
-            return table
-        return keep_present(table, present_files(self.root, [f"{path}.hea" for path in paths]), where=self.root)
-
-    def read(self, path: str, record: str | None = None) -> Study:
-        """Read one recording."""
-        from lamae.ecg.readers import read
-
-        return read(self.root / path)
+        return self.only_present(table, [f"{path}.hea" for path in paths]) if self.partial else table
 
     def _sets(self) -> list[Path]:
         candidates = [self.root, *sorted(path for path in self.root.iterdir() if path.is_dir())]

@@ -9,16 +9,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from lamae.cohorts.ecg_folder import EcgFolder
 from lamae.cohorts.ptb_xl import age_years
-from lamae.cohorts.tables import nan_to_null, studies_table, version_from_folder
+from lamae.cohorts.tables import nan_to_null, studies_table
 from lamae.errors import DataError
 from lamae.splits import assign_splits
-from lamae.studies import Study
 
 _COMMENT = re.compile(r"^#\s*(Age|Sex|Dx)\s*:[ \t]*(.*?)\s*$", re.MULTILINE | re.IGNORECASE)
 _PTB_XL_RECORD = re.compile(r"HR(\d{5})")
@@ -26,33 +25,19 @@ _SEXES = {"male": "male", "m": "male", "female": "female", "f": "female"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Challenge2021:
+class Challenge2021(EcgFolder):
     """Any folder of the Challenge's records; they are found by their headers, wherever they lie below it.
 
     There are no patient ids, so each recording counts as a patient of its own and the split is drawn by recording.
     Records ``HRxxxxx`` are PTB-XL's: their ``record_key`` is that of PTB-XL, so that overlaps are seen.
 
     Attributes:
-        root: The folder.
         split_seed: Seed of the split.
     """
 
-    root: Path
     split_seed: int = 0
 
     name: str = field(default="challenge-2021", init=False)
-    modality: str = field(default="ecg", init=False)
-    simulated: bool = field(default=False, init=False)
-
-    @property
-    def version(self) -> str:
-        """Version of the data set, from the folder's name."""
-        return version_from_folder(self.root)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Options as they were chosen."""
-        return {"split_seed": self.split_seed}
 
     def table(self) -> pa.Table:
         """Return one row a header.
@@ -78,12 +63,6 @@ class Challenge2021:
             "codes_snomed": [re.findall(r"\d+", comment.get("dx", "")) for comment in comments],
         }
         return studies_table(columns, where=self.root)
-
-    def read(self, path: str, record: str | None = None) -> Study:
-        """Read one recording."""
-        from lamae.ecg.readers import read
-
-        return read(self.root / path)
 
 
 def read_comments(header: Path) -> dict[str, str]:

@@ -6,22 +6,13 @@ Source: Ribeiro et al., CODE-15 %: a large scale annotated dataset of 12-lead EC
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lamae.cohorts.tables import (
-    NUMBER,
-    TEXT,
-    TRUTH,
-    keep_present,
-    present_files,
-    read_csv,
-    studies_table,
-    version_from_folder,
-)
+from lamae.cohorts.ecg_folder import EcgFolder
+from lamae.cohorts.tables import NUMBER, TEXT, TRUTH, patient_keys, read_csv, studies_table
 from lamae.splits import assign_splits
 from lamae.studies import Study
 
@@ -29,37 +20,23 @@ DIAGNOSES = ("1dAVb", "RBBB", "LBBB", "SB", "ST", "AF")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Code15:
+class Code15(EcgFolder):
     """The CODE-15 % folder: ``exams.csv`` and ``exams_part0.hdf5`` to ``exams_part17.hdf5``.
 
     Labels are the six diagnoses and ``normal_ecg``; half of the exams have neither, which is not the same as normal.
     The split is drawn by patient.
 
     Attributes:
-        root: The folder.
         outcomes: Also give ``label_death`` and ``label_follow_up_years`` (unknown where there was no follow-up).
         split_seed: Seed of the split.
         partial: Leave out exams whose part is not there (they are counted); otherwise they are refused as missing.
     """
 
-    root: Path
     outcomes: bool = False
     split_seed: int = 0
     partial: bool = True
 
     name: str = field(default="code-15", init=False)
-    modality: str = field(default="ecg", init=False)
-    simulated: bool = field(default=False, init=False)
-
-    @property
-    def version(self) -> str:
-        """Version of the data set, from the folder's name."""
-        return version_from_folder(self.root)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Options as they were chosen."""
-        return {"outcomes": self.outcomes, "split_seed": self.split_seed, "partial": self.partial}
 
     def table(self) -> pa.Table:
         """Return one row an exam.
@@ -72,16 +49,14 @@ class Code15:
         source = read_csv(self.root / "exams.csv", needed, extra)
         columns: dict[str, Any] = {
             "study_id": source["exam_id"],
-            "patient_key": _patient_keys(source),
+            "patient_key": patient_keys(self.name, source["patient_id"], source["exam_id"]),
             "path": source["trace_file"],
             "record": source["exam_id"],
         }
         columns["split"] = assign_splits(columns["patient_key"], seed=self.split_seed)
         columns |= self._covariates_and_labels(source)
         table = studies_table(columns, where=self.root)
-        if not self.partial:
-            return table
-        return keep_present(table, present_files(self.root, table["path"].to_pylist()), where=self.root)
+        return self.only_present(table, table["path"].to_pylist()) if self.partial else table
 
     def read(self, path: str, record: str | None = None) -> Study:
         """Read one exam from its part; ``record`` is the exam's id, since rows are not in the order of the table."""
@@ -101,8 +76,3 @@ class Code15:
         if "is_male" in source.column_names:
             columns["sex"] = pc.if_else(source["is_male"], "male", "female")
         return columns
-
-
-def _patient_keys(source: pa.Table) -> pa.ChunkedArray:
-    known = pc.binary_join_element_wise("code-15", source["patient_id"], ":")
-    return pc.coalesce(known, pc.binary_join_element_wise("code-15:study", source["exam_id"], ":"))

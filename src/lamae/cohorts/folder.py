@@ -1,12 +1,13 @@
 """A folder of ECG files in any mix of the supported formats, with a table of labels where there is one."""
 
 from collections import Counter
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pyarrow as pa
 
+from lamae.cohorts.ecg_folder import EcgFolder
 from lamae.cohorts.folder_files import Recordings, find_recordings
 from lamae.cohorts.folder_labels import LabelColumns, label_columns
 from lamae.cohorts.tables import studies_table
@@ -16,7 +17,7 @@ from lamae.studies import Study
 
 
 @dataclass(frozen=True, kw_only=True)
-class Folder:
+class Folder(EcgFolder):
     """Every ECG file below a folder; the study id is the path below the folder without its ending.
 
     The table of labels is a CSV or Parquet file with one row a study. Its column of study ids holds those ids, or
@@ -25,7 +26,6 @@ class Folder:
     a label, other texts stay out of the pack.
 
     Attributes:
-        root: The folder.
         labels: The table.
         source: Put in front of patient ids, so that patients of two archives are not taken for each other.
         study_column: Name of the table's column of study ids.
@@ -44,7 +44,6 @@ class Folder:
         array_key: For files of several arrays: which one.
     """
 
-    root: Path
     labels: Path | None = None
     source: str = "folder"
     study_column: str = "study_id"
@@ -63,15 +62,11 @@ class Folder:
     array_key: str | None = None
 
     name: str = field(default="folder", init=False)
-    modality: str = field(default="ecg", init=False)
-    version: str = field(default="unknown", init=False)
-    simulated: bool = field(default=False, init=False)
 
     @property
-    def options(self) -> dict[str, Any]:
-        """Options as they were chosen, without paths."""
-        chosen = [one.name for one in fields(self) if one.init and one.name not in ("root", "labels")]
-        return {name: getattr(self, name) for name in chosen}
+    def version(self) -> str:
+        """Nothing tells the version of such a folder."""
+        return "unknown"
 
     def table(self) -> pa.Table:
         """Return one row a file, or a WFDB record.

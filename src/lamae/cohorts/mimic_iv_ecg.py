@@ -15,22 +15,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lamae.cohorts.ecg_folder import EcgFolder
 from lamae.cohorts.mimic_iv_hosp import hosp_columns
 from lamae.cohorts.mimic_iv_labels import DiagnosisColumn, FoldColumn, FoldRule, ext_icd_columns
-from lamae.cohorts.tables import (
-    NUMBER,
-    TEXT,
-    TIME,
-    keep_present,
-    nan_to_null,
-    present_files,
-    read_csv,
-    studies_table,
-    version_from_folder,
-)
+from lamae.cohorts.tables import NUMBER, TEXT, TIME, nan_to_null, read_csv, studies_table
 from lamae.errors import ConfigError, FormatError
 from lamae.splits import assign_splits
-from lamae.studies import Study
 
 EXT_ICD_FILE = "records_w_diag_icd10.csv"
 SIMULATION_FILE = "lamae_simulation.json"
@@ -51,14 +41,13 @@ _SENTINELS = (29999.0, 32767.0, -32768.0, 65535.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class MimicIvEcg:
+class MimicIvEcg(EcgFolder):
     """The MIMIC-IV-ECG folder: ``record_list.csv``, ``machine_measurements.csv`` (not in the demo), ``files/``.
 
     Diagnoses come from Ext-ICD's ``records_w_diag_icd10.csv`` (in the root, or given by ``labels``), or else from
     MIMIC-IV's own tables (``hosp``); without either, the studies have none. Reports are not read.
 
     Attributes:
-        root: The folder.
         hosp: Folder with ``admissions`` and ``diagnoses_icd`` (``.csv`` or ``.csv.gz``), or MIMIC-IV's root.
         labels: Ext-ICD's table, where it does not lie in the root.
         diagnosis_column: Which of Ext-ICD's lists of codes to take.
@@ -69,7 +58,6 @@ class MimicIvEcg:
         partial: Leave out recordings that are not there (they are counted); otherwise they are refused as missing.
     """
 
-    root: Path
     hosp: Path | None = None
     labels: Path | None = None
     diagnosis_column: DiagnosisColumn = "all_diag_all"
@@ -80,7 +68,6 @@ class MimicIvEcg:
     partial: bool = True
 
     name: str = field(default="mimic-iv-ecg", init=False)
-    modality: str = field(default="ecg", init=False)
 
     def __post_init__(self) -> None:
         if self.hosp is not None and self.labels is not None:
@@ -89,14 +76,14 @@ class MimicIvEcg:
 
     @property
     def simulated(self) -> bool:
-        """Whether a simulator wrote the folder."""
+        """True where a simulator wrote the folder."""
         return (self.root / SIMULATION_FILE).is_file()
 
     @property
     def version(self) -> str:
         """Version of the data: from the folder's name, or the simulator's version and seed."""
         if not self.simulated:
-            return version_from_folder(self.root)
+            return super().version
         about = read_simulation(self.root)
         return f"simulated {about['simulator_version']} seed {about['seed']}"
 
@@ -110,15 +97,7 @@ class MimicIvEcg:
     @property
     def options(self) -> dict[str, Any]:
         """Options as they were chosen, and where the diagnoses come from."""
-        return {
-            "diagnoses_from": self.diagnoses_from,
-            "diagnosis_column": self.diagnosis_column,
-            "fold_column": self.fold_column,
-            "num_validation_folds": self.num_validation_folds,
-            "num_test_folds": self.num_test_folds,
-            "split_seed": self.split_seed,
-            "partial": self.partial,
-        }
+        return {"diagnoses_from": self.diagnoses_from} | super().options
 
     def table(self) -> pa.Table:
         """Return one row a recording.
@@ -142,12 +121,6 @@ class MimicIvEcg:
             columns["split"] = assign_splits(columns["patient_key"], seed=self.split_seed)
         table = studies_table(columns, where=self.root, notes=notes)
         return self._only_present(table) if self.partial else table
-
-    def read(self, path: str, record: str | None = None) -> Study:
-        """Read one recording."""
-        from lamae.ecg.readers import read
-
-        return read(self.root / path)
 
     def _diagnoses(self, records: pa.Table) -> tuple[dict[str, Any], dict[str, int]]:
         if self.hosp is not None:
@@ -185,7 +158,7 @@ class MimicIvEcg:
     def _only_present(self, table: pa.Table) -> pa.Table:
         """Each study has a folder of its own, so it is the patients' folders that are listed."""
         folders = [path.rpartition("/")[0] for path in table["path"].to_pylist()]
-        return keep_present(table, present_files(self.root, folders), where=self.root)
+        return self.only_present(table, folders)
 
 
 def without_sentinels(values: np.ndarray, name: str) -> np.ndarray:

@@ -7,27 +7,24 @@ doi 10.13026/kfzx-aw45), and the description of ``ptbxl_database.csv`` there.
 """
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from lamae.cohorts.ecg_folder import EcgFolder
 from lamae.cohorts.tables import (
     NUMBER,
     TEXT,
     TIME,
     WHOLE,
-    keep_present,
     nan_to_null,
     parse_code_lists,
-    present_files,
+    patient_keys,
     read_csv,
     studies_table,
-    version_from_folder,
 )
-from lamae.studies import Study
 
 _AGE_OVER_89 = 300
 """How the data set writes ages above 89 years."""
@@ -37,34 +34,20 @@ _AGE_LIMIT = 90.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class PtbXl:
+class PtbXl(EcgFolder):
     """The PTB-XL folder: ``ptbxl_database.csv``, ``records100/``, ``records500/``.
 
     Splits are the recommended ones: folds 1 to 8 train, 9 validation, 10 test.
 
     Attributes:
-        root: The folder.
         rate_hz: Which of the two versions of the signals to read.
         partial: Leave out recordings that are not there (they are counted); otherwise they are refused as missing.
     """
 
-    root: Path
     rate_hz: Literal[100, 500] = 100
     partial: bool = True
 
     name: str = field(default="ptb-xl", init=False)
-    modality: str = field(default="ecg", init=False)
-    simulated: bool = field(default=False, init=False)
-
-    @property
-    def version(self) -> str:
-        """Version of the data set, from the folder's name."""
-        return version_from_folder(self.root)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """Options as they were chosen."""
-        return {"rate_hz": self.rate_hz, "partial": self.partial}
 
     def table(self) -> pa.Table:
         """Return one row a recording.
@@ -76,26 +59,19 @@ class PtbXl:
         needed = {"ecg_id": TEXT, "patient_id": NUMBER, "scp_codes": TEXT, filename: TEXT}
         extra = {"age": NUMBER, "sex": NUMBER, "recording_date": TIME, "strat_fold": WHOLE}
         source = read_csv(self.root / "ptbxl_database.csv", needed, extra)
+        whole = source["patient_id"].cast(pa.int64())  # they are written as 15709.0
         codes, likelihoods = parse_scp_codes(source["scp_codes"])
         columns = {
             "study_id": source["ecg_id"],
-            "patient_key": _patient_keys(source["patient_id"], source["ecg_id"]),
+            "patient_key": patient_keys(self.name, whole, source["ecg_id"]),
             "path": source[filename],
             "record_key": record_key(source["ecg_id"]),
             "codes_scp": codes,
             "codes_scp_likelihood": likelihoods,
         } | _covariates(source)
         table = studies_table(columns, where=self.root)
-        if not self.partial:
-            return table
         headers = [f"{path}.hea" for path in source[filename].to_pylist()]
-        return keep_present(table, present_files(self.root, headers), where=self.root)
-
-    def read(self, path: str, record: str | None = None) -> Study:
-        """Read one recording."""
-        from lamae.ecg.readers import read
-
-        return read(self.root / path)
+        return self.only_present(table, headers) if self.partial else table
 
 
 def parse_scp_codes(column: pa.ChunkedArray) -> tuple[pa.ListArray, pa.ListArray]:
@@ -121,13 +97,6 @@ def age_years(ages: np.ndarray) -> np.ndarray:
     """Return ages with 90 for "above 89" (written as 300) and NaN for what is no age."""
     ages = np.where(ages == _AGE_OVER_89, _AGE_LIMIT, ages)
     return np.where((ages >= 0) & (ages <= 120), ages, np.nan).astype(np.float32)
-
-
-def _patient_keys(patient_ids: pa.ChunkedArray, ecg_ids: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Patient ids are written as ``15709.0``."""
-    whole = patient_ids.cast(pa.int64()).cast(TEXT)
-    known = pc.binary_join_element_wise("ptb-xl", whole, ":")
-    return pc.coalesce(known, pc.binary_join_element_wise("ptb-xl:study", ecg_ids, ":"))
 
 
 def _covariates(source: pa.Table) -> dict[str, Any]:

@@ -110,6 +110,12 @@ def check_columns(path: Path, found: Sequence[str], needed: Iterable[str]) -> No
             )
 
 
+def patient_keys(source: str, patient_ids: pa.ChunkedArray, study_ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Return ``source:patient``, or ``source:study:study`` where the patient is not known."""
+    known = pc.binary_join_element_wise(source, patient_ids.cast(TEXT), ":")
+    return pc.coalesce(known, pc.binary_join_element_wise(f"{source}:study", study_ids, ":"))
+
+
 def parse_code_lists(column: pa.ChunkedArray | pa.Array) -> pa.ListArray:
     """Turn texts such as ``"['I480', 'E119']"`` (a Python list, as pandas writes it) into lists of codes.
 

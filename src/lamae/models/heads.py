@@ -9,25 +9,6 @@ from lamae.nn.attention import attend
 from lamae.nn.transformer import NORM_EPS, initialise, initialise_tokens, token_parameter
 
 
-class LinearHead(nn.Module):
-    """One linear layer on one vector a study; its weights start at 0, so that training starts from no opinion.
-
-    Args:
-        dim: Width of the vectors.
-        num_outputs: Number of labels or values.
-    """
-
-    def __init__(self, *, dim: int, num_outputs: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(dim, num_outputs)
-        nn.init.zeros_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
-
-    def forward(self, vectors: Float[Tensor, "studies dim"]) -> Float[Tensor, "studies outputs"]:
-        """Return one number a study and output."""
-        return self.linear(vectors)
-
-
 class MLPHead(nn.Module):
     """Norm, one inner layer with GELU, dropout, and a linear layer, on one vector a study.
 

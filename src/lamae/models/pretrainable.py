@@ -85,7 +85,7 @@ class Pretrainable(Protocol):
         ...
 
     def __call__(self, batch: StudyBatch, plan: MaskPlan) -> Any:
-        """Do the forward pass of pretraining; the result is a `lamae.nn.output.Output`."""
+        """Do the forward pass of pretraining; ``summary`` of the result is ``[studies, dim]``, for monitors."""
         ...
 
     def losses(self, output: Any, *, global_size: int) -> Mapping[str, LossPart]:

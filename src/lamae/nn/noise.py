@@ -23,8 +23,8 @@ _GOLDEN, _MIX_1, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoiseByName:
-    """Noise from one stream of random numbers a purpose, of which the rows of other positions are drawn and dropped.
+class _Drawn:
+    """What the noise of one stream under one mask is drawn for.
 
     Attributes:
         seed: Seed of the stream and mask.
@@ -35,6 +35,10 @@ class NoiseByName:
     seed: str
     positions: Int64[Tensor, " instances"]
     instances: Instances
+
+
+class NoiseByName(_Drawn):
+    """Noise from one stream of random numbers a purpose, of which the rows of other positions are drawn and dropped."""
 
     def by_study(self, purpose: str, num: int) -> Float[Tensor, "instances num"]:
         """Return noise by position."""
@@ -71,19 +75,8 @@ class NoiseByName:
         return rows
 
 
-@dataclass(frozen=True, kw_only=True)
-class NoiseByRecording:
-    """Noise as a function of what it is for: a hash in place of a stream, so that only what is used is computed.
-
-    Attributes:
-        seed: Seed of the stream and mask.
-        positions: Position of each instance's study within the global batch.
-        instances: The instances.
-    """
-
-    seed: str
-    positions: Int64[Tensor, " instances"]
-    instances: Instances
+class NoiseByRecording(_Drawn):
+    """Noise as a function of what it is for: a hash in place of a stream, so that only what is used is computed."""
 
     def by_study(self, purpose: str, num: int) -> Float[Tensor, "instances num"]:
         """Return noise by position."""

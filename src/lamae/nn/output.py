@@ -2,20 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
 
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
-
-
-@runtime_checkable
-class Output(Protocol):
-    """The output of any model in pretraining; the rest of it is between the model and its objectives."""
-
-    @property
-    def summary(self) -> Float[Tensor, "studies dim"]:
-        """Return a vector of each study, without gradient, for monitors of collapse."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -30,15 +30,6 @@ class StreamMask:
     context_valid: Bool[Tensor, "encoded visible"] | None = None
     slot_valid: Bool[Tensor, "instances slots"] | None = None
 
-    @property
-    def target_valid(self) -> Bool[Tensor, "instances targets"] | None:
-        """Return which target patches hold anything recorded; None: all. Others never enter a loss."""
-        return None if self.slot_valid is None else self.slot_valid[:, self.context.shape[1] :]
-
-    def to(self, device: torch.device | str) -> "StreamMask":
-        """Return the same mask on ``device``."""
-        return to_device(self, device)
-
 
 @dataclass(frozen=True, kw_only=True)
 class LatentPlan:
@@ -62,10 +53,6 @@ class LatentPlan:
     gather_index: Int64[Tensor, "studies kept"] | None = None
     gather_valid: Bool[Tensor, "studies kept"] | None = None
     scatter_index: Mapping[str, Int64[Tensor, "instances visible"]] | None = None
-
-    def to(self, device: torch.device | str) -> "LatentPlan":
-        """Return the same plan on ``device``."""
-        return to_device(self, device)
 
 
 @dataclass(frozen=True, kw_only=True)

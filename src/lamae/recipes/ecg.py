@@ -153,18 +153,11 @@ def lamae_paper(size: str) -> PretrainConfig:
     here; the paper reports an AUROC of 0.834 for chapter IX by linear probing (table 1).
     Command: lamae pretrain ecg-lamae-paper --data PACK --out RUN
     """
-    mask = MaskConfig(strategy="random", ratio=0.75, latent_ratio=0.25)
-    scale = SCALES[size]
-    return PretrainConfig(
-        model=replace(
-            _model(scale.size), target="raw", mask=mask, position_wavelengths=MAE_WAVELENGTHS, initialisation="mae"
-        ),
-        optim=OptimConfig(steps=100_000, batch_size=256, lr=1e-4, warmup_steps=5_000, betas=(0.9, 0.999)),
-        readout="cls",
-        log_every=scale.log_every,
-        eval_every=scale.eval_every,
-        save_every=scale.eval_every,
-    )
+    recipe = lamae(size)
+    mask = replace(recipe.model.mask, latent_ratio=0.25)
+    model = replace(recipe.model, target="raw", mask=mask, position_wavelengths=MAE_WAVELENGTHS, initialisation="mae")
+    optim = OptimConfig(steps=100_000, batch_size=256, lr=1e-4, warmup_steps=5_000, betas=(0.9, 0.999))
+    return replace(recipe, model=model, optim=optim, readout="cls")
 
 
 def describe(system: Callable[[str], PretrainConfig], size: str) -> str:

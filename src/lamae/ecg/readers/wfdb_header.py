@@ -34,8 +34,6 @@ class SignalSpec(NamedTuple):
 
     Attributes:
         format: WFDB storage format, such as 16 or 212.
-        samples_per_frame: Number of samples of this signal per frame.
-        skew: Delay of the signal, in frames.
         byte_offset: Number of bytes in the file before the first sample.
         steps_per_mv: Gain, in steps per mV.
         baseline: Sample value at 0 mV.
@@ -44,8 +42,6 @@ class SignalSpec(NamedTuple):
     """
 
     format: int
-    samples_per_frame: int
-    skew: int
     byte_offset: int
     steps_per_mv: float
     baseline: int
@@ -170,8 +166,6 @@ def _parse_spec(format_field: str, gain_field: str, adc_zero: str = "0") -> Sign
     zero = int(baseline or (adc_zero if adc_zero.removeprefix("-").isdecimal() else 0))
     return SignalSpec(
         format=int(code),
-        samples_per_frame=int(samples_per_frame or 1),
-        skew=int(skew or 0),
         byte_offset=int(byte_offset or 0),
         steps_per_mv=steps_per_mv,
         baseline=zero,

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from typing import Literal
 
 import numpy as np
@@ -55,7 +55,19 @@ def _chronic(prevalence: float, codes: str, **options: object) -> Condition:
 
 
 def _episode(prevalence: float, codes: str, **options: object) -> Condition:
-    return Condition(prevalence=prevalence, codes=_shares(codes), course="episode", **options)  # type: ignore[arg-type]
+    return _chronic(prevalence, codes, course="episode", **options)
+
+
+def _old(prevalence: float, injury: np.ndarray, *, q: tuple[float, float, float], shown: float) -> Condition:
+    raised_by = {"coronary_disease": 2.0}
+    effect = partial(effects.old_infarction, injury=injury, q=np.array(q))
+    return _chronic(prevalence, "I252", per_decade=0.3, raised_by=raised_by, shown=shown, effect=effect)
+
+
+def _acute(prevalence: float, codes: str, injury: np.ndarray, *, shown: float) -> Condition:
+    raised_by = {"coronary_disease": 1.0}
+    effect = partial(effects.acute_infarction, injury=injury)
+    return _episode(prevalence, codes, male=0.5, raised_by=raised_by, shown=shown, coded=0.9, effect=effect)
 
 
 def _shares(codes: str) -> dict[str, float]:
@@ -113,30 +125,9 @@ CONDITIONS: Mapping[str, Condition] = {
         effect=effects.right_ventricular_hypertrophy,
     ),
     # old infarction
-    "old_anterior_infarction": _chronic(
-        0.05,
-        "I252",
-        per_decade=0.3,
-        raised_by={"coronary_disease": 2.0},
-        shown=0.9,
-        effect=effects.old_anterior_infarction,
-    ),
-    "old_inferior_infarction": _chronic(
-        0.06,
-        "I252",
-        per_decade=0.3,
-        raised_by={"coronary_disease": 2.0},
-        shown=0.85,
-        effect=effects.old_inferior_infarction,
-    ),
-    "old_lateral_infarction": _chronic(
-        0.025,
-        "I252",
-        per_decade=0.3,
-        raised_by={"coronary_disease": 2.0},
-        shown=0.9,
-        effect=effects.old_lateral_infarction,
-    ),
+    "old_anterior_infarction": _old(0.05, effects.ANTERIOR, q=(-0.20, 0.02, 0.55), shown=0.9),
+    "old_inferior_infarction": _old(0.06, effects.INFERIOR, q=(0.02, -0.62, 0.0), shown=0.85),
+    "old_lateral_infarction": _old(0.025, effects.LATERAL, q=(-0.52, 0.10, -0.12), shown=0.9),
     # conduction
     "left_bundle_branch_block": _chronic(
         0.035,
@@ -192,33 +183,9 @@ CONDITIONS: Mapping[str, Condition] = {
     "sinus_tachycardia": _episode(0.13, "R000", coded=0.35, per_decade=-0.15, shown=0.9, sinus_rate_bpm=58.0),
     "sinus_bradycardia": _episode(0.10, "R001", coded=0.35, shown=0.9, sinus_rate_bpm=-30.0),
     # acute illness
-    "acute_anterior_infarction": _episode(
-        0.018,
-        "I2102:2 I2109",
-        male=0.5,
-        raised_by={"coronary_disease": 1.0},
-        shown=0.85,
-        coded=0.9,
-        effect=effects.acute_anterior_infarction,
-    ),
-    "acute_inferior_infarction": _episode(
-        0.022,
-        "I2119:2 I2111",
-        male=0.5,
-        raised_by={"coronary_disease": 1.0},
-        shown=0.85,
-        coded=0.9,
-        effect=effects.acute_inferior_infarction,
-    ),
-    "acute_lateral_infarction": _episode(
-        0.010,
-        "I2129 I2121",
-        male=0.5,
-        raised_by={"coronary_disease": 1.0},
-        shown=0.8,
-        coded=0.9,
-        effect=effects.acute_lateral_infarction,
-    ),
+    "acute_anterior_infarction": _acute(0.018, "I2102:2 I2109", effects.ANTERIOR, shown=0.85),
+    "acute_inferior_infarction": _acute(0.022, "I2119:2 I2111", effects.INFERIOR, shown=0.85),
+    "acute_lateral_infarction": _acute(0.010, "I2129 I2121", effects.LATERAL, shown=0.8),
     "subendocardial_infarction": _episode(
         0.045,
         "I214",

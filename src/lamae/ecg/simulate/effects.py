@@ -105,46 +105,27 @@ def right_ventricular_hypertrophy(heart: Heart, severity: float, rng: np.random.
     return replace(heart, qrs=replace(heart.qrs, moment=moment), p=p, t=_turned(heart, strain))
 
 
-def acute_anterior_infarction(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """Elevate ST in V1 to V4, depress it in the inferior leads; later Q waves and T inversion."""
-    return _acute_infarction(heart, severity, rng, ANTERIOR)
+def acute_infarction(heart: Heart, severity: float, rng: np.random.Generator, *, injury: np.ndarray) -> Heart:
+    """Elevate ST over the injured wall and depress it opposite; later Q waves and T inversion.
 
-
-def acute_inferior_infarction(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """Elevate ST in II, III, aVF, depress it in I, aVL and V1 to V3."""
-    return _acute_infarction(heart, severity, rng, INFERIOR)
-
-
-def acute_lateral_infarction(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """Elevate ST in I, aVL, V5, V6, depress it in III and V1."""
-    return _acute_infarction(heart, severity, rng, LATERAL)
-
-
-def _acute_infarction(heart: Heart, severity: float, rng: np.random.Generator, injury: np.ndarray) -> Heart:
+    Anterior: up in V1 to V4, down in the inferior leads. Inferior: up in II, III, aVF, down in I, aVL and V1 to V3.
+    Lateral: up in I, aVL, V5, V6, down in III and V1.
+    """
     injury = injury * (0.35 + 1.0 * severity) + rng.normal(0.0, 0.03, 3)
     phase = rng.uniform(-0.4, 1.0)  # early with upright T, or reperfused with inverted T
     heart = _with_q(heart, -injury / np.linalg.norm(injury) * 0.40 * rng.random() * severity)
     return replace(heart, st=heart.st.shifted(injury), t=_turned(heart, injury * phase))
 
 
-def old_anterior_infarction(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """Leave QS or a small r in V1 to V4, in some with T inversion there."""
-    return _old_infarction(heart, severity, rng, np.array([-0.20, 0.02, 0.55]), -ANTERIOR)
+def old_infarction(
+    heart: Heart, severity: float, rng: np.random.Generator, *, injury: np.ndarray, q: np.ndarray
+) -> Heart:
+    """Leave Q waves over the dead wall, in some with flat or inverted T there.
 
-
-def old_inferior_infarction(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """Leave Q waves in II, III, aVF, in some with flat or inverted T there."""
-    return _old_infarction(heart, severity, rng, np.array([0.02, -0.62, 0.0]), -INFERIOR)
-
-
-def old_lateral_infarction(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
-    """Leave Q waves and smaller R waves in I, aVL, V5, V6."""
-    return _old_infarction(heart, severity, rng, np.array([-0.52, 0.10, -0.12]), -LATERAL)
-
-
-def _old_infarction(heart: Heart, severity: float, rng: np.random.Generator, q: np.ndarray, t: np.ndarray) -> Heart:
+    Anterior: QS or a small r in V1 to V4. Inferior: Q in II, III, aVF. Lateral: Q and smaller R in I, aVL, V5, V6.
+    """
     heart = _with_q(heart, q * (0.35 + 0.85 * severity))
-    return replace(heart, t=_turned(heart, t * rng.uniform(0.0, 0.9) * severity))
+    return replace(heart, t=_turned(heart, -injury * rng.uniform(0.0, 0.9) * severity))
 
 
 def ischaemia(heart: Heart, severity: float, rng: np.random.Generator) -> Heart:
