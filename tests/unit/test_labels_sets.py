@@ -199,7 +199,7 @@ def test_multi_hot_against_a_plain_loop():
     train = rng.permutation(101)[:53]
     studies_of = count_studies(found, train)
     chosen = frequent(studies_of, min_count=17)
-    names, dropped = chosen.names, chosen.dropped
+    names, dropped, _ = chosen
     values = multi_hot(found, names)
     expected = {}
     for row, row_codes in enumerate(lists):

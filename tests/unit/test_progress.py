@@ -51,7 +51,8 @@ def test_nothing_is_shown_when_it_is_not_wanted(capsys):
 
 
 def test_lines_go_to_the_log_where_it_lets_them_pass(capsys, caplog, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("lamae"), "handlers", [])  # a command line before may have added one
+    monkeypatch.setattr(logging.getLogger("lamae"), "handlers", [])  # a command line before may have set these
+    monkeypatch.setattr(logging.getLogger("lamae"), "propagate", True)
     with (
         caplog.at_level(logging.INFO, logger="lamae.some"),
         Progress("work", total=2, line=words, log="lamae.some") as it,

@@ -47,6 +47,15 @@ def base() -> Size:
     )
 
 
+def large() -> Size:
+    """ViT-L (Dosovitskiy et al. 2021) with latent attention and decoder as in `base`; untried here."""
+    return Size(
+        encoder=TransformerConfig(dim=1024, depth=24, num_heads=16),
+        latent=TransformerConfig(dim=1024, depth=3, num_heads=16),
+        decoder=TransformerConfig(dim=192, depth=4, num_heads=3),
+    )
+
+
 def independent(size: Size) -> Size:
     """Return the matched control with independent views: the layers of latent attention go to the encoder."""
     depth = size.encoder.depth + size.latent.depth
