@@ -32,7 +32,7 @@ def test_each_family_gives_masks_with_counts_of_their_own():
     batch = clip_batch([[0, 1, 3], [2]])
     plan = draw(MaskConfig(families=(*V_JEPA, MaskFamily(ratio=0.5, num_masks=2)), noise="by-recording"), batch)
     assert plan.num_masks == 4
-    assert [mask.context.shape[1] for mask in plan.streams["echo"]] == [27, 12, 52, 52]
+    assert [mask.context.shape[1] for mask in plan.streams["echo"]] == [27, 9, 52, 52]
     for mask in plan.streams["echo"]:
         both = torch.cat([mask.context, mask.target], dim=1).sort(dim=1).values
         assert both.tolist() == [list(range(105))] * 8

@@ -48,7 +48,7 @@ def cut_clips(
         start = (_noise(whole, positions, key, "start") * (slack + 1)).astype(np.int64)
     stride = np.full(len(start), config.stride)
     if config.instances == "clip":
-        return replace(whole, start=start, stride=stride, length=config.frames)
+        return replace(whole, start=start, stride=stride, length=config.frames, whole=False)
     frames = start[:, None] + config.stride * np.arange(config.frames)
     recording, frame = np.nonzero(frames < length[:, None])
     return replace(
@@ -60,6 +60,7 @@ def cut_clips(
         stride=np.ones(len(frame), np.int64),
         length=1,
         single_frames=True,
+        whole=False,
     )
 
 

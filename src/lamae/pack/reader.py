@@ -136,7 +136,9 @@ class Pack:
         counts = self._index.first[indices + 1] - first
         study_of = np.repeat(np.arange(len(indices)), counts)
         number = np.arange(len(study_of)) - (counts.cumsum() - counts)[study_of]
-        return Selection(studies=indices, recording=number + first[study_of], study_of=study_of, recording_of=number)
+        return Selection(
+            studies=indices, recording=number + first[study_of], study_of=study_of, recording_of=number, whole=True
+        )
 
     def views_of(self, selection: Selection) -> np.ndarray:
         """Return ``[instances]`` int64, the view of each as an index into ``info.view_names``; nothing is read."""

@@ -19,6 +19,7 @@ class Selection:
         stride: ``[instances]`` int64, every n-th frame is taken; None: every one.
         length: Samples or frames of each instance, counted after the stride; None: whole recordings.
         single_frames: Each instance is one frame and has no time axis.
+        whole: These are all recordings of the studies, in order and from beginning to end, which is read faster.
     """
 
     studies: np.ndarray
@@ -29,11 +30,12 @@ class Selection:
     stride: np.ndarray | None = None
     length: int | None = None
     single_frames: bool = False
+    whole: bool = False
 
     def keep(self, instances: np.ndarray) -> Self:
         """Return the selection of some of the instances (``[instances]`` bool)."""
         arrays = {k: v[instances] for k, v in vars(self).items() if isinstance(v, np.ndarray) and k != "studies"}
-        return replace(self, **arrays)
+        return replace(self, **arrays, whole=False)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,12 +23,15 @@ def read_samples(shards: Sequence[Any], index: RecordingIndex, selection: Select
         index: Where recordings lie.
         selection: What to copy.
     """
-    row = selection.recording
-    length = index.length[row]
-    if selection.start is None and selection.stride is None and len(row) and bool((length == length[0]).all()):
+    row, studies = selection.recording, selection.studies
+    if selection.whole and len(row):
+        begin, end, length = index.begin[studies], index.end[studies], index.length[index.first[studies]]
         longest = int(length[0])
-        if (runs := _studies_in_one_piece(index, selection, 2 * longest)) is not None:
-            return np.concatenate([shards[shard].samples[a:b] for shard, a, b in runs]).reshape(-1, longest), False
+        if bool(((begin >= 0) & (length == longest)).all()):
+            shard_of = index.first_rows.searchsorted(studies, side="right") - 1
+            places = zip(shard_of.tolist(), begin.tolist(), end.tolist(), strict=True)
+            return np.concatenate([shards[shard].samples[a:b] for shard, a, b in places]).reshape(-1, longest), False
+    length = index.length[row]
     longest = int(length.max(initial=0)) if selection.length is None else selection.length
     values, padded = np.full((len(row), longest), MISSING_CODE, dtype=np.int16), False
     places = _slices(index.shard_of(row), index.offset[row] // 2, length, selection)
@@ -37,25 +40,6 @@ def read_samples(shards: Sequence[Any], index: RecordingIndex, selection: Select
         values[number, : len(found)] = found
         padded |= len(found) < longest
     return values, padded
-
-
-def _studies_in_one_piece(
-    index: RecordingIndex, selection: Selection, size: int
-) -> Iterator[tuple[int, int, int]] | None:
-    """Return for each study its shard and where its samples begin and end; None where they do not stand together.
-
-    Args:
-        index: Where recordings lie.
-        selection: Recordings that are asked for from their beginning.
-        size: Bytes of each of them.
-    """
-    first, last = index.first[selection.studies], index.first[selection.studies + 1]
-    begin = index.offset[first]
-    end = begin + (last - first) * size
-    if len(selection.recording) != (last - first).sum() or (index.offset[last - 1] + size != end).any():
-        return None
-    shard_of = index.first_rows.searchsorted(selection.studies, side="right") - 1
-    return zip(shard_of.tolist(), (begin // 2).tolist(), (end // 2).tolist(), strict=True)
 
 
 def read_frames(
