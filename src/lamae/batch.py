@@ -19,7 +19,7 @@ VALUE_DTYPES = (torch.int16, torch.uint8, torch.float32, torch.float64)
 
 @dataclass(frozen=True, kw_only=True)
 class ClipConfig:
-    """How the instances of a model are cut from videos: part of what the model is, so it is stored with it.
+    """The cut of videos into the instances of a model: part of the model, so it is stored with it.
 
     Attributes:
         frames: Frames of each clip.

@@ -1,4 +1,4 @@
-"""What a modality must offer, and the modalities that there are: the only door from the spine to the wings."""
+"""The interface of a modality, and the dictionary of all of them: the only door from the spine to the wings."""
 
 import os
 from collections.abc import Mapping

@@ -250,7 +250,7 @@ class PreparedStudy:
 
     @property
     def has_missing(self) -> bool:
-        """Whether any value is ``MISSING_CODE``."""
+        """True where any value is ``MISSING_CODE``."""
         return any(recording.has_missing for recording in self.recordings)
 
     def held(self) -> Self:

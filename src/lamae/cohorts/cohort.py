@@ -1,4 +1,4 @@
-"""What every cohort can do."""
+"""The interface of a cohort."""
 
 from typing import Any, Protocol
 

@@ -1,4 +1,4 @@
-"""What the cohorts of ECGs have in common: a folder, its version, options, and one file a study."""
+"""Common parts of the cohorts of ECGs: a folder, its version, options, and one file a study."""
 
 from dataclasses import dataclass, field, fields
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which files below a folder are recordings, and which belong to another file."""
+"""Files below a folder: recordings, and parts of other files."""
 
 import os
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ _DICOM_MAGIC = slice(128, 132)
 
 @dataclass(frozen=True)
 class Recordings:
-    """What was found below a folder.
+    """Files found below a folder.
 
     Attributes:
         study_ids: One a recording.

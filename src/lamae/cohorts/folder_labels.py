@@ -29,7 +29,7 @@ _NUM_EXAMPLES = 5
 
 @dataclass(frozen=True)
 class LabelColumns:
-    """How the table names its columns; see ``Folder``."""
+    """Names of the columns of a table; see ``Folder``."""
 
     study: str = "study_id"
     patient: str = "patient_id"

@@ -37,7 +37,7 @@ _UNITS = {
     "t_axis": "deg",
 }
 _SENTINELS = (29999.0, 32767.0, -32768.0, 65535.0)
-"""What the carts write where they measured nothing: intervals, axes, and the RR interval."""
+"""Values that the carts write where they measured nothing: intervals, axes, and the RR interval."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ NUM_FOLDS = 20
 
 @dataclass(frozen=True)
 class FoldRule:
-    """Which folds are for what: the last ones for the test, those before them for validation, the others to train.
+    """Number of folds of each split: the last ones are the test set, those before them validation, the others training.
 
     Attributes:
         column: Which of the table's two columns of folds.

@@ -27,10 +27,10 @@ from lamae.cohorts.tables import (
 )
 
 _AGE_OVER_89 = 300
-"""How the data set writes ages above 89 years."""
+"""Age that the data set writes for everybody above 89 years."""
 
 _AGE_LIMIT = 90.0
-"""How we write them, as the lowest age that they can be."""
+"""Age that we write for them: the lowest that they can have."""
 
 
 @dataclass(frozen=True, kw_only=True)

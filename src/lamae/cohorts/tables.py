@@ -1,6 +1,6 @@
 # pyright: reportAttributeAccessIssue=false
 # (pyarrow.compute makes its functions when it is imported.)
-"""What the cohorts share: reading tables fast, finding which files are there, and the finished table of studies."""
+"""Tables of cohorts: reading them fast, finding the files that are there, and the finished table of studies."""
 
 import csv
 import json

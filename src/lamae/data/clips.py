@@ -1,4 +1,4 @@
-"""Which frames of which recordings a batch of videos is made of."""
+"""Choice of recordings and frames of videos for a batch."""
 
 from dataclasses import replace
 

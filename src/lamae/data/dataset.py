@@ -18,7 +18,7 @@ from lamae.studies import MISSING_CODE
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """What one batch reads.
+    """The studies and slices that one batch reads.
 
     Attributes:
         parts: Number of each pack that takes part, and what is read of it.

@@ -1,4 +1,4 @@
-"""Which patients a run trains on, when it is to train on some of them only."""
+"""Choice of patients for runs that train on some of them only."""
 
 import hashlib
 from collections.abc import Sequence

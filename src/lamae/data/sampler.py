@@ -1,4 +1,4 @@
-"""Which rows make up which training step: a pure function of the seed and the step."""
+"""The rows of each training step: a pure function of seed and step."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

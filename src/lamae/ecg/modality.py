@@ -1,4 +1,4 @@
-"""What the spine may ask of the ECG wing; everything heavy is imported when it is asked for."""
+"""ECGs as a modality: the parts that the spine asks for, imported when they are asked for."""
 
 import os
 from collections.abc import Mapping

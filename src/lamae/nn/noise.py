@@ -24,7 +24,7 @@ _GOLDEN, _MIX_1, _MIX_2 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE
 
 @dataclass(frozen=True, kw_only=True)
 class _Drawn:
-    """What the noise of one stream under one mask is drawn for.
+    """The stream and the mask that noise is drawn for.
 
     Attributes:
         seed: Seed of the stream and mask.

@@ -1,4 +1,4 @@
-"""What is known of every recording of a pack, filled in shard by shard as they are opened."""
+"""Index of all recordings of a pack, filled in shard by shard as they are opened."""
 
 from dataclasses import dataclass, fields
 from typing import Self

@@ -1,4 +1,4 @@
-"""What lies where in a pack, and what ``pack.json`` says. Described in ``docs/pack-format.md``."""
+"""Files and columns of a pack, and the content of ``pack.json``. Described in ``docs/pack-format.md``."""
 
 import hashlib
 import json
@@ -20,13 +20,13 @@ STUDIES_FILE = "studies.parquet"
 REJECTED_FILE = "rejected.parquet"
 VIEWS_FOLDER = "views"
 SETTINGS_FILE = "prepare.json"
-"""What `prepare` was asked to do; it stands in the folder from the start of the preparation."""
+"""Settings of the preparation; the file is there from its start."""
 
 MAX_VIEW_NAMES = 256
 """View names are stored as one byte: an index into the vocabulary of names."""
 
 ENCODINGS = ("int16", "uint8", "jpeg")
-"""How a recording is stored: samples; frames as they are; one JPEG a frame."""
+"""Encodings of a recording: samples; frames as they are; one JPEG a frame."""
 
 SHARD_SCHEMA = pa.schema(
     [
@@ -79,7 +79,7 @@ class ShardInfo(FileInfo):
 
 @dataclass(frozen=True, kw_only=True)
 class PackInfo:
-    """What a pack says about itself.
+    """The content of ``pack.json``.
 
     Attributes:
         cohort: Name of the cohort that it was made from.

@@ -1,4 +1,4 @@
-"""What is to be read of a pack, and what reading gives."""
+"""Selections of a pack, and the arrays that reading them gives."""
 
 from dataclasses import dataclass, replace
 from typing import Self
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """Which slices of which recordings make up the instances of a batch.
+    """Slices of recordings that make up the instances of a batch.
 
     Attributes:
         studies: ``[studies]`` int64, rows of the studies in the pack.

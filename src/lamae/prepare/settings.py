@@ -1,4 +1,4 @@
-"""What a preparation was asked to do, so that only the same command goes on with a half-made pack."""
+"""Settings of a preparation, so that only the same command goes on with a half-made pack."""
 
 import fcntl
 import hashlib

@@ -33,7 +33,7 @@ KEPT_SCHEMA = pa.schema(
 
 @dataclass(frozen=True, kw_only=True)
 class ShardNote:
-    """What came of the studies of a shard.
+    """Outcome of the studies of a task.
 
     Attributes:
         shards: The files of recordings; none when every study was refused.

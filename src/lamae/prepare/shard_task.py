@@ -24,7 +24,7 @@ _REASONS_OF_THE_SYSTEM: dict[type[OSError], str] = {
     IsADirectoryError: "unreadable-file",
     PermissionError: "no-permission",
 }
-"""What the system says about one file alone; anything else (a full disk, a lost network drive) stops the run."""
+"""Errors of the system that concern one file; anything else (a full disk, a lost network drive) stops the run."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What came of a preparation."""
+"""Summary of a preparation."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from lamae.pack import Pack
 
 @dataclass(frozen=True, kw_only=True)
 class PrepareSummary:
-    """What came of a preparation.
+    """Counts of a finished preparation.
 
     Attributes:
         path: Folder of the pack.
