@@ -1,5 +1,8 @@
 """Errors raised to users; each message names the object, what was expected, what was found and what to do."""
 
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
 
 class DataError(ValueError):
     """Raised when a file, record or table cannot be used as it is.
@@ -39,3 +42,20 @@ class MissingExtraError(ImportError):
 
 def _rebuild(kind: type[DataError], message: str, reason: str) -> DataError:
     return kind(message, reason=reason)
+
+
+def did_you_mean(name: object, known: Iterable[str], form: str = "did you mean {!r}? ") -> str:
+    """Return a hint at the known name nearest to a wrong one, in words; empty where none is near."""
+    near = get_close_matches(str(name), list(known), n=1)
+    return form.format(near[0]) if near else ""
+
+
+def check_choice(what: str, found: object, known: Sequence[str]) -> None:
+    """Check that a word is one of those that are known.
+
+    Raises:
+        ConfigError: It is not; the message names the nearest and lists all.
+    """
+    if found not in known:
+        hint = did_you_mean(found, known)
+        raise ConfigError(f"unknown {what} {found!r}: {hint}expected one of {', '.join(known)}")

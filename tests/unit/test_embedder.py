@@ -102,6 +102,11 @@ def test_nothing_to_embed(run):
         lamae.load(run).embed([])
 
 
+def test_a_misspelt_read_out_is_no_other_one(run, pack):
+    with pytest.raises(ConfigError, match="unknown read-out 'view_concat': did you mean 'view-concat'"):
+        lamae.load(run).embed(pack, readout="view_concat")
+
+
 def test_a_refused_study_raises(run):
     flat = View(name="II", values=np.zeros(800, np.float32), rate_hz=80.0)
     with pytest.raises(DataError):

@@ -1,7 +1,6 @@
 """Cohorts: one reader for the layout of each data set, from a folder on disk to a table of studies."""
 
 from collections.abc import Callable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from lamae.cohorts.mimic_iv_ecg import MimicIvEcg
 from lamae.cohorts.ptb_xl import PtbXl
 from lamae.cohorts.tables import notes
 from lamae.config import from_dict
-from lamae.errors import ConfigError, DataError
+from lamae.errors import ConfigError, DataError, did_you_mean
 
 __all__ = ["COHORTS", "Cohort", "names", "notes", "open_cohort"]
 
@@ -51,9 +50,7 @@ def open_cohort(
         DataError: There is no such folder or file.
     """
     if name not in COHORTS:
-        near = get_close_matches(name, list(COHORTS), n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ConfigError(f"unknown cohort {name!r}: {hint}Known are {', '.join(COHORTS)}")
+        raise ConfigError(f"unknown cohort {name!r}: {did_you_mean(name, COHORTS)}Known are {', '.join(COHORTS)}")
     root = Path(root)
     if not root.is_dir():
         raise DataError(f"{root}: no such folder; give the one that holds the data set", reason="missing-file")

@@ -7,7 +7,6 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
-from lamae.errors import DataError
+from lamae.errors import DataError, did_you_mean
 from lamae.splits import check_disjoint
 
 TEXT, NUMBER, WHOLE, TIME, TRUTH = pa.string(), pa.float32(), pa.int32(), pa.timestamp("us"), pa.bool_()
@@ -103,8 +102,7 @@ def check_columns(path: Path, found: Sequence[str], needed: Iterable[str]) -> No
     """
     for name in needed:
         if name not in found:
-            near = get_close_matches(name, list(found), n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(name, found, "; did you mean {!r}?")
             raise DataError(
                 f"{path}: expected a column {name!r}, found {', '.join(found)}{hint}", reason="missing-column"
             )

@@ -1,14 +1,13 @@
 """Label sets that are columns of the table of studies: labels, measurements, covariates."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 
-from lamae.errors import DataError
+from lamae.errors import DataError, did_you_mean
 from lamae.labels.label_table import LabelTable
 
 _PREFIXES = ("label_", "measure_")
@@ -76,8 +75,8 @@ def _matching(studies: pa.Table, name: str, where: str) -> list[str]:
     found = [column for column in available if fnmatchcase(column, name)]
     found = found or [column for column in available if fnmatchcase(column, f"label_{name}")]
     if not found:
-        near = get_close_matches(name, [*available, *(one.removeprefix("label_") for one in available)], n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        known = [*available, *(one.removeprefix("label_") for one in available)]
+        hint = did_you_mean(name, known, " Did you mean {!r}?")
         raise DataError(
             f"{where}: no column of labels {name!r}; there are {', '.join(available) or 'none'}.{hint}",
             reason="unknown-label",

@@ -1,14 +1,13 @@
 """The labels of every study, made from the name of a label set."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from lamae.errors import ConfigError, DataError
+from lamae.errors import ConfigError, DataError, did_you_mean
 from lamae.labels.code_sets import CODE_SETS, CodeSet, code_set
 from lamae.labels.columns import column_labels, label_columns_of
 from lamae.labels.custom import custom_labels, read_custom_set
@@ -171,8 +170,7 @@ def _columns_of_set(label_set: str, studies: pa.Table) -> str:
     short = [name.removeprefix("label_") for name in columns]
     if {name.strip() for name in label_set.split(",")} <= {*columns, *short}:
         return label_set
-    near = get_close_matches(label_set, [*label_sets(), *short], n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    hint = did_you_mean(label_set, [*label_sets(), *short])
     raise ConfigError(
         f"unknown label set {label_set!r}: {hint}Known are {', '.join(label_sets())}, a column "
         f"({', '.join(short) or 'none here'}), or a YAML file"

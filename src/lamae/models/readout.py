@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from lamae.batch import number_recordings
-from lamae.errors import ConfigError
+from lamae.errors import ConfigError, check_choice
 from lamae.nn.noise import first_of
 
 Readout = Literal["cls", "mean", "view-concat", "encoder-mean", "encoder-view-concat"]
@@ -62,8 +62,9 @@ def read_out(features: Features, how: Readout, view_names: Sequence[str]) -> Flo
         view_names: Names and order of the views for the ``"view-concat"`` read-outs; others do not read it.
 
     Raises:
-        ConfigError: The model has no CLS token.
+        ConfigError: There is no such read-out, or the model has no CLS token.
     """
+    check_choice("read-out", how, get_args(Readout))
     if how == "cls":
         if features.cls is None:
             raise ConfigError(

@@ -1,8 +1,6 @@
 """Recipes: functions that return a full configuration. What a recipe resolved to is written into every run."""
 
-from difflib import get_close_matches
-
-from lamae.errors import ConfigError
+from lamae.errors import ConfigError, did_you_mean
 from lamae.recipes import ecg
 from lamae.train import PretrainConfig
 
@@ -31,9 +29,7 @@ def get(name: str) -> PretrainConfig:
         ConfigError: There is no such recipe; the message names the nearest one and lists all.
     """
     if name not in _RECIPES:
-        near = get_close_matches(name, list(_RECIPES), n=1)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ConfigError(f"unknown recipe {name!r}: {hint}There are {', '.join(_RECIPES)}")
+        raise ConfigError(f"unknown recipe {name!r}: {did_you_mean(name, _RECIPES)}There are {', '.join(_RECIPES)}")
     system, size = _RECIPES[name]
     return system(size)
 

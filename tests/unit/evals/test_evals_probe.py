@@ -352,3 +352,16 @@ def test_absent_policy_is_in_the_result(toy_run: Path, toy_pack: Pack):
         "patients": info["split"]["test"]["patients"],
     }
     json.dumps(info, allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ({"weights": "randon"}, "unknown weights 'randon': did you mean 'random'"),
+        ({"protocol": "liner"}, "unknown protocol 'liner': did you mean 'linear'"),
+        ({"readout": "view_concat"}, "unknown read-out 'view_concat': did you mean 'view-concat'"),
+    ],
+)
+def test_misspelt_words_name_the_nearest(toy_run: Path, toy_pack: Pack, words, message):
+    with pytest.raises(ConfigError, match=message):
+        probe(toy_run, toy_pack, "inverted", settings=EvalSettings(draws=11), **words)

@@ -3,13 +3,12 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
-from lamae.errors import DataError, FormatError
+from lamae.errors import DataError, FormatError, did_you_mean
 from lamae.files import read_json_object
 
 Layout = Literal["leads-first", "samples-first"]
@@ -53,8 +52,7 @@ def describe_array(mapping: Mapping[str, Any], *, origin: str) -> ArrayDescripti
     """
     for key in mapping:
         if key not in DESCRIPTION_KEYS:
-            near = get_close_matches(str(key), DESCRIPTION_KEYS, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = did_you_mean(key, DESCRIPTION_KEYS, " Did you mean {!r}?")
             raise FormatError(
                 f"{origin}: unknown key {key!r}, expected {', '.join(DESCRIPTION_KEYS)}.{hint}",
                 reason="malformed-sidecar",

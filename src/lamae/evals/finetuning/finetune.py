@@ -3,13 +3,13 @@
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
 
 from lamae.checkpoint import find_checkpoint, read_meta
-from lamae.errors import ConfigError
+from lamae.errors import ConfigError, check_choice
 from lamae.evals.finetuning.classifier import HeadConfig, StudyClassifier, readout_width, save_classifier
 from lamae.evals.finetuning.state import FinetuneState
 from lamae.evals.finetuning.training import fit, predict
@@ -201,6 +201,7 @@ def protocol_words(config: FinetuneConfig, init: Init) -> str:
 
 
 def _check(config: FinetuneConfig, init: Init, readout: str | None) -> None:
+    check_choice("initialisation", init, get_args(Init))
     if init == "scratch" and config.train == "head":
         raise ConfigError("train='head' freezes the encoder, so from scratch there would be nothing learned in it")
     if init == "scratch" and config.added_latent:

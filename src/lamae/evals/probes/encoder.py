@@ -5,14 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, cast, get_args
 
 import numpy as np
 import torch
 
 from lamae.checkpoint import CheckpointMeta, find_checkpoint, load_model, read_meta
 from lamae.config import difference
-from lamae.errors import ConfigError
+from lamae.errors import ConfigError, check_choice
 from lamae.evals.identity import Weights, describe_encoder, run_folder
 from lamae.evals.probes.feature_cache import CACHE_FOLDER, cache_key
 from lamae.models import MaskedAutoencoder, Readout, StreamConfig, build_model
@@ -36,6 +36,7 @@ class FrozenEncoder:
         cache: Folder in which features are kept; None for none.
 
     Raises:
+        ConfigError: ``weights`` is another word.
         CheckpointError: There is no whole checkpoint, or ``run.json`` is damaged.
     """
 
@@ -46,6 +47,9 @@ class FrozenEncoder:
     precision: Precision = "fp32"
     batch_size: int = 64
     cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("weights", self.weights, get_args(Weights))
 
     @cached_property
     def checkpoint(self) -> Path:
@@ -105,10 +109,8 @@ def chosen_readout(meta: CheckpointMeta, readout: str | None) -> Readout:
         ConfigError: There is no such read-out.
     """
     chosen = meta.readout if readout is None else readout
-    for known in get_args(Readout):
-        if chosen == known:
-            return known
-    raise ConfigError(f"unknown read-out {chosen!r}: expected one of {', '.join(get_args(Readout))}")
+    check_choice("read-out", chosen, get_args(Readout))
+    return cast(Readout, chosen)
 
 
 def check_preprocessing(meta: CheckpointMeta, pack: Pack) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from lamae.errors import ConfigError
+from lamae.errors import check_choice
 from lamae.evals.identity import Weights, system_name
 from lamae.evals.probes.attention_pool import predict_by_attention
 from lamae.evals.probes.encoder import FrozenEncoder, run_cache
@@ -87,8 +87,7 @@ def probe(
         ConfigError: Protocol, settings, label set or preprocessing do not fit.
         OSError: The cache or the result cannot be written.
     """
-    if protocol not in get_args(ProbeProtocol):
-        raise ConfigError(f"unknown protocol {protocol!r}: expected one of {', '.join(get_args(ProbeProtocol))}")
+    check_choice("protocol", protocol, get_args(ProbeProtocol))
     settings = settings or EvalSettings()
     task = make_task(pack, labels, settings, test_pack=test_pack)
     leak = check_pretraining(run, task, settings, weights=weights)

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from lamae.errors import ConfigError, DataError
+from lamae.errors import ConfigError, DataError, check_choice
 from lamae.evals.finetuning.finetune import finetune
 from lamae.evals.identity import Initialisation
 from lamae.evals.probes.encoder import FrozenEncoder
@@ -163,13 +163,10 @@ def _check(
     config: FinetuneConfig | None,
     settings: EvalSettings,
 ) -> None:
-    if protocol not in get_args(Protocol):
-        raise ConfigError(f"unknown protocol {protocol!r}: expected one of {', '.join(get_args(Protocol))}")
+    check_choice("protocol", protocol, get_args(Protocol))
     if (run is None) != (protocol == "hand-made"):
         raise ConfigError(f"the protocol 'hand-made' goes without a run, and no other does; found {protocol!r}")
-    if initialisation not in get_args(Initialisation):
-        known = ", ".join(get_args(Initialisation))
-        raise ConfigError(f"unknown initialisation {initialisation!r}: expected one of {known}")
+    check_choice("initialisation", initialisation, get_args(Initialisation))
     allowed = {"fine-tune": ("pretrained", "scratch"), "hand-made": ("pretrained",)}.get(
         protocol, ("pretrained", "random")
     )
