@@ -352,3 +352,33 @@ def test_an_archive_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("lamae.ecg.readers.arrays.MAX_BYTES", 997)
     with pytest.raises(DataError, match=r"the array 'ecg\.npy' unpacks to \d+ bytes, more than the 997 allowed"):
         lamae.read(tmp_path / "a.npz", **TOLD)
+
+
+@pytest.mark.parametrize("way", ["external storage", "virtual dataset"])
+def test_hdf5_never_reads_another_file(tmp_path, way):
+    """Values that lie in another file of the machine are refused, not returned."""
+    h5py = pytest.importorskip("h5py")
+    secret = tmp_path / "secret"
+    secret.write_bytes(np.arange(3 * 500, dtype=np.float32).tobytes())
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["values"] = np.zeros((3, 500), np.float32)
+    with h5py.File(tmp_path / "ecg.h5", "w") as file:
+        if way == "external storage":
+            file.create_dataset("ecg", (3, 500), np.float32, external=[(str(secret), 0, h5py.h5f.UNLIMITED)])
+        else:
+            layout = h5py.VirtualLayout(shape=(3, 500), dtype=np.float32)
+            layout[:] = h5py.VirtualSource(str(tmp_path / "other.h5"), "values", shape=(3, 500))
+            file.create_virtual_dataset("ecg", layout)
+    with pytest.raises(FormatError, match="'/ecg' keeps its values outside of this file") as caught:
+        lamae.read(tmp_path / "ecg.h5", leads=["I", "II", "V1"], rate_hz=250.0, units="mV")
+    assert caught.value.reason == "outside-file"
+
+
+def test_hdf5_links_to_another_file_are_not_followed(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["values"] = np.zeros((3, 500), np.float32)
+    with h5py.File(tmp_path / "ecg.h5", "w") as file:
+        file["ecg"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "values")
+    with pytest.raises(DataError):
+        lamae.read(tmp_path / "ecg.h5", leads=["I", "II", "V1"], rate_hz=250.0, units="mV")

@@ -135,3 +135,14 @@ def test_what_is_no_part(tmp_path, tracings):
     with pytest.raises(FormatError, match=r"tracings of shape \[2, 4096, 12\] for 3 exams") as caught:
         read_code15_row(tmp_path / "shape.hdf5", 1)
     assert caught.value.reason == "malformed-file"
+
+
+@pytest.mark.parametrize("name", ["exam_id", "tracings"])
+def test_values_in_another_file_are_refused(part, tmp_path, name):
+    linked = tmp_path / "linked.hdf5"
+    with h5py.File(part) as source, h5py.File(linked, "w") as file:
+        other = "tracings" if name == "exam_id" else "exam_id"
+        file[other] = source[other][()]
+        file[name] = h5py.ExternalLink(str(part), name)
+    with pytest.raises(FormatError, match=f"'/{name}' keeps its values outside of this file"):
+        read_code15_row(linked, 1169160)

@@ -179,9 +179,10 @@ def _load_hdf5(path: str, asked: ArrayDescription) -> Loaded:
                 for key, value in attributes.items()
                 if key in DESCRIPTION_KEYS
             }
-            told |= {key: datasets[key][()] for key in ("leads", "rate_hz", "units", "layout") if key in datasets}
+            members = [key for key in ("leads", "rate_hz", "units", "layout") if key in datasets]
+            told |= {key: check_inside(datasets[key], file)[()] for key in members}
             _check_size(name, datasets[name].nbytes)
-            return np.asarray(datasets[name][()]), _describe_members(told)
+            return np.asarray(check_inside(datasets[name], file)[()]), _describe_members(told)
     except (OSError, KeyError, RuntimeError) as error:
         if isinstance(error, FileNotFoundError):
             raise
@@ -195,6 +196,21 @@ def _check_size(name: str, num_bytes: int) -> None:
             "split into recordings of at most a day",
             reason="array-too-large",
         )
+
+
+def check_inside(dataset: Any, file: Any) -> Any:
+    """Return an HDF5 dataset; one that would read another file of this machine is refused.
+
+    Raises:
+        FormatError: Its values lie in external storage, in other files (a virtual dataset), or behind an external link.
+    """
+    if dataset.file.filename != file.filename or dataset.external or dataset.is_virtual:
+        raise FormatError(
+            f"the dataset {dataset.name!r} keeps its values outside of this file, which is not followed: "
+            "copy them into it",
+            reason="outside-file",
+        )
+    return dataset
 
 
 def import_h5py() -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lamae.ecg.leads import LEADS
-from lamae.ecg.readers.arrays import import_h5py
+from lamae.ecg.readers.arrays import check_inside, import_h5py
 from lamae.ecg.readers.leads import make_ecg_study, naming
 from lamae.errors import DataError, FormatError
 from lamae.studies import Study
@@ -117,8 +117,10 @@ def _index_part(path: str) -> _Part:
     h5py = import_h5py()
     try:
         file = h5py.File(path, "r")
-        ids = np.asarray(file["exam_id"][()]).astype(np.int64)
-        tracings = file["tracings"]
+        ids = np.asarray(check_inside(file["exam_id"], file)[()]).astype(np.int64)
+        tracings = check_inside(file["tracings"], file)
+    except FormatError:
+        raise
     except _PART_ERRORS as error:
         raise FormatError(f"not a readable CODE-15 part: {error}", reason="malformed-file") from error
     if tracings.ndim != 3 or tracings.shape[2] != len(LEADS) or len(ids) != tracings.shape[0]:
