@@ -111,3 +111,15 @@ def test_masks_through_resampling_worked_by_hand():
     np.testing.assert_array_equal(np.flatnonzero(resample_mask(missing, 2, 1, 13)[0]), [5, 6, 7])
     # At 0, 1.5, 3, 4.5.
     np.testing.assert_array_equal(np.flatnonzero(resample_mask(missing, 2, 3, 4)[0]), [2])
+
+
+@pytest.mark.parametrize("rate_hz", [1000.0, 500.0, 250.0])
+@pytest.mark.parametrize(
+    ("of_new_rate", "amplitude"), [(0.1, 1.0), (0.42, 0.998), (0.45, 0.93), (0.47, 0.80), (0.49, 0.61), (0.55, 0.07)]
+)
+def test_the_low_pass_of_resampling_is_what_the_docs_say(rate_hz, of_new_rate, amplitude):
+    """docs/signals.md: amplitudes of sines near half the new rate (100 Hz)."""
+    time_s = np.arange(round(10 * rate_hz)) / rate_hz
+    sine = np.sin(2 * np.pi * 100 * of_new_rate * time_s)[None]
+    found = resample(sine, *rational_ratio(rate_hz, 100.0))[0, 250:750]
+    assert np.sqrt(2 * np.mean(found**2)) == pytest.approx(amplitude, abs=0.006)
