@@ -253,4 +253,7 @@ def test_a_result_counts_codes_and_names_labels(tmp_path: Path):
     assert task.skipped[0] == {"label": "IX", "reason": "no negatives among the training studies"}
     assert notes["num_dropped"] + len(task.label_names) + len(task.skipped) == 7
     assert (notes["vocabulary"], notes["max_labels"], notes["statements"]) == ("train", 4, "any")
+    folds = EvalSettings(max_labels=4, folds=(1, 2, 3, 5))
+    over_folds = label_notes(make_task(write_toy(tmp_path / "folds", table), "icd10-chapter-ix", folds))
+    assert over_folds["vocabulary"] == "all folds (test studies too)"
     assert "I4Z" not in str(notes)

@@ -179,8 +179,20 @@ def _assemble(
         parts=tuple(parts),
         num_folds=None if settings.folds is None else len(settings.folds),
         skipped=(*skipped, *table.notes.get("not_in_test_pack", ())),
-        notes={**table.notes, "description": table.description, "titles": table.titles, "paths": table.paths},
+        notes={
+            **_notes(table, settings),
+            "description": table.description,
+            "titles": table.titles,
+            "paths": table.paths,
+        },
     )
+
+
+def _notes(table: LabelTable, settings: EvalSettings) -> Mapping[str, Any]:
+    """Return the notes of the label set; with folds every study that counts for the vocabulary is tested once, too."""
+    if settings.folds is None or table.notes.get("vocabulary") != "train":
+        return table.notes
+    return {**table.notes, "vocabulary": "all folds (test studies too)"}
 
 
 def _check_part(part: Part, label_set: str) -> None:
