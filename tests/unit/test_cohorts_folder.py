@@ -78,6 +78,26 @@ def test_a_folder_that_cannot_be_listed(root, monkeypatch):
         open_cohort("folder", root).table()
 
 
+@pytest.mark.parametrize("cohort", ["folder", "challenge-2021"])
+def test_links_to_folders_are_counted_and_folders_that_cannot_be_listed_stop(tmp_path, monkeypatch, cohort):
+    """Neither is lost in silence: a linked folder is counted, an unreadable one is an error."""
+    (tmp_path / "elsewhere").mkdir()
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "A0001.hea").write_text("A0001 1 500 1000\nA0001.dat 16 1000/mV 16 0 0 0 0 I\n#Age: 50\n")
+    (root / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    table = open_cohort(cohort, root).table()
+    assert table["study_id"].to_pylist() == ["A0001"]
+    assert notes(table)["num_linked_folders_not_followed"] == 1
+
+    def forbidden(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("os.scandir", forbidden)
+    with pytest.raises(DataError, match=r"cannot be listed \(Permission denied\), so its recordings would be lost"):
+        open_cohort(cohort, root).table()
+
+
 def test_dicom_without_an_ending_and_hidden_files(root):
     (root / "IM00001").write_bytes(bytes(128) + b"DICM" + bytes(7))
     (root / "README").write_text("no ECG")

@@ -4,9 +4,7 @@ Source: Reyna et al., Will Two Do? Varying Dimensions in Electrocardiography: th
 Challenge 2021 (PhysioNet, doi 10.13026/34va-7q14).
 """
 
-import os
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +13,7 @@ import pyarrow as pa
 
 from lamae.cohorts.ecg_folder import EcgFolder
 from lamae.cohorts.ptb_xl import age_years
-from lamae.cohorts.tables import nan_to_null, studies_table
+from lamae.cohorts.tables import nan_to_null, studies_table, walk_files
 from lamae.errors import DataError
 from lamae.splits import assign_splits
 
@@ -43,9 +41,10 @@ class Challenge2021(EcgFolder):
         """Return one row a header.
 
         Raises:
-            DataError: There are no headers, or two of the same name.
+            DataError: There are no headers, two of the same name, or a folder that cannot be listed.
         """
-        paths = sorted(_headers_below(self.root))
+        files, num_links = walk_files(self.root)
+        paths = sorted(path.removesuffix(".hea") for path in files if path.endswith(".hea"))
         if not paths:
             raise DataError(f"{self.root}: no header (.hea) found below it", reason="no-files")
         study_ids = [path.rpartition("/")[2] for path in paths]
@@ -62,7 +61,8 @@ class Challenge2021(EcgFolder):
             "record_key": [record_key(study) for study in study_ids],
             "codes_snomed": [re.findall(r"\d+", comment.get("dx", "")) for comment in comments],
         }
-        return studies_table(columns, where=self.root)
+        notes = {"num_linked_folders_not_followed": num_links} if num_links else None
+        return studies_table(columns, where=self.root, notes=notes)
 
 
 def read_comments(header: Path) -> dict[str, str]:
@@ -75,12 +75,6 @@ def record_key(study_id: str) -> str:
     """Return the key by which the same recording is known in other data sets."""
     found = _PTB_XL_RECORD.fullmatch(study_id)
     return f"ptb-xl:{int(found.group(1))}" if found else f"challenge-2021:{study_id}"
-
-
-def _headers_below(root: Path) -> Iterator[str]:
-    for folder, _, names in os.walk(root):
-        below = Path(folder).relative_to(root)
-        yield from ((below / name).as_posix()[:-4] for name in names if name.endswith(".hea"))
 
 
 def _number(text: str) -> float:

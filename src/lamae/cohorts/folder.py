@@ -84,6 +84,8 @@ class Folder(EcgFolder):
         _check_ids(found, self.root)
         columns: dict[str, Any] = {"study_id": pa.array(found.study_ids), "path": pa.array(found.paths)}
         notes = {"num_ignored_files": found.num_ignored}
+        if found.num_links:
+            notes["num_linked_folders_not_followed"] = found.num_links
         if self.labels is not None:
             naming = LabelColumns(self.study_column, self.patient_column, self.split_column, self.label_columns)
             more, counted = label_columns(found.study_ids, self.labels, naming, unknown_studies=self.unknown_studies)

@@ -1,10 +1,9 @@
 """Files below a folder: recordings, and parts of other files."""
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from lamae.errors import DataError
+from lamae.cohorts.tables import walk_files
 
 _SUFFIXES = frozenset(
     {".hea", ".dat", ".dcm", ".dicom", ".xml", ".npy", ".npz", ".h5", ".hdf5", ".mat", ".csv"}
@@ -21,11 +20,13 @@ class Recordings:
         study_ids: One a recording.
         paths: Where it is, relative to the folder, with forward slashes.
         num_ignored: Number of files that are no recording by their name.
+        num_links: Number of links to folders, which are not followed.
     """
 
     study_ids: list[str] = field(default_factory=list)
     paths: list[str] = field(default_factory=list)
     num_ignored: int = 0
+    num_links: int = 0
 
 
 def find_recordings(root: Path, *, except_for: Path | None = None, keep_suffix: bool = False) -> Recordings:
@@ -44,33 +45,15 @@ def find_recordings(root: Path, *, except_for: Path | None = None, keep_suffix: 
     Raises:
         DataError: A folder cannot be listed.
     """
-    files = _files_below(root, except_for)
+    files, num_links = walk_files(root)
+    files = [path for path in files if not (except_for and _is_same(root / path, except_for))]
     headers = [path for path in files if path.endswith(".hea")]
     parts = _parts_of_records(root, headers)
     parts |= {f"{path}.json" for path in files}  # what an array file does not say itself
     paths = [path for path in files if path not in parts and _is_recording(root, path)]
     num_parts = sum(path in parts for path in files)
     study_ids = [path if keep_suffix else str(PurePosixPath(path).with_suffix("")) for path in paths]
-    return Recordings(study_ids, paths, num_ignored=len(files) - num_parts - len(paths))
-
-
-def _files_below(root: Path, except_for: Path | None) -> list[str]:
-    found = []
-    for folder, folders, names in os.walk(root, onerror=_refuse_folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            path = Path(folder, name)
-            if not name.startswith(".") and not (except_for and _is_same(path, except_for)):
-                found.append(path.relative_to(root).as_posix())
-    return sorted(found)
-
-
-def _refuse_folder(error: OSError) -> None:
-    raise DataError(
-        f"{error.filename}: this folder cannot be listed ({error.strerror}), so its recordings would be lost: make it "
-        "readable, or move it away",
-        reason="unreadable-folder",
-    ) from error
+    return Recordings(study_ids, paths, num_ignored=len(files) - num_parts - len(paths), num_links=num_links)
 
 
 def _is_same(path: Path, other: Path) -> bool:

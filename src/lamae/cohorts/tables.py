@@ -199,6 +199,31 @@ def notes(table: pa.Table) -> dict[str, int]:
     return json.loads(metadata.get(_NOTES, b"{}"))
 
 
+def walk_files(root: Path) -> tuple[list[str], int]:
+    """Return the files below a folder, hidden ones left out, and the number of linked folders, which are not followed.
+
+    Returns:
+        Paths relative to the folder with forward slashes, in alphabetical order; number of links to folders.
+
+    Raises:
+        DataError: A folder cannot be listed.
+    """
+    found, num_links = [], 0
+    for folder, folders, names in os.walk(root, onerror=_refuse_folder):
+        num_links += sum(Path(folder, name).is_symlink() for name in folders)
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(folder, name).relative_to(root).as_posix() for name in names if not name.startswith(".")]
+    return sorted(found), num_links
+
+
+def _refuse_folder(error: OSError) -> None:
+    raise DataError(
+        f"{error.filename}: this folder cannot be listed ({error.strerror}), so its recordings would be lost: make it "
+        "readable, or move it away",
+        reason="unreadable-folder",
+    ) from error
+
+
 def nan_to_null(values: np.ndarray) -> pa.Array:
     """Return numbers as an Arrow array whose NaN are nulls."""
     return pa.array(values, from_pandas=True)
