@@ -21,6 +21,7 @@ addEventListener("load", () => {
     window: innerWidth,
     ratio: box.width / box.height / (view.width / view.height),
     sections: [...document.querySelectorAll("h2")].map(h => h.textContent),
+    interval: document.querySelector(".results td.chart svg").getBoundingClientRect().width,
     requests: performance.getEntriesByType("resource").length,
   };
   document.title = JSON.stringify(report);
@@ -68,11 +69,12 @@ def measure(chromium, page, folder, width):
     return json.loads(found[1])
 
 
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("width", [1280, 1000, 390])
 def test_page_fits_its_window_and_paper_keeps_its_shape(chromium, page, tmp_path, width):
     told = measure(chromium, page, tmp_path, width)
     assert told["window"] == width
     assert told["width"] <= width
     assert told["ratio"] == pytest.approx(1, abs=0.01)
+    assert told["interval"] >= 100, "intervals are drawn too narrow to compare"
     assert told["requests"] == 0
     assert told["sections"][:4] == ["Results", "By label", "Training", "Reconstruction"]
