@@ -9,7 +9,7 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 
 import yaml
 
-from lamae.errors import ConfigError
+from lamae.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
 
@@ -156,6 +156,7 @@ def _kind_of(field: Field, kind: Any, value: object, place: _Place) -> Any:
     if not isinstance(name, str) or name not in known:
         raise ConfigError(
             f"{place.source}: {place.below('kind').path}: expected one of {', '.join(known)}, found {name!r}"
+            + did_you_mean(name, known, "; did you mean {!r}?")
         )
     return known[name]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from lamae.ecg.modality import Ecg
-from lamae.errors import ConfigError
+from lamae.errors import check_choice
 from lamae.studies import PreparedStudy, Study
 
 if TYPE_CHECKING:
@@ -48,6 +48,11 @@ class Modality(Protocol):
         ...
 
     @property
+    def unit(self) -> str:
+        """Unit of the values of an example, for words beside its drawing; empty where they have none."""
+        ...
+
+    @property
     def features(self) -> tuple[str, ...]:
         """Names of the hand-crafted features."""
         ...
@@ -57,11 +62,11 @@ class Modality(Protocol):
         ...
 
     def draw(self, example: Mapping[str, np.ndarray]) -> Mapping[str, "Figure"]:
-        """Return drawings of a reconstructed study by layout, the one to show first in front.
+        """Return drawings of a reconstructed study by their captions, the one to show first in front.
 
         Args:
-            example: ``leads`` (names of the views of the recordings), ``rate_hz``, ``original``, ``reconstructed`` and
-                ``masked`` ``[recordings, *grid]``, ``simulated``: the content of a run's ``reconstruction.npz``.
+            example: ``leads`` (names of the views of the instances), ``rate_hz``, ``original``, ``reconstructed`` and
+                ``masked`` ``[instances, *grid]``, ``simulated``: the content of a run's ``reconstruction.npz``.
 
         Raises:
             DataError: The shapes do not agree, or there is nothing to draw.
@@ -78,6 +83,5 @@ def find_modality(name: str) -> Modality:
     Raises:
         ConfigError: There is none of that name.
     """
-    if name not in MODALITIES:
-        raise ConfigError(f"unknown modality {name!r}: this version of lamae knows {', '.join(MODALITIES)}")
+    check_choice("modality", name, tuple(MODALITIES))
     return MODALITIES[name]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from matplotlib.figure import Figure
 
 from lamae.studies import UNKNOWN_VIEW, PreparedRecording, PreparedStudy, Study, View, Views
 
@@ -30,6 +31,7 @@ class Toy:
     """Small videos, as `lamae.modality.Modality` asks for them."""
 
     name = "toy"
+    unit = "grey levels"
     features = ("mean_grey",)
 
     @property
@@ -49,7 +51,10 @@ class Toy:
         return {"mean_grey": float(np.mean([recording.values.mean() for recording in study.recordings]))}
 
     def draw(self, example: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
-        raise NotImplementedError
+        figure = Figure(figsize=(4, 2))
+        for place, frames in enumerate((example["original"], example["reconstructed"]), start=1):
+            figure.add_subplot(1, 2, place).imshow(frames[0].reshape(-1, HEIGHT, WIDTH)[0])
+        return {"One frame as recorded and as filled in.": figure}
 
 
 def _prepared(study: Study, config: ToyPreprocessing) -> Iterator[PreparedRecording]:

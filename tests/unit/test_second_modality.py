@@ -1,5 +1,6 @@
 """A second modality goes all the way, from studies to a probe, without a line of the ECG wing."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -21,6 +22,7 @@ from lamae.nn.masks import MaskConfig, draw_masks
 from lamae.nn.transformer import TransformerConfig
 from lamae.pack import Pack, verify
 from lamae.prepare import prepare
+from lamae.report import write_report
 from lamae.train import DataConfig, OptimConfig, PretrainConfig, pretrain
 
 FRAMES = ClipConfig(frames=4, window=8, instances="frame")
@@ -204,6 +206,14 @@ def test_files_are_embedded_as_through_a_pack(pack, tmp_path):
     pretrain(config(CLIPS), [pack.path], run, progress=False)
     embedder = lamae.load(run)
     np.testing.assert_allclose(embedder.embed(["3", make_study(8)]), embedder.embed(pack)[[3, 8]], atol=1e-6)
+
+
+@pytest.mark.parametrize("clip", [FRAMES, CLIPS], ids=["frames", "clips"])
+def test_a_report_shows_a_reconstruction(pack, tmp_path, clip):
+    pretrain(config(clip), [pack.path], tmp_path / "run", progress=False)
+    page = write_report([tmp_path / "run"], tmp_path / "report.html").read_text()
+    assert "One frame as recorded and as filled in." in page
+    assert re.search(r"root mean square error is\s+[\d.]+ grey levels", page)
 
 
 def test_jpeg_frames_and_raw_ones_make_packs_alike(pack, tmp_path):

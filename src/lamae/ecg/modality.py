@@ -18,6 +18,7 @@ class Ecg:
     """ECGs, as `lamae.modality.Modality` asks for them."""
 
     name = "ecg"
+    unit = "mV"
 
     @property
     def preprocessing(self) -> type["EcgPreprocessing"]:

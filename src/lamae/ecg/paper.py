@@ -18,6 +18,10 @@ MAX_DURATION_S = 10.0
 
 Layout = Literal["3x4", "rows"]
 LAYOUTS: tuple[Layout, ...] = get_args(Layout)
+_CAPTIONS: Mapping[Layout, str] = {
+    "3x4": "Columns follow each other in time, as on a printed 12-lead ECG.",
+    "rows": "Every lead over the whole time",
+}
 
 PAPER, FINE_GRID, COARSE_GRID = "#fffafa", "#f9d9d9", "#eea9a9"
 TRACE, RECONSTRUCTION, SHADE, LETTERING = "#141414", "#0056c7", "#5b8fd6", "#333333"
@@ -106,13 +110,13 @@ def plot_reconstruction(arrays: Mapping[str, np.ndarray]) -> dict[str, Figure]:
             ``masked`` ``[leads, samples]`` bool, ``simulated``: the content of a run's ``reconstruction.npz``.
 
     Returns:
-        Name of the layout to its figure.
+        Figures by their captions.
 
     Raises:
         DataError: As in `plot_ecg`.
     """
     return {
-        layout: plot_ecg(
+        caption: plot_ecg(
             arrays["original"],
             tuple(map(str, arrays["leads"])),
             float(arrays["rate_hz"]),
@@ -121,7 +125,7 @@ def plot_reconstruction(arrays: Mapping[str, np.ndarray]) -> dict[str, Figure]:
             layout=layout,
             caption="simulated" if arrays["simulated"] else "",
         )
-        for layout in LAYOUTS
+        for layout, caption in _CAPTIONS.items()
     }
 
 

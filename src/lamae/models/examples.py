@@ -25,9 +25,10 @@ def reconstruction_example(
         rate_hz: Samples or frames a second; None where it is not known.
 
     Returns:
-        ``leads`` ``[leads]``, ``modality``, ``rate_hz``, ``original`` and ``reconstructed`` ``[leads, samples]`` in mV,
-        and ``masked`` ``[leads, samples]``. Where the model predicts patches that are normalised by themselves, their
-        true mean and deviation bring them back to mV: the picture shows the shape that was predicted, not the level.
+        ``leads`` ``[instances]`` (names of their views), ``modality``, ``rate_hz``, ``original`` and ``reconstructed``
+        ``[instances, *grid]`` in the unit of the modality, and ``masked`` ``[instances, *grid]``. Where the model
+        predicts patches that are normalised by themselves, their true mean and deviation bring them back: the picture
+        shows the shape that was predicted, not the level.
     """
     instances = batch.streams[stream]
     found = model.reconstruct(batch, plan, stream=stream)

@@ -23,13 +23,13 @@ _DARKEST_AT_LEAST = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Example:
-    """A reconstructed study: the drawing shown first, the one that can be opened, and how far off it is."""
+    """A reconstructed study: its drawings by caption, the one shown first in front, and how far off it is."""
 
-    sheet: str
-    rows: str
+    drawings: Mapping[str, str]
     hidden_percent: str
-    error_mv: str
-    signal_mv: str
+    error: str
+    signal: str
+    unit: str
     simulated: bool
     title: str
 
@@ -48,14 +48,14 @@ def read_reconstruction(path: Path) -> Arrays:
     """Read ``examples/reconstruction*.npz``: one study with its hidden parts and what the model made of them.
 
     Returns:
-        ``leads`` ``[views]``, ``rate_hz``, ``original`` and ``reconstructed`` ``[views, samples]`` in mV, ``masked``
-        ``[views, samples]`` bool, ``simulated``, and ``title`` where the file gives one.
+        ``leads`` ``[instances]``, ``rate_hz``, ``original`` and ``reconstructed`` ``[instances, *grid]`` in the unit of
+        the modality, ``masked`` ``[instances, *grid]`` bool, ``simulated``, and ``title`` where the file gives one.
 
     Raises:
         FormatError: It is damaged, an array is missing, or shapes disagree.
     """
     arrays = _read_arrays(path, _RECONSTRUCTION, optional=("title", "modality"))
-    shape = (len(arrays["leads"]), arrays["original"].shape[-1])
+    shape = (len(arrays["leads"]), *arrays["original"].shape[1:])
     _check_shapes(path, arrays, dict.fromkeys(("original", "reconstructed", "masked"), shape))
     return arrays | {"masked": arrays["masked"].astype(bool)}
 
@@ -79,24 +79,21 @@ def read_attention(path: Path) -> Arrays | None:
 
 
 def draw_reconstruction(arrays: Arrays, anchor: str) -> Example:
-    """Draw a reconstructed study as its modality is printed; ``anchor`` is unique within the page.
-
-    `lamae.modality.Modality.draw` is all that the report knows of a modality: from the arrays of ``reconstruction.npz``
-    to figures by the name of their layout.
-    """
+    """Draw a reconstructed study as its modality is printed; ``anchor`` is unique within the page."""
+    modality = find_modality(str(arrays.get("modality", "ecg")))
     original, masked = arrays["original"], arrays["masked"]
     hidden = masked & np.isfinite(original)
-    description = f"ECG on paper, {', '.join(arrays['leads'])}: recorded, hidden parts shaded, reconstruction."
-    sheet, rows = (
-        inline_svg(figure, name=f"{anchor}-{layout}", description=description, themed=False)
-        for layout, figure in find_modality(str(arrays.get("modality", "ecg"))).draw(arrays).items()
-    )
+    description = f"{modality.name}, {', '.join(arrays['leads'])}: recorded, hidden parts shaded, reconstruction."
+    drawings = {
+        caption: inline_svg(figure, name=f"{anchor}-{index}", description=description, themed=False)
+        for index, (caption, figure) in enumerate(modality.draw(arrays).items())
+    }
     return Example(
-        sheet=sheet,
-        rows=rows,
+        drawings=drawings,
         hidden_percent=f"{100 * masked.mean():.0f}",
-        error_mv=number(_rms((arrays["reconstructed"] - original)[hidden]), 3),
-        signal_mv=number(_rms(original[hidden]), 3),
+        error=number(_rms((arrays["reconstructed"] - original)[hidden]), 3),
+        signal=number(_rms(original[hidden]), 3),
+        unit=modality.unit,
         simulated=bool(arrays["simulated"]),
         title=str(arrays.get("title", "")) or "A study of the run's own data",
     )

@@ -86,7 +86,7 @@ def _make_section(run: Run, name: str, anchor: str) -> RunSection:
         config=list(_groups(run.config, "general")),
         environment=flat_rows(shown),
         data=[_data_card(data) for data in run.info["packs"]],
-        examples=[draw_reconstruction(one, f"{anchor}-ecg-{i}") for i, one in enumerate(run.reconstructions, 1)],
+        examples=[draw_reconstruction(one, f"{anchor}-example-{i}") for i, one in enumerate(run.reconstructions, 1)],
         attention=draw_attention(run.attention, anchor),
         normalised_target="patch-normalised" in str(run.config),
     )

@@ -162,6 +162,7 @@ def test_a_study_of_another_length_is_refused():
     ("arguments", "message"),
     [
         ({"kind": "mains", "snr_db": 3.0}, "unknown noise 'mains'.*mains-50, mains-60.*name the frequency"),
+        ({"kind": "muscel", "snr_db": 3.0}, "unknown noise 'muscel'.*did you mean 'muscle'"),
         ({"kind": "hum", "snr_db": 3.0}, "unknown noise 'hum': expected muscle"),
         ({"kind": "muscle", "snr_db": float("nan")}, r"snr_db must lie within \+-120 dB, found nan"),
         ({"kind": "muscle", "snr_db": 300.0}, r"within \+-120 dB, found 300"),

@@ -13,7 +13,7 @@ from lamae.ecg.noise.artefacts import ARTEFACT_RATE_HZ
 from lamae.ecg.preprocess.normalise import quantise
 from lamae.ecg.preprocess.settings import EcgPreprocessing
 from lamae.ecg.preprocess.study import resample_and_filter
-from lamae.errors import ConfigError, DataError
+from lamae.errors import ConfigError, DataError, did_you_mean
 from lamae.studies import MISSING_CODE, PreparedStudy
 
 NoiseKind = Literal["muscle", "mains-50", "mains-60", "wander", "motion"]
@@ -46,7 +46,8 @@ class Noise:
 
     def __post_init__(self) -> None:
         if self.kind not in get_args(NoiseKind):
-            hint = "; name the frequency of the mains" if self.kind == "mains" else ""
+            mains = "; name the frequency of the mains" if self.kind == "mains" else ""
+            hint = mains or did_you_mean(self.kind, get_args(NoiseKind), "; did you mean {!r}?")
             raise ConfigError(f"unknown noise {self.kind!r}: expected {', '.join(get_args(NoiseKind))}{hint}")
         if not abs(self.snr_db) <= LARGEST_SNR_DB:
             raise ConfigError(f"snr_db must lie within +-{LARGEST_SNR_DB:g} dB, found {self.snr_db}")

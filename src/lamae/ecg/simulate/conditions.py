@@ -9,7 +9,7 @@ import numpy as np
 
 from lamae.ecg.simulate import effects
 from lamae.ecg.simulate.heart import Heart
-from lamae.errors import ConfigError
+from lamae.errors import ConfigError, check_choice
 
 Effect = Callable[[Heart, float, np.random.Generator], Heart]
 
@@ -220,8 +220,7 @@ def check_names(names: Mapping[str, float]) -> None:
         ConfigError: A name or a severity is wrong.
     """
     for name, severity in names.items():
-        if name not in CONDITIONS:
-            raise ConfigError(f"unknown condition {name!r}: expected one of {', '.join(CONDITIONS)}")
+        check_choice("condition", name, tuple(CONDITIONS))
         if not 0.0 <= severity <= 1.0:
             raise ConfigError(f"condition {name!r}: severity must be between 0 and 1, found {severity}")
 

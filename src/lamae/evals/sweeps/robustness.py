@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from lamae.errors import ConfigError
+from lamae.errors import ConfigError, did_you_mean
 from lamae.evals.identity import Weights
 from lamae.evals.probes.encoder import FrozenEncoder, run_cache
 from lamae.evals.probes.frozen_system import FrozenSystem
@@ -100,8 +100,11 @@ def robustness(
             raise ConfigError("hand-made features know no protocol, weights or read-out: leave them out")
         frozen = measured_system(task, settings, system=system, progress=progress)
     else:
-        if protocol not in ("linear", "mlp", "knn"):
-            raise ConfigError(f"unknown protocol {protocol!r} of frozen features: expected one of linear, mlp, knn")
+        if protocol not in (known := ("linear", "mlp", "knn")):
+            hint = did_you_mean(protocol, known)
+            raise ConfigError(
+                f"unknown protocol {protocol!r} of frozen features: {hint}expected one of {', '.join(known)}"
+            )
         leak = check_pretraining(run, task, settings, weights=weights)
         encoder = FrozenEncoder(
             run=run,
