@@ -91,7 +91,7 @@ class Progress:
     def say(self, text: str) -> None:
         """Say something that is no progress."""
         if self._bar is not None:
-            self._bar.console.print(text, highlight=False)
+            self._bar.console.print(text, highlight=False, markup=False)
         elif self._show and self._logger is not None and self._logger.isEnabledFor(logging.INFO):
             self._logger.info(text)
         elif self._show:
@@ -157,7 +157,7 @@ def _bar(what: str, *, show_rate: bool, keep: bool) -> Any:
         def render(self, task: Any) -> Text:
             return Text(f"{task.speed:,.0f}/s" if task.speed else "-/s")
 
-    columns = [TextColumn(what), BarColumn(), MofNCompleteColumn(), *([Rate()] if show_rate else [])]
-    columns += [TimeRemainingColumn(), TextColumn("{task.fields[note]}")]
+    columns = [TextColumn(what, markup=False), BarColumn(), MofNCompleteColumn(), *([Rate()] if show_rate else [])]
+    columns += [TimeRemainingColumn(), TextColumn("{task.fields[note]}", markup=False)]
     console = Console(stderr=True)
     return Bar(*columns, console=console, transient=not keep, speed_estimate_period=30.0)

@@ -86,6 +86,7 @@ def test_links_to_folders_are_counted_and_folders_that_cannot_be_listed_stop(tmp
     root.mkdir()
     (root / "A0001.hea").write_text("A0001 1 500 1000\nA0001.dat 16 1000/mV 16 0 0 0 0 I\n#Age: 50\n")
     (root / "linked").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
+    (root / ".hidden").symlink_to(tmp_path / "elsewhere", target_is_directory=True)
     table = open_cohort(cohort, root).table()
     assert table["study_id"].to_pylist() == ["A0001"]
     assert notes(table)["num_linked_folders_not_followed"] == 1

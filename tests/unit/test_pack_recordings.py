@@ -200,6 +200,8 @@ def test_memory_does_not_grow_with_the_size_of_a_study(tmp_path, monkeypatch, nu
         ({"values": np.zeros(4, np.float32)}, "found float32"),
         ({"values": np.zeros((0, 4, 4), np.uint8)}, "at least one view and one sample"),
         ({"scale": 0.0}, "scale must be finite and above 0, found 0.0"),
+        ({"scale": 1e-60}, "scale must be finite and above 0, found 1e-60"),
+        ({"scale": 1e60}, r"scale must be finite and above 0, found 1e\+60"),
         ({"rate_hz": 0.0}, "rate must be above 0 Hz or unknown, found 0.0"),
         ({"key": "clip-1"}, "two recordings have the key 'clip-1'"),
     ],

@@ -210,8 +210,8 @@ def walk_files(root: Path) -> tuple[list[str], int]:
     """
     found, num_links = [], 0
     for folder, folders, names in os.walk(root, onerror=_refuse_folder):
-        num_links += sum(Path(folder, name).is_symlink() for name in folders)
         folders[:] = [name for name in folders if not name.startswith(".")]
+        num_links += sum(Path(folder, name).is_symlink() for name in folders)
         found += [Path(folder, name).relative_to(root).as_posix() for name in names if not name.startswith(".")]
     return sorted(found), num_links
 

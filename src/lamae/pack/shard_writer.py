@@ -24,6 +24,7 @@ BUFFER_BYTES = 16 * 2**20
 """Rows are held in memory up to this size, then written as one record batch."""
 
 _NO_SAMPLES = np.zeros(0, np.int16)
+_SCALES = np.finfo(np.float32)
 
 
 class _Row(NamedTuple):
@@ -281,7 +282,7 @@ def _check(study_id: str, recording: PreparedRecording, index: dict[str, int]) -
         )
     if not values.size:
         raise DataError(f"study {study_id}: a pack needs at least one view and one sample", reason="wrong-shape")
-    if not 0 < recording.scale < np.inf:
+    if not float(_SCALES.smallest_subnormal) <= float(recording.scale) <= float(_SCALES.max):  # as a pack holds it
         raise DataError(f"{where}: the scale must be finite and above 0, found {recording.scale}", reason="wrong-scale")
     if recording.rate_hz is not None and not 0 < recording.rate_hz < np.inf:
         raise DataError(

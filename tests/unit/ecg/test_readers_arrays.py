@@ -382,3 +382,31 @@ def test_hdf5_links_to_another_file_are_not_followed(tmp_path):
         file["ecg"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "values")
     with pytest.raises(DataError):
         lamae.read(tmp_path / "ecg.h5", leads=["I", "II", "V1"], rate_hz=250.0, units="mV")
+
+
+def test_what_is_no_array_stands_beside_a_signal_in_npz(tmp_path: Path, signal: np.ndarray) -> None:
+    write_npz(tmp_path / "a.npz", signal)
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as container:
+        container.writestr("README.txt", "made by hand, " * 100)
+    read = lamae.read(tmp_path / "a.npz", leads=LEADS, rate_hz=250.0, units="mV")
+    np.testing.assert_array_equal(read.views["I"].values, signal[0])
+
+
+def test_an_empty_dataset_stands_beside_a_signal_in_hdf5(tmp_path: Path, signal: np.ndarray) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["ecg"], file["note"] = signal, h5py.Empty("f4")
+    read = lamae.read(tmp_path / "a.h5", leads=LEADS, rate_hz=250.0, units="mV")
+    np.testing.assert_array_equal(read.views["I"].values, signal[0])
+
+
+def test_hdf5_without_readable_values_is_refused(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "empty.h5", "w") as file:
+        file["ecg"] = h5py.Empty("f4")
+    with h5py.File(tmp_path / "time.h5", "w") as file:
+        space = h5py.h5s.create_simple((3, 11))
+        h5py.h5d.create(file.id, b"ecg", h5py.h5t.UNIX_D32LE, space)
+    for name in ("empty.h5", "time.h5"):
+        with pytest.raises(DataError):
+            lamae.read(tmp_path / name, leads=LEADS, rate_hz=250.0, units="mV")

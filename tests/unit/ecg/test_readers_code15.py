@@ -146,3 +146,16 @@ def test_values_in_another_file_are_refused(part, tmp_path, name):
         file[name] = h5py.ExternalLink(str(part), name)
     with pytest.raises(FormatError, match=f"'/{name}' keeps its values outside of this file"):
         read_code15_row(linked, 1169160)
+
+
+@pytest.mark.parametrize("odd", ["group", "empty", "scalar"])
+@pytest.mark.parametrize("name", ["exam_id", "tracings"])
+def test_a_part_of_odd_members_is_refused(tmp_path, tracings, name, odd):
+    path = tmp_path / "exams_part0.hdf5"
+    with h5py.File(path, "w") as file:
+        file["exam_id"], file["tracings"] = np.arange(len(tracings)), tracings
+        del file[name]
+        file[name] = 3 if odd == "scalar" else h5py.Empty("f4") if odd == "empty" else h5py.SoftLink("/folder")
+        file.create_group("folder")
+    with pytest.raises(FormatError):
+        read_code15_row(path, 1)

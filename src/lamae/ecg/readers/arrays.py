@@ -149,10 +149,11 @@ def _load_npz(path: str, asked: ArrayDescription) -> Loaded:
             with np.load(file, allow_pickle=False) as container:
                 for member in container.zip.infolist():
                     _check_size(member.filename, member.file_size)
-                members = {name: container[name] for name in container.files}
+                found = {name: container[name] for name in container.files}
         except (*_NUMPY_ERRORS, *_ZIP_ERRORS) as error:
             raise _damaged("the .npz file is damaged, or holds objects", error) from error
-    return _pick(members, asked.key)
+    arrays = {name: array for name, array in found.items() if isinstance(array, np.ndarray)}  # others are bytes
+    return _pick(arrays, asked.key)
 
 
 def _damaged(what: str, error: Exception) -> FormatError:
@@ -171,7 +172,7 @@ def _load_hdf5(path: str, asked: ArrayDescription) -> Loaded:
     try:
         with h5py.File(path, "r") as file:
             datasets: dict[str, Any] = {}
-            file.visititems(lambda name, item: datasets.update({name: item} if isinstance(item, h5py.Dataset) else {}))
+            file.visititems(lambda name, item: datasets.update({name: item} if _has_values(item) else {}))
             name = _name_of_signal(datasets, asked.key)
             told = {
                 key: value
@@ -183,10 +184,15 @@ def _load_hdf5(path: str, asked: ArrayDescription) -> Loaded:
             told |= {key: check_inside(datasets[key], file)[()] for key in members}
             _check_size(name, datasets[name].nbytes)
             return np.asarray(check_inside(datasets[name], file)[()]), _describe_members(told)
-    except (OSError, KeyError, RuntimeError) as error:
+    except (OSError, KeyError, RuntimeError, TypeError) as error:  # h5py: TypeError for types that numpy lacks
         if isinstance(error, FileNotFoundError):
             raise
-        raise _damaged("the HDF5 file is damaged", error) from error
+        raise _damaged("the HDF5 file is damaged, or of a type that numpy lacks", error) from error
+
+
+def _has_values(item: Any) -> bool:
+    """Return whether an HDF5 object is a dataset, and not an empty one."""
+    return getattr(item, "shape", None) is not None
 
 
 def _check_size(name: str, num_bytes: int) -> None:
@@ -202,8 +208,11 @@ def check_inside(dataset: Any, file: Any) -> Any:
     """Return an HDF5 dataset; one that would read another file of this machine is refused.
 
     Raises:
-        FormatError: Its values lie in external storage, in other files (a virtual dataset), or behind an external link.
+        FormatError: Its values lie in external storage, in other files (a virtual dataset), or behind an external link;
+            or it is a group, or empty.
     """
+    if getattr(dataset, "shape", None) is None:
+        raise FormatError(f"{dataset.name!r} is a group or empty, expected a dataset", reason="malformed-file")
     if dataset.file.filename != file.filename or dataset.external or dataset.is_virtual:
         raise FormatError(
             f"the dataset {dataset.name!r} keeps its values outside of this file, which is not followed: "

@@ -123,9 +123,9 @@ def _index_part(path: str) -> _Part:
         raise
     except _PART_ERRORS as error:
         raise FormatError(f"not a readable CODE-15 part: {error}", reason="malformed-file") from error
-    if tracings.ndim != 3 or tracings.shape[2] != len(LEADS) or len(ids) != tracings.shape[0]:
+    if tracings.ndim != 3 or tracings.shape[2] != len(LEADS) or ids.shape != tracings.shape[:1]:
         raise FormatError(
-            f"not a CODE-15 part: tracings of shape {list(tracings.shape)} for {len(ids)} exams, expected "
+            f"not a CODE-15 part: tracings of shape {list(tracings.shape)} for {ids.size} exams, expected "
             f"[exams, samples, {len(LEADS)}]",
             reason="malformed-file",
         )
