@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lamae.errors import ConfigError
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -33,6 +35,24 @@ def write_atomically(path: Path, content: "bytes | memoryview | pa.Buffer") -> N
             temporary.unlink(missing_ok=True)
             raise
     sync_folder(path.parent)
+
+
+def refuse_existing(out: Path, *, overwrite: bool, what: str) -> None:
+    """Check that writing replaces nothing that was not given up; called before any work is done.
+
+    Args:
+        out: File to write, or the file that a finished folder has, such as ``result.json``.
+        overwrite: Replace what is there.
+        what: What is there, with its article, such as ``"another result"``.
+
+    Raises:
+        ConfigError: There is such a file, and ``overwrite`` is false.
+    """
+    if not overwrite and os.path.lexists(out):
+        raise ConfigError(
+            f"{out}: {what} is there already and would be lost: give another name, or --overwrite to replace it "
+            "(in Python overwrite=True)"
+        )
 
 
 @contextmanager
