@@ -48,6 +48,11 @@ def assign_splits(
     return names[inverse]
 
 
+def stand_in_key(source: str, study_id: str) -> str:
+    """Return the patient key of a study whose patient nobody knows: it then counts as a patient of its own."""
+    return f"{source}:study:{study_id}"
+
+
 def check_disjoint(table: pa.Table, *, where: object = "the table of studies") -> None:
     """Check that no patient of a table of studies is in two splits.
 

@@ -11,11 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from lamae.cli.prepare import told
+from lamae.cohorts.tables import studies_table
 from lamae.ecg.leads import LEADS
 from lamae.ecg.preprocess import EcgPreprocessing, preprocess
 from lamae.errors import ConfigError, DataError, FormatError
 from lamae.pack import Pack, verify
 from lamae.prepare import prepare
+from lamae.splits import SPLITS, assign_splits
 from lamae.studies import Study, View, Views
 
 CONFIG = EcgPreprocessing(duration_s=3.0, rate_hz=50.0, bandpass_hz=None, min_duration_s=1.0)
@@ -273,15 +276,90 @@ def test_what_only_the_files_know_fills_the_table(tmp_path):
     assert [row["patient_key"] for row in studies] == ["recipes:p1", "recipes:p2"]
 
 
-def test_files_that_show_one_patient_bring_the_studies_into_one_split(tmp_path):
-    keys = [f"folder:study:s{i}" for i in range(5)]
-    columns = {"patient_key": keys, "split": ["train", "test", "train", "test", "train"]}
-    run(Recipes(("file:p", "file:p", "file:p", "1", "2"), columns), tmp_path / "pack")
+TORN = Recipes(
+    ("file:p", "file:p", "file:p", "1", "2", "file:q"),
+    {
+        "patient_key": [f"folder:study:s{i}" for i in range(6)],
+        "split": ["train", "test", None, "test", "train", "validation"],
+    },
+)
+
+
+def test_a_given_split_that_tears_a_patient_is_refused_with_the_list(tmp_path):
+    with pytest.raises(DataError, match="1 patients have studies in several splits") as caught:
+        run(TORN, tmp_path / "pack")
+    assert caught.value.reason == "patient-in-two-splits"
+    assert not any(word in str(caught.value) for word in ("s0", "s1", "folder:p"))
+    assert pq.read_table(tmp_path / "pack" / "torn_patients.parquet").to_pylist() == [
+        {"patient": 0, "study_id": "s0", "split": "train"},
+        {"patient": 0, "study_id": "s1", "split": "test"},
+    ]
+    with pytest.raises(DataError, match=r"torn_patients\.parquet"):
+        run(TORN, tmp_path / "pack")
+
+
+def test_torn_patients_are_redrawn_only_when_asked_and_counted(tmp_path):
+    with pytest.raises(DataError):
+        run(TORN, tmp_path / "pack")
+    summary = run(TORN, tmp_path / "pack", torn_patients="redraw")
+    assert summary.num_resumed == 6
+    assert summary.notes == {"num_torn_patients_redrawn": 1, "num_redrawn_splits": 2}
+    assert "drawn again for 2 studies of 1 patients" in summary.warnings[-1]
+    assert not (tmp_path / "pack" / "torn_patients.parquet").exists()
     studies = Pack.open(tmp_path / "pack").studies
-    assert studies.column("patient_key").to_pylist() == ["folder:p"] * 3 + keys[3:]
+    assert studies.column("patient_key").to_pylist() == ["folder:p"] * 3 + [
+        "folder:study:s3",
+        "folder:study:s4",
+        "folder:q",
+    ]
     splits = studies.column("split").to_pylist()
-    assert len(set(splits[:3])) == 1
-    assert splits[3:] == ["test", "train"]
+    assert splits[0] == splits[1]
+    assert splits[2:] == [None, "test", "train", "validation"]
+    assert run(TORN, tmp_path / "pack").warnings == summary.warnings
+
+
+def test_an_unknown_policy_for_torn_patients_names_the_nearest(tmp_path):
+    with pytest.raises(ConfigError, match="did you mean 'redraw'"):
+        run(TORN, tmp_path / "pack", torn_patients="redrawn")
+
+
+def test_a_split_that_was_drawn_is_drawn_again_with_its_seed(tmp_path):
+    keys = [f"folder:study:s{i}" for i in range(11)]
+
+    @dataclass(frozen=True)
+    class Drawn(Recipes):
+        def table(self) -> pa.Table:
+            columns = Recipes.table(self).to_pydict()
+            return studies_table(columns | {"patient_key": keys}, where=tmp_path, split_seed=5)
+
+    paths = ("file:p",) * 4 + tuple(map(str, range(7)))
+    summary = run(Drawn(paths), tmp_path / "pack")
+    studies = Pack.open(tmp_path / "pack").studies
+    expected = assign_splits(["folder:p"] * 4 + keys[4:], seed=5)
+    assert studies.column("split").to_pylist() == expected.tolist()
+    assert summary.studies_by_split == {split: (expected == split).sum() for split in SPLITS}
+    assert list(studies.schema.metadata) == [b"lamae_notes"]
+
+
+@pytest.mark.parametrize(
+    ("keys", "splits", "words"),
+    [
+        (None, ["train", "validation", "test"], ["no patient is known"]),
+        (["a:study:s0", "a:1", "a:2"], ["train", "validation", "test"], ["the patients of 1 of 3 studies are unknown"]),
+        (["a:0", "a:1", "a:2"], ["train", "train", "test"], ["no validation split"]),
+        (["a:0", "a:1", "a:2"], ["train", None, "validation"], ["no test split"]),
+        (["a:0", "a:1", "a:2"], ["test"] * 3, ["no train split", "no validation split"]),
+        (["a:0", "a:1", "a:2"], ["train", "validation", "test"], []),
+    ],
+)
+def test_unknown_patients_and_absent_splits_are_said(tmp_path, keys, splits, words):
+    columns = {"split": splits} | ({"patient_key": keys} if keys else {})
+    summary = run(Recipes(("1", "2", "3"), columns), tmp_path / "pack")
+    assert len(summary.warnings) == len(words)
+    for word, warning in zip(words, summary.warnings, strict=True):
+        assert word in warning
+        assert f"  WARNING: {warning}" in told(summary).splitlines()
+        assert f"  WARNING: {warning}" in told(run(Recipes(("1", "2", "3"), columns), tmp_path / "pack")).splitlines()
 
 
 def test_progress_is_told_in_the_log_when_there_is_no_terminal(tmp_path, caplog):

@@ -35,6 +35,11 @@ def add_verbs(verbs: Verbs) -> None:
     parser.add_argument("--scheduler", help="address of a dask scheduler, such as tcp://host:8786")
     parser.add_argument("--shard-size", type=positive_int, default=256, help="studies a shard (default: 256)")
     parser.add_argument("--salt", default="", help="your own part of the salt of patient hashes (default: none)")
+    parser.add_argument(
+        "--torn-patients", choices=["refuse", "redraw"], default="refuse",
+        help="where files show that studies of several given splits are one patient's: refuse and list them, or draw "
+        "one split for each such patient (default: refuse)",
+    )  # fmt: skip
     parser.set_defaults(run=run)
 
 
@@ -66,14 +71,17 @@ def run(arguments: argparse.Namespace) -> None:
         scheduler=arguments.scheduler,
         shard_size=arguments.shard_size,
         salt=arguments.salt,
+        torn_patients=arguments.torn_patients,
     )
     print(told(summary))
 
 
 def told(summary: "PrepareSummary") -> str:
     """Return what came of a preparation, refusals by reason and flags included, as lines."""
+    warnings = [f"  WARNING: {warning}" for warning in summary.warnings]
     if summary.already_finished:
-        return f"{summary.path}: already prepared with these settings, {summary.num_studies:,} studies"
+        first = f"{summary.path}: already prepared with these settings, {summary.num_studies:,} studies"
+        return "\n".join([first, *warnings])
     lines = [
         f"{summary.path}: {summary.num_studies:,} studies, {summary.num_recordings:,} leads, "
         f"{summary.seconds:.0f} s ({summary.studies_per_s:.0f} studies/s)"
@@ -87,4 +95,4 @@ def told(summary: "PrepareSummary") -> str:
     for name, counts in groups:
         if found := ", ".join(f"{key} {count:,}" for key, count in counts.items() if count):
             lines.append(f"  {name}: {found}")
-    return "\n".join(lines)
+    return "\n".join(lines + warnings)

@@ -11,11 +11,11 @@ from lamae.cohorts.cohort import Cohort
 from lamae.cohorts.folder import Folder
 from lamae.cohorts.mimic_iv_ecg import MimicIvEcg
 from lamae.cohorts.ptb_xl import PtbXl
-from lamae.cohorts.tables import notes
+from lamae.cohorts.tables import drawn_with_seed, notes
 from lamae.config import from_dict
 from lamae.errors import ConfigError, DataError, did_you_mean
 
-__all__ = ["COHORTS", "Cohort", "names", "notes", "open_cohort"]
+__all__ = ["COHORTS", "Cohort", "drawn_with_seed", "names", "notes", "open_cohort"]
 
 COHORTS: dict[str, Callable[..., Cohort]] = {
     "mimic-iv-ecg": MimicIvEcg,

@@ -13,7 +13,7 @@ import pyarrow as pa
 from lamae.cohorts.ecg_folder import EcgFolder
 from lamae.cohorts.tables import studies_table
 from lamae.errors import DataError
-from lamae.splits import assign_splits
+from lamae.splits import stand_in_key
 
 _QUALITY = {"RECORDS-acceptable": 1.0, "RECORDS-unacceptable": 0.0}
 
@@ -54,15 +54,13 @@ class Challenge2011(EcgFolder):
             study_ids += records
             paths += [(below / record).as_posix() for record in records]
             acceptable += [quality.get(record, np.nan) for record in records]
-        patient_keys = [f"{self.name}:study:{study}" for study in study_ids]
         columns = {
             "study_id": study_ids,
-            "patient_key": patient_keys,
+            "patient_key": [stand_in_key(self.name, study) for study in study_ids],
             "path": paths,
-            "split": assign_splits(patient_keys, seed=self.split_seed),
             "label_acceptable": acceptable,
         }
-        table = studies_table(columns, where=self.root)
+        table = studies_table(columns, where=self.root, split_seed=self.split_seed)
         return self.only_present(table, [f"{path}.hea" for path in paths]) if self.partial else table
 
     def _sets(self) -> list[Path]:

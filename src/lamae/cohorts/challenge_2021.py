@@ -15,7 +15,7 @@ from lamae.cohorts.ecg_folder import EcgFolder
 from lamae.cohorts.ptb_xl import age_years
 from lamae.cohorts.tables import nan_to_null, studies_table, walk_files
 from lamae.errors import DataError
-from lamae.splits import assign_splits
+from lamae.splits import stand_in_key
 
 _COMMENT = re.compile(r"^#\s*(Age|Sex|Dx)\s*:[ \t]*(.*?)\s*$", re.MULTILINE | re.IGNORECASE)
 _PTB_XL_RECORD = re.compile(r"HR(\d{5})")
@@ -50,19 +50,17 @@ class Challenge2021(EcgFolder):
         study_ids = [path.rpartition("/")[2] for path in paths]
         comments = [read_comments(self.root / f"{path}.hea") for path in paths]
         ages = np.array([_number(comment.get("age", "")) for comment in comments], dtype=np.float32)
-        patient_keys = [f"{self.name}:study:{study}" for study in study_ids]
         columns = {
             "study_id": study_ids,
-            "patient_key": patient_keys,
+            "patient_key": [stand_in_key(self.name, study) for study in study_ids],
             "path": paths,
-            "split": assign_splits(patient_keys, seed=self.split_seed),
             "age_years": nan_to_null(age_years(ages)),
             "sex": [_SEXES.get(comment.get("sex", "").lower()) for comment in comments],
             "record_key": [record_key(study) for study in study_ids],
             "codes_snomed": [re.findall(r"\d+", comment.get("dx", "")) for comment in comments],
         }
         notes = {"num_linked_folders_not_followed": num_links} if num_links else None
-        return studies_table(columns, where=self.root, notes=notes)
+        return studies_table(columns, where=self.root, notes=notes, split_seed=self.split_seed)
 
 
 def read_comments(header: Path) -> dict[str, str]:

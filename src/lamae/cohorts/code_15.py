@@ -13,7 +13,6 @@ import pyarrow.compute as pc
 
 from lamae.cohorts.ecg_folder import EcgFolder
 from lamae.cohorts.tables import NUMBER, TEXT, TRUTH, patient_keys, read_csv, studies_table
-from lamae.splits import assign_splits
 from lamae.studies import Study
 
 DIAGNOSES = ("1dAVb", "RBBB", "LBBB", "SB", "ST", "AF")
@@ -53,9 +52,8 @@ class Code15(EcgFolder):
             "path": source["trace_file"],
             "record": source["exam_id"],
         }
-        columns["split"] = assign_splits(columns["patient_key"], seed=self.split_seed)
         columns |= self._covariates_and_labels(source)
-        table = studies_table(columns, where=self.root)
+        table = studies_table(columns, where=self.root, split_seed=self.split_seed)
         return self.only_present(table, table["path"].to_pylist()) if self.partial else table
 
     def read(self, path: str, record: str | None = None) -> Study:

@@ -12,7 +12,7 @@ from lamae.cohorts.folder_files import Recordings, find_recordings
 from lamae.cohorts.folder_labels import LabelColumns, label_columns
 from lamae.cohorts.tables import studies_table
 from lamae.errors import DataError
-from lamae.splits import assign_splits
+from lamae.splits import stand_in_key
 from lamae.studies import Study
 
 
@@ -93,9 +93,7 @@ class Folder(EcgFolder):
             notes |= counted
         patient_ids = columns.pop("patient_id", None)
         columns["patient_key"] = _patient_keys(self.source, patient_ids, found.study_ids)
-        if "split" not in columns:
-            columns["split"] = assign_splits(columns["patient_key"], seed=self.split_seed)
-        return studies_table(columns, where=self.root, notes=notes)
+        return studies_table(columns, where=self.root, notes=notes, split_seed=self.split_seed)
 
     def read(self, path: str, record: str | None = None) -> Study:
         """Read one file."""
@@ -126,6 +124,6 @@ def _check_ids(found: Recordings, root: Path) -> None:
 def _patient_keys(source: str, patient_ids: pa.Array | None, study_ids: list[str]) -> list[str]:
     known = [None] * len(study_ids) if patient_ids is None else patient_ids.to_pylist()
     return [
-        f"{source}:study:{study}" if patient is None else f"{source}:{patient}"
+        stand_in_key(source, study) if patient is None else f"{source}:{patient}"
         for patient, study in zip(known, study_ids, strict=True)
     ]

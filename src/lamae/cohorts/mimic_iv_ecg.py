@@ -20,7 +20,6 @@ from lamae.cohorts.mimic_iv_hosp import hosp_columns
 from lamae.cohorts.mimic_iv_labels import DiagnosisColumn, FoldColumn, FoldRule, ext_icd_columns
 from lamae.cohorts.tables import NUMBER, TEXT, TIME, nan_to_null, read_csv, studies_table
 from lamae.errors import ConfigError, FormatError
-from lamae.splits import assign_splits
 
 EXT_ICD_FILE = "records_w_diag_icd10.csv"
 SIMULATION_FILE = "lamae_simulation.json"
@@ -117,9 +116,7 @@ class MimicIvEcg(EcgFolder):
             columns["acquired_at"] = records["ecg_time"]
         diagnoses, notes = self._diagnoses(records)
         columns |= diagnoses | self._measurements(records)
-        if "split" not in columns:
-            columns["split"] = assign_splits(columns["patient_key"], seed=self.split_seed)
-        table = studies_table(columns, where=self.root, notes=notes)
+        table = studies_table(columns, where=self.root, notes=notes, split_seed=self.split_seed)
         return self._only_present(table) if self.partial else table
 
     def _diagnoses(self, records: pa.Table) -> tuple[dict[str, Any], dict[str, int]]:

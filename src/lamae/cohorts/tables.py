@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from lamae.errors import DataError, did_you_mean
-from lamae.splits import check_disjoint
+from lamae.splits import assign_splits, check_disjoint, stand_in_key
 
 TEXT, NUMBER, WHOLE, TIME, TRUTH = pa.string(), pa.float32(), pa.int32(), pa.timestamp("us"), pa.bool_()
 CODES = pa.list_(pa.string())
@@ -39,6 +39,7 @@ _TYPES = {
 
 _TYPE_BY_PREFIX = {"codes_": CODES, "measure_": NUMBER, "label_": NUMBER}
 _NOTES = b"lamae_notes"
+_SPLIT_SEED = b"lamae_split_seed"
 _NULLS = ["", "NaN", "nan", "NA", "N/A", "null", "None"]
 
 
@@ -111,7 +112,7 @@ def check_columns(path: Path, found: Sequence[str], needed: Iterable[str]) -> No
 def patient_keys(source: str, patient_ids: pa.ChunkedArray, study_ids: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return ``source:patient``, or ``source:study:study`` where the patient is not known."""
     known = pc.binary_join_element_wise(source, patient_ids.cast(TEXT), ":")
-    return pc.coalesce(known, pc.binary_join_element_wise(f"{source}:study", study_ids, ":"))
+    return pc.coalesce(known, pc.binary_join_element_wise(stand_in_key(source, ""), study_ids, ""))
 
 
 def parse_code_lists(column: pa.ChunkedArray | pa.Array) -> pa.ListArray:
@@ -152,24 +153,51 @@ def present_files(root: Path, paths: Iterable[str]) -> np.ndarray:
     return np.array(present, dtype=bool)
 
 
-def studies_table(columns: Mapping[str, Any], *, where: Path, notes: Mapping[str, int] | None = None) -> pa.Table:
+def studies_table(
+    columns: Mapping[str, Any],
+    *,
+    where: Path,
+    notes: Mapping[str, int] | None = None,
+    split_seed: int | None = None,
+) -> pa.Table:
     """Return the finished table of a cohort, columns in their order and of their types.
 
     Args:
         columns: Arrays (or lists) by name.
         where: The cohort's folder, for messages.
         notes: What to tell at the end of the preparation, such as ``num_absent``; kept with the table.
+        split_seed: Where the columns give no split, draw one by patient with this seed; the table says so, and the
+            preparation may draw it again where files know the patients better.
 
     Raises:
         DataError: A study id occurs twice, a patient is in two splits, or a column holds something of another type.
     """
+    given = columns.get("split")
+    if given is not None and _typed("split", given, where).null_count < len(given):
+        split_seed = None
+    if split_seed is not None:
+        columns = dict(columns) | {"split": assign_splits(columns["patient_key"], seed=split_seed)}
     ordered = [name for name in _TYPES if name in columns and name != "codes_scp_likelihood"]
     ordered += [name for name in columns if name not in ordered]
     table = pa.table({name: _typed(name, columns[name], where) for name in ordered})
     _check_unique(table["study_id"], where)
     if "split" in table.column_names:
         check_disjoint(table, where=where)
+    if split_seed is not None:
+        table = table.replace_schema_metadata({_SPLIT_SEED: str(split_seed)})
     return with_notes(table, notes or {})
+
+
+def drawn_with_seed(table: pa.Table) -> int | None:
+    """Return the seed with which the split of a cohort's table was drawn; None where the data set gives the split."""
+    seed = (table.schema.metadata or {}).get(_SPLIT_SEED)
+    return None if seed is None else int(seed)
+
+
+def without_split_seed(table: pa.Table) -> pa.Table:
+    """Return the table without the mark of a drawn split."""
+    metadata = table.schema.metadata or {}
+    return table.replace_schema_metadata({key: value for key, value in metadata.items() if key != _SPLIT_SEED} or None)
 
 
 def keep_present(table: pa.Table, present: np.ndarray, *, where: Path) -> pa.Table:
@@ -190,7 +218,7 @@ def keep_present(table: pa.Table, present: np.ndarray, *, where: Path) -> pa.Tab
 
 def with_notes(table: pa.Table, content: Mapping[str, int]) -> pa.Table:
     """Return the table with notes in its metadata."""
-    return table.replace_schema_metadata({_NOTES: json.dumps(dict(content))})
+    return table.replace_schema_metadata((table.schema.metadata or {}) | {_NOTES: json.dumps(dict(content))})
 
 
 def notes(table: pa.Table) -> dict[str, int]:

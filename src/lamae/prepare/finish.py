@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 
 from lamae.cohorts import Cohort
@@ -15,12 +14,22 @@ from lamae.pack import PackInfo
 from lamae.pack.layout import REJECTED_SCHEMA
 from lamae.pack.writer import QUALITY_SCHEMA, common_rate, finish_pack, join_quality
 from lamae.prepare.shard_note import KEPT_SCHEMA, PARTS_FOLDER, read_note, studies_by_shard
-from lamae.splits import assign_splits, check_disjoint
+from lamae.prepare.torn_patients import TornPatients, with_splits
+from lamae.splits import stand_in_key
 
 _FROM_FILES = ("acquired_at", "age_years", "sex")
 
 
-def finish(cohort: Cohort, table: pa.Table, pack: Path, config: Any, *, shard_size: int, salt: str) -> PackInfo:
+def finish(
+    cohort: Cohort,
+    table: pa.Table,
+    pack: Path,
+    config: Any,
+    *,
+    shard_size: int,
+    salt: str,
+    torn_patients: TornPatients = "refuse",
+) -> PackInfo:
     """Write the tables and ``pack.json`` of a pack whose shards are all there, and remove the notes.
 
     Raises:
@@ -37,7 +46,8 @@ def finish(cohort: Cohort, table: pa.Table, pack: Path, config: Any, *, shard_si
     described = to_dict(config)
     studies = table.take(kept.column("row"))
     studies = _fill_from_files(studies, kept, cohort.name)
-    studies = _with_splits(studies.drop_columns([name for name in ("path", "record") if name in table.column_names]))
+    studies = studies.drop_columns([name for name in ("path", "record") if name in table.column_names])
+    studies = with_splits(studies, pack, torn_patients=torn_patients)
     info = PackInfo(
         cohort=cohort.name,
         cohort_version=cohort.version,
@@ -84,29 +94,9 @@ def _patient_keys(studies: pa.Table, from_files: Sequence[str | None], cohort: s
     keys = []
     for study_id, key, found in zip(study_ids, known or [None] * len(study_ids), from_files, strict=True):
         source = key.partition(":")[0] if key else cohort
-        if key and not (found and key == f"{source}:study:{study_id}"):
-            keys.append(key)
-        else:
-            keys.append(f"{source}:{found}" if found else f"{source}:study:{study_id}")
+        stand_in = stand_in_key(source, study_id)
+        keys.append(key if key and not (found and key == stand_in) else f"{source}:{found}" if found else stand_in)
     return pa.array(keys, pa.string())
-
-
-def _with_splits(studies: pa.Table) -> pa.Table:
-    """Draw splits where the cohort gave none, and one for patients that only the files showed to be one person."""
-    keys = studies.column("patient_key")
-    if "split" not in studies.column_names or studies.column("split").null_count == len(studies):
-        return _set(studies, "split", pa.array(assign_splits(keys), pa.string()))
-    splits = np.array(studies.column("split").to_pylist(), dtype=object)
-    by_patient: dict[str, set[str]] = {}
-    for key, split in zip(keys.to_pylist(), splits, strict=True):
-        if split is not None:
-            by_patient.setdefault(key, set()).add(split)
-    torn = np.array([len(by_patient.get(key, ())) > 1 for key in keys.to_pylist()])
-    if torn.any():
-        splits[torn] = assign_splits(keys)[torn]
-        studies = _set(studies, "split", pa.array(splits.tolist(), pa.string()))
-    check_disjoint(studies)
-    return studies
 
 
 def _set(table: pa.Table, name: str, column: pa.Array | pa.ChunkedArray) -> pa.Table:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from lamae.cohorts import Cohort
-from lamae.errors import DataError
+from lamae.errors import DataError, check_choice
 from lamae.modality import find_modality
 from lamae.pack import Pack
 from lamae.pack.layout import INFO_FILE
@@ -19,6 +19,7 @@ from lamae.prepare.settings import begun_or_resumed, check_same, describe
 from lamae.prepare.shard_note import part_file, read_note, studies_by_shard
 from lamae.prepare.shard_task import ShardOutcome, ShardTask, run_shard
 from lamae.prepare.summary import PrepareSummary, summarise
+from lamae.prepare.torn_patients import TORN_PATIENTS, TornPatients
 from lamae.progress import Moment, Progress
 from lamae.splits import check_disjoint
 
@@ -38,6 +39,7 @@ def prepare(
     scheduler: str | None = None,
     shard_size: int = 256,
     salt: str = "",
+    torn_patients: TornPatients = "refuse",
     progress: bool = True,
 ) -> PrepareSummary:
     """Prepare every study of a cohort into a pack.
@@ -54,6 +56,8 @@ def prepare(
         scheduler: Address of a running Dask scheduler (``"tcp://host:8786"``) to use instead of own processes.
         shard_size: Studies of one task; a task that writes much cuts its file in several.
         salt: The user's own part of the salt of patient hashes.
+        torn_patients: What to do when files show that studies of several given splits are one patient's: refuse to
+            finish (the same call with ``"redraw"`` goes on there), or draw one split for each such patient.
         progress: Whether to show how far it is.
 
     Returns:
@@ -62,12 +66,14 @@ def prepare(
     Raises:
         ConfigError: The folder holds something else, a pack begun with other settings or from another table, or a
             pack that another process is preparing.
-        DataError: The cohort's table cannot be used: a study twice, or a patient in two splits. As ``FormatError``: the
+        DataError: The cohort's table cannot be used: a study twice, or a patient in two splits (also where only the
+            files show it, at the end; their studies are listed in ``torn_patients.parquet``). As ``FormatError``: the
             note of a finished shard is damaged, or its shard is not as it was written.
         OSError: Writing failed (a full disk, for instance); nothing half-written counts as done. As
             ``ChildProcessError`` when a shard brings down every worker that tries it.
     """
     started = time.monotonic()
+    check_choice("torn_patients", torn_patients, TORN_PATIENTS)
     pack = Path(pack_path).absolute()
     config = preprocessing or find_modality(cohort.modality).preprocessing()
     table = cohort.table()
@@ -87,7 +93,7 @@ def prepare(
                 num_done += outcome.num_studies
                 num_rejected += outcome.num_studies - outcome.num_kept
                 shown.advance(num_done, f"{num_rejected} refused")
-        finish(cohort, table, pack, config, shard_size=shard_size, salt=salt)
+        finish(cohort, table, pack, config, shard_size=shard_size, salt=salt, torn_patients=torn_patients)
     seconds = time.monotonic() - started
     return summarise(Pack.open(pack), seconds=seconds, num_resumed=num_resumed, already_finished=False)
 
