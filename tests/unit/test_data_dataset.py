@@ -160,3 +160,12 @@ def test_dropping_views_can_keep_more_recordings_than_there_are_names():
     ]
     assert {int(found[0]) for found in counts} == set(range(1, 11))
     assert {int(found[1]) for found in counts} == {1, 2}
+
+
+def test_what_a_study_keeps_does_not_depend_on_how_many_recordings_its_neighbours_have():
+    position_of, view_of = np.repeat([0, 1], [4, 9]), np.array([0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0])
+    for step in range(100):
+        options = {"num_views": 2, "min_views": 1, "global_size": 2, "seed": (1, step)}
+        beside = kept_views(position_of, view_of, **options)
+        alone = kept_views(position_of[:4], view_of[:4], **options)
+        assert alone.tolist() == beside[:4].tolist()

@@ -34,6 +34,7 @@ def kept_views(
     rng = np.random.default_rng(seed)
     noise = rng.random((global_size, num_views))
     kept = rng.integers(min_views, max(num_views, min_views), size=global_size, endpoint=True)
+    fraction = rng.random(global_size)  # before the noise of repeats, of which a micro-batch draws as many as it has
     repeat = rank_within(position_of * num_views + view_of, np.arange(len(view_of)))
     own = noise[position_of, view_of]
     for number in range(1, int(repeat.max(initial=0)) + 1):
@@ -41,7 +42,7 @@ def kept_views(
         own = np.where(repeat == number, noise[position_of, view_of], own)
     present = np.bincount(position_of, minlength=global_size)
     if (present > num_views).any():  # more recordings than names
-        more = min_views + (rng.random(global_size) * (present - min_views + 1)).astype(np.int64)
+        more = min_views + (fraction * (present - min_views + 1)).astype(np.int64)
         kept = np.where(present > num_views, more, kept)
     return rank_within(position_of, own) < kept[position_of]
 
