@@ -1,5 +1,6 @@
 import json
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pytest
 from lamae.ecg.leads import LEADS
 from lamae.errors import DataError
 from lamae.pack import Gathered, Pack, verify, write_pack
+from lamae.pack import reader as reader_module
 from lamae.studies import MISSING_CODE, PreparedStudy
 
 SAMPLES = 53
@@ -169,3 +171,23 @@ def test_more_rows_than_studies(tmp_path):
 def test_a_pack_is_never_overwritten(pack, studies):
     with pytest.raises(DataError, match="holds a pack already"):
         write_pack(pack.path, studies, make_table(11))
+
+
+def test_gaps_found_by_another_thread_while_a_shard_is_opened_are_not_forgotten(pack, monkeypatch):
+    """Stands for the thread that reads ahead: it opens the shard with gaps while another one is looked through."""
+    opened = Pack.open(pack.path)
+    real = reader_module.open_shard
+
+    class Interrupted(np.ndarray):
+        def any(self, *args, **options):
+            opened.whole(np.array([4]))
+            return super().any(*args, **options)
+
+    def open_slowly(path, info, **options):
+        shard = real(path, info, **options)
+        first = info == pack.info.shards[0]
+        return replace(shard, has_missing=shard.has_missing.view(Interrupted)) if first else shard
+
+    monkeypatch.setattr(reader_module, "open_shard", open_slowly)
+    opened.whole(np.array([0]))
+    assert read(opened, np.array([4])).has_missing

@@ -213,8 +213,10 @@ class Pack:
             if self._shards[number] is None or (verify and number not in self._verified):
                 shard = open_shard(self.path, self.info.shards[number], verify=verify)
                 self._index.fill(number, shard)
-                self._has_frames |= bool(shard.encoding.any())
-                self._has_missing |= bool(shard.has_missing.any())
+                if shard.encoding.any():  # set, never read and set again: two threads may open shards at once
+                    self._has_frames = True
+                if shard.has_missing.any():
+                    self._has_missing = True
                 self._shards[number] = shard  # last: a batch that is read ahead in another thread may look for it
                 if verify:
                     self._verified.add(number)
