@@ -14,6 +14,7 @@ from train_fakes import fake_config, write_fake_pack
 import lamae
 from lamae.checkpoint import checkpoints, load_model
 from lamae.errors import ConfigError, DataError
+from lamae.models import StreamConfig
 from lamae.pack import Pack
 from lamae.splits import patient_hashes, salt_fingerprint
 from lamae.train import loop, pretrain
@@ -109,6 +110,18 @@ def test_an_aligned_run_goes_on_with_the_same_bits_and_lines(tmp_path, pack, mon
     assert lines == without_times(tmp_path / "cut")
     assert all({"loss", "reconstruction", "alignment", "alignment_weight"} <= line.keys() for line in lines)
     assert lines[0]["alignment_weight"] < lines[-1]["alignment_weight"] == 2.0
+
+
+def test_a_model_of_two_streams_goes_on_where_the_packs_teach_one(tmp_path, pack, monkeypatch):
+    plain = fake_config(optim__steps=6)
+    echo = StreamConfig(patch=(8, 8), grid=(16, 16), view_names=("A4C",))
+    config = replace(plain, model=replace(plain.model, streams={**plain.model.streams, "echo": echo}))
+    pretrain(config, [pack], tmp_path / "whole", progress=False)
+    stop_at(monkeypatch, 3)
+    assert pretrain(config, [pack], tmp_path / "cut", progress=False).status == "interrupted"
+    monkeypatch.undo()
+    assert pretrain(config, [pack], tmp_path / "cut", progress=False).status == "finished"
+    assert_same_bits(tmp_path / "whole", tmp_path / "cut")
 
 
 @pytest.mark.parametrize("step", [4, 8])
