@@ -7,9 +7,10 @@ from clip_fakes import NAMES, clip_batch
 
 from lamae.batch import Instances, StudyBatch
 from lamae.errors import ConfigError
-from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig, masked_autoencoder, read_out
+from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig, read_out
 from lamae.nn import targets
 from lamae.nn.masks import MaskConfig, MaskFamily, draw_masks
+from lamae.nn.normalise import normalised_by
 from lamae.nn.plan import MaskPlan, make_latent_plan, make_stream_mask
 from lamae.nn.transformer import TransformerConfig
 from lamae.objectives import masked_reconstruction
@@ -90,7 +91,7 @@ def test_the_target_is_the_hidden_part_of_the_input(ecg_batch):
     batch, model = ecg_batch(), build(config(target="raw"))
     plan = draw(settings, batch)
     prediction = model(batch, plan).predictions["ecg"][0]
-    values = model.normalised(batch, "ecg").values.view(15, 11, 7)
+    values = normalised_by(batch.streams["ecg"], model.measure(batch)["ecg"]).values.view(15, 11, 7)
     row, place = 4, int(plan.streams["ecg"][0].target[4, 2])
     torch.testing.assert_close(prediction.target[row, 2], values[row, place])
 
@@ -101,7 +102,7 @@ def test_patch_normalised_targets_by_hand(ecg_batch):
     plan = draw(settings, batch)
     target = model(batch, plan).predictions["ecg"][0].target
     place = int(plan.streams["ecg"][0].target[4, 2])
-    patch = model.normalised(batch, "ecg").values.view(15, 11, 7)[4, place]
+    patch = normalised_by(batch.streams["ecg"], model.measure(batch)["ecg"]).values.view(15, 11, 7)[4, place]
     expected = (patch - patch.mean()) / (patch.var(correction=1) + 1e-6).sqrt()
     torch.testing.assert_close(target[4, 2], expected)
 
@@ -429,7 +430,7 @@ def test_no_float_copy_of_a_clip_is_made_where_nothing_is_measured(monkeypatch):
     from lamae.nn import normalise
 
     seen, real = [], normalise.apply_statistics
-    for module in (normalise, masked_autoencoder, targets):
+    for module in (normalise, targets):
         monkeypatch.setattr(module, "apply_statistics", lambda v, *rest: seen.append(v.numel()) or real(v, *rest))
     stream = StreamConfig(patch=(2, 5, 7), grid=(4, 10, 14), view_names=NAMES, normalise="fixed", fixed_scale=255.0)
     settings = config(streams={"echo": stream}, mask=MaskConfig(ratio=0.75))

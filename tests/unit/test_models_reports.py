@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lamae.errors import ConfigError
-from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig
+from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig, masked_autoencoder
 from lamae.models.attention_maps import summarise_attention
 from lamae.nn.masks import MaskConfig, draw_masks
 from lamae.nn.transformer import TransformerConfig
@@ -91,6 +91,14 @@ def test_a_perfect_prediction_gives_the_recording_back(ecg_batch, target, monkey
     monkeypatch.setattr(model.decoder("ecg"), "predict", lambda slots: whole)
     found = model.reconstruct(batch, plan)
     torch.testing.assert_close(found.reconstructed, found.original, rtol=1e-4, atol=1e-5)
+
+
+def test_a_reconstruction_measures_each_stream_once(ecg_batch, monkeypatch):
+    model, batch = build(), ecg_batch()
+    plan, measured, real = draw(model, batch), [], masked_autoencoder.measure
+    monkeypatch.setattr(masked_autoencoder, "measure", lambda *what, **how: measured.append(1) or real(*what, **how))
+    model.reconstruct(batch, plan)
+    assert len(measured) == 1
 
 
 def test_hidden_leads_are_masked_whole_and_missing_places_not_at_all(ecg_batch):

@@ -21,7 +21,7 @@ from lamae.models.readout import Features
 from lamae.models.reconstruction import Reconstruction, fill_in
 from lamae.models.study_context import study_context
 from lamae.nn.masks import patches_with_data
-from lamae.nn.normalise import Normalised, Statistics, apply_statistics, measure
+from lamae.nn.normalise import Statistics, measure, normalised_by
 from lamae.nn.output import EncodedInstances, LossPart, MaskedOutput, MaskedPrediction
 from lamae.nn.patches import patch_grid
 from lamae.nn.plan import LatentPlan, MaskPlan, StreamMask, full_plan
@@ -266,7 +266,7 @@ class MaskedAutoencoder(nn.Module):
         places = torch.cat([mask.context, mask.target], dim=1)
         targets = make_targets(*normalised_patches(instances, statistics[name], patch, places), how=self.config.target)
         predicted = self.decoder(name).predict(slots[name])
-        return fill_in(predicted, targets, self.normalised(batch, name), instances, mask, patch)
+        return fill_in(predicted, targets, normalised_by(instances, statistics[name]), instances, mask, patch)
 
     @torch.no_grad()
     def latent_attention_maps(self, batch: StudyBatch, *, stream: str | None = None) -> LatentAttentionMaps:
@@ -294,12 +294,6 @@ class MaskedAutoencoder(nn.Module):
         studies = gather_studies(list(tokens.values()), latent, batch.num_studies)
         weights = self.latent.weights(studies, latent.gather_valid)
         return summarise_attention(weights, token_view, batch.streams[name].view_names)
-
-    def normalised(self, batch: StudyBatch, name: str) -> Normalised:
-        """Return all normalised values of one stream, and the way back to physical units."""
-        instances, by = batch.streams[name], self.measure(batch)[name]
-        valid = None if instances.valid is None else instances.valid.unsqueeze(1)
-        return Normalised(values=apply_statistics(instances.values, by, valid), gain=by.gain, shift=by.shift)
 
     def full_plan(self, batch: StudyBatch) -> MaskPlan:
         """Return the plan, on the CPU, in which everything recorded is visible."""

@@ -61,10 +61,13 @@ def normalise(
         num_studies: Number of studies in the batch.
     """
     measured = measure(instances, how=how, fixed_scale=fixed_scale, std_floor=std_floor, num_studies=num_studies)
+    return normalised_by(instances, measured)
+
+
+def normalised_by(instances: Instances, by: Statistics) -> Normalised:
+    """Normalise all integers by what `measure` found for these instances."""
     valid = None if instances.valid is None else instances.valid.unsqueeze(1)
-    return Normalised(
-        values=apply_statistics(instances.values, measured, valid), gain=measured.gain, shift=measured.shift
-    )
+    return Normalised(values=apply_statistics(instances.values, by, valid), gain=by.gain, shift=by.shift)
 
 
 def measure(
