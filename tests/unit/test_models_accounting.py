@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from lamae.batch import ClipConfig
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig
 from lamae.models.accounting import example_batch, flops_per_step
 from lamae.nn.masks import draw_masks
@@ -96,3 +97,17 @@ def test_chosen_views_only():
     assert len(some.streams["ecg"]) == 4
     two = replace(config(), streams={"ecg": replace(config().streams["ecg"], view_names=("I", "II"))})
     assert flops_per_step(config(), some) == flops_per_step(two, example_batch(two, num_studies=2))
+
+
+def test_each_frame_of_a_clip_is_an_instance():
+    """A model of frames costs as much as one of which each study has a view for each frame."""
+    frames = ClipConfig(frames=3, instances="frame")
+    stream = StreamConfig(patch=(4, 5), grid=(8, 15), view_names=("A4C", "PLAX"), clip=frames)
+    many = replace(stream, clip=None, view_names=tuple("abcdef"))
+    of_frames, of_views = (config(streams={"echo": one}, view_identity="none") for one in (stream, many))
+    echo = example_batch(of_frames, num_studies=2).streams["echo"]
+    assert echo.study_of.tolist() == [0] * 6 + [1] * 6
+    assert echo.recording_of.tolist() == echo.view_of.tolist() == [0, 0, 0, 1, 1, 1] * 2
+    assert echo.time_of.tolist() == [0, 1, 2] * 4
+    batches = (example_batch(one, num_studies=2) for one in (of_frames, of_views))
+    assert flops_per_step(of_frames, next(batches)) == flops_per_step(of_views, next(batches))

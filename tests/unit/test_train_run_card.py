@@ -7,6 +7,8 @@ import torch
 from train_fakes import fake_config, write_fake_pack
 
 from lamae import recipes
+from lamae.batch import ClipConfig
+from lamae.models import StreamConfig
 from lamae.models.accounting import example_batch, flops_per_step
 from lamae.objectives import AlignmentConfig
 from lamae.train import pretrain
@@ -90,6 +92,15 @@ def test_tokens_of_chosen_leads_and_hidden_ones():
     assert tokens_of_study(hidden, "ecg")["visible"] == 7 * 3
     fewer = flops_of_run(config, "ecg", world_size=1)["step"]
     assert fewer < flops_of_run(fake_config(), "ecg", world_size=1)["step"] / 3
+
+
+def test_tokens_of_a_model_of_frames():
+    """Two views of 3 frames of 6 patches, of which round(6 * .3) = 2 are visible."""
+    clip = ClipConfig(frames=3, instances="frame")
+    stream = StreamConfig(patch=(4, 5), grid=(8, 15), view_names=("A4C", "PLAX"), clip=clip)
+    plain = fake_config()
+    config = replace(plain, model=replace(plain.model, streams={"echo": stream}))
+    assert tokens_of_study(config, "echo") == {"per_view": 18, "views": 2, "visible": 12, "total": 36}
 
 
 INDEPENDENT = {"model__latent__depth": 0, "model__decoder_context": "none"}

@@ -41,7 +41,8 @@ def flops_per_step(
     Args:
         config: The model.
         batch: Studies, on the CPU; masks are drawn as ``config.mask`` says.
-        alignment: A second objective whose operations are counted beside the model's; the part then has its name.
+        alignment: A second objective whose operations are counted beside the model's; the part then has its name. It
+            sees no recordings without values, so for models of frames each frame is counted as a view of its own.
     """
     plan = draw_masks(config.mask, batch, config.patch_shapes, torch.Generator().manual_seed(0))
     with torch.device("meta"):
@@ -92,6 +93,8 @@ def example_batch(
 ) -> StudyBatch:
     """Return a batch of flat studies with every view once, for counting: it has the shapes of real data and no content.
 
+    A stream whose instances are frames has all frames of a clip of each view.
+
     Args:
         config: The model.
         num_studies: Number of studies.
@@ -103,14 +106,17 @@ def example_batch(
             continue
         chosen = None if views is None else views[name]
         num_views = len(stream.view_names if chosen is None else chosen)
+        each = stream.instances_per_recording
+        num = num_studies * num_views * each
+        view_of = torch.arange(num_views).repeat_interleave(each).repeat(num_studies)
         streams[name] = Instances(
-            values=torch.zeros(num_studies * num_views, stream.channels, *stream.grid, dtype=torch.int16),
-            scale=torch.ones(num_studies * num_views),
+            values=torch.zeros(num, stream.channels, *stream.grid, dtype=torch.int16),
+            scale=torch.ones(num),
             valid=None,
-            study_of=torch.arange(num_studies).repeat_interleave(num_views),
-            recording_of=torch.arange(num_views).repeat(num_studies),
-            view_of=torch.arange(num_views).repeat(num_studies),
-            time_of=torch.zeros(num_studies * num_views),
+            study_of=torch.arange(num_studies).repeat_interleave(num_views * each),
+            recording_of=view_of,
+            view_of=view_of,
+            time_of=torch.arange(each, dtype=torch.float32).repeat(num_studies * num_views),
             view_names=stream.view_names,
         )
     rows = torch.arange(num_studies)

@@ -67,6 +67,11 @@ class StreamConfig:
         return math.prod(self.counts)
 
     @property
+    def instances_per_recording(self) -> int:
+        """Return the number of instances that a recording gives: its frames where each is one."""
+        return self.clip.frames if self.clip is not None and self.clip.instances == "frame" else 1
+
+    @property
     def num_elements(self) -> int:
         """Return the number of values in a patch, channels included."""
         return math.prod(self.patch) * self.channels

@@ -93,15 +93,19 @@ def mask_of_card(mask: MaskConfig) -> dict[str, Any]:
 
 
 def tokens_of_study(config: PretrainConfig, modality: str) -> dict[str, int]:
-    """Return how many tokens a study with all views used has, and how many the encoder sees under the first mask."""
+    """Return how many tokens a study with all views used has, and how many the encoder sees under the first mask.
+
+    The views are whole recordings, one of each name; of shorter ones the same fraction of tokens is seen.
+    """
     stream = config.model.streams[modality]
     views = len(stream.view_names if config.data.views is None else config.data.views)
     seen = max(views - config.model.mask.drawn[0].hidden_views, 1)
+    each = stream.instances_per_recording
     return {
-        "per_view": stream.num_patches,
+        "per_view": each * stream.num_patches,
         "views": views,
-        "visible": seen * config.model.mask.num_visible(*stream.counts),
-        "total": views * stream.num_patches,
+        "visible": seen * each * config.model.mask.num_visible(*stream.counts),
+        "total": views * each * stream.num_patches,
     }
 
 
