@@ -12,7 +12,9 @@ def test_what_is_there_is_replaced_only_when_asked(tmp_path: Path):
     file = tmp_path / "result.json"
     refuse_existing(file, overwrite=False, what="another result")
     file.write_text("{}")
-    with pytest.raises(ConfigError, match=r"result\.json: another result is there already.*--overwrite.*overwrite=True"):
+    with pytest.raises(
+        ConfigError, match=r"result\.json: another result is there already.*--overwrite.*overwrite=True"
+    ):
         refuse_existing(file, overwrite=False, what="another result")
     refuse_existing(file, overwrite=True, what="another result")
     assert file.read_text() == "{}"

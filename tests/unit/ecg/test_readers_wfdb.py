@@ -228,7 +228,7 @@ def test_the_missing_package_is_named_with_its_extra(tmp_path, monkeypatch):
 
 
 def test_a_record_that_the_package_cannot_read(tmp_path, oracle):
-    header = write_record(tmp_path, "rec 1 250 9\nrec.dat 80 200/mV 8 0 0 0 0 I\n", rec_dat=b"abc")
+    header = write_record(tmp_path, "rec 1 250 9\nrec.dat 99 200/mV 8 0 0 0 0 I\n", rec_dat=b"abc")
     with pytest.raises(FormatError, match="the wfdb package cannot read this record") as caught:
         read_wfdb(header)
     assert caught.value.reason == "malformed-record"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from lamae.ecg.readers.array_description import Layout
 from lamae.ecg.readers.leads import ExtraChannels, refused
+from lamae.ecg.readers.limits import MAX_TEXT_BYTES, open_regular
 from lamae.ecg.readers.wfdb import read_wfdb
 from lamae.errors import FormatError
 from lamae.studies import Study
@@ -22,12 +23,12 @@ _WFDB_HEADER = re.compile(
     rb"(?:[ \t]*(?:\#[^\n]*)?\r?\n)*"  # comments before the record line
     rb"[^\s#/]+(?:/\d+)?[ \t]+\d+(?:[ \t][^\n]*)?\r?\n"  # record name, number of signals
     rb"(?:[ \t]*(?:\#[^\n]*)?\r?\n)*"
-    rb"[ \t]*[^\s#]*[A-Za-z_~][^\s#]*[ \t]+\d+"  # a file and its format, or a segment and its length
+    rb"[ \t]*(?=[^\s#]*[A-Za-z_~])[^\s#]+[ \t]+\d+"  # a file and its format, or a segment and its length
 )
 _XML_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*<|\xff\xfe<\x00|\xfe\xff\x00<")
 _DICOM_START = re.compile(rb"[\x02\x08]\x00[\x00-\x20]\x00(?:[A-Z]{2}|[\x00-\x40][\x00-\x02]\x00\x00)", re.DOTALL)
 _CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
-_NUMBER_FIELD = re.compile(r'["\s]*[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?["\s]*')
+_NUMBER_FIELD = re.compile(r'["\s]*[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?["\s]*')
 
 
 def read(
@@ -98,7 +99,7 @@ def find_format(path: str) -> str:
     if not path.endswith(".hea") and _has_header(path):
         return "wfdb"
     try:
-        with open(path, "rb", 0) as file:
+        with open_regular(path) as file:
             head = file.read(_HEAD_BYTES)
     except OSError as error:
         raise refused(error, path) from error
@@ -121,8 +122,8 @@ def _has_header(path: str) -> bool:
     header = f"{os.path.splitext(path)[0]}.hea"
     if not os.path.isfile(header) or not os.path.isfile(path):
         return False
-    with open(header, "rb", 0) as file:
-        text = file.read()
+    with open_regular(header) as file:
+        text = file.read(MAX_TEXT_BYTES)
     name = re.escape(os.path.basename(path).encode())
     return re.search(rb"^[ \t]*" + name + rb"[ \t]", text, re.MULTILINE) is not None
 

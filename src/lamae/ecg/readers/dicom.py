@@ -1,8 +1,11 @@
 """Reader of DICOM 12-lead, general and ambulatory ECG (PS3.3 A.34.3 to A.34.5, waveform module C.10.9)."""
 
+import contextlib
+import io
 import os
 import struct
 import warnings
+import zlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -19,6 +22,7 @@ from lamae.ecg.readers.leads import (
     raise_fault_of_the_system,
     study_id_of,
 )
+from lamae.ecg.readers.limits import check_channels, inflated, open_regular
 from lamae.ecg.readers.segments import BEAT_WORDS, Segment, merge_segments
 from lamae.errors import DataError, FormatError
 from lamae.studies import Study
@@ -33,6 +37,9 @@ ECG_STORAGE = {
     "1.2.840.10008.5.1.4.1.1.9.1.4": "general 32-bit ECG",
 }
 """Supported SOP classes (PS3.4 B.5)."""
+
+_DEFLATED = b"1.2.840.10008.1.2.1.99"
+"""Transfer syntax of a deflated file (PS3.5 A.5)."""
 
 _SAMPLE_TYPES = {"SS": "i2", "US": "u2", "SL": "i4", "UL": "u4", "SB": "i1", "UB": "u1"}
 """Waveform Sample Interpretation (5400,1006), PS3.3 C.10.9.1.5; companded audio (MB, AB) is not an ECG."""
@@ -59,6 +66,7 @@ _PARSING_ERRORS = (
     OverflowError,
     RecursionError,
     struct.error,
+    zlib.error,
 )
 """Errors raised by pydicom on damaged files, found by experiment."""
 
@@ -89,20 +97,36 @@ def read_dicom_ecg(
         DataError: With the reasons ``no-waveform``, ``not-an-ecg``, ``no-rhythm``, ``truncated-file``,
             ``missing-units``, ``unknown-unit``, ``unknown-lead``, ``duplicated-lead``, ``no-leads``, ``wrong-rate``,
             ``zero-gain``, ``unsupported-samples``, ``skewed-channels``, ``mixed-rates``, ``not-simultaneous``,
-            ``no-samples``, ``infinite-values``, ``missing-file`` or ``unreadable-file``.
+            ``no-samples``, ``infinite-values``, ``array-too-large``, ``too-many-channels``, ``missing-file`` or
+            ``unreadable-file``.
     """
-    with naming(path), open(path, "rb") as file, warnings.catch_warnings():
+    with naming(path), open_regular(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom warns of each value that bends the standard
         import pydicom
-        from pydicom.errors import BytesLengthException
+        from pydicom.errors import BytesLengthException, InvalidDicomError
 
+        content = file.read()
+        # from memory: pydicom asks a file for as many bytes as an element promises, which allocates them
+        source = (_Deflated if _DEFLATED in content else io.BytesIO)(content)
         try:
-            return _read_study(pydicom.dcmread(file, force=True), study_id_of(path), lead_names, extra_channels)
-        except (*_PARSING_ERRORS, BytesLengthException) as error:
+            dataset = pydicom.dcmread(source, force=True)
+            return _read_study(dataset, study_id_of(path), lead_names, extra_channels)
+        except (*_PARSING_ERRORS, BytesLengthException, InvalidDicomError) as error:
             if isinstance(error, DataError):
                 raise
             raise_fault_of_the_system(error)
             raise FormatError(f"damaged, or not DICOM: {error}", reason="malformed-dicom") from error
+
+
+class _Deflated(io.BytesIO):
+    """A file of which pydicom inflates all that is left at once (PS3.5 A.5): what that gives is checked before."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is None or size < 0:
+            with contextlib.suppress(zlib.error):  # pydicom meets it again
+                for _ in inflated(self.getbuffer()[self.tell() :], "the deflated DICOM file", wbits=-zlib.MAX_WBITS):
+                    pass
+        return super().read(size)
 
 
 def _read_study(
@@ -165,6 +189,7 @@ def _read_group(
     """Read one multiplex group, with the samples of all channels interleaved (C.10.9.1.7)."""
     samples = _samples(group, big_endian)
     channels = list(group.ChannelDefinitionSequence)
+    check_channels(len(channels))
     if len(channels) != samples.shape[1]:
         raise FormatError(
             f"{samples.shape[1]} channels are promised and {len(channels)} defined", reason="malformed-dicom"
@@ -186,7 +211,7 @@ def _samples(group: "Dataset", big_endian: bool) -> np.ndarray:
     interpretation = str(group.WaveformSampleInterpretation)
     if interpretation not in _SAMPLE_TYPES:
         raise DataError(
-            f"the sample interpretation {interpretation!r} is not read: expected one of {', '.join(_SAMPLE_TYPES)}",
+            f"sample interpretation {interpretation[:16]!r} is not read: expected one of {', '.join(_SAMPLE_TYPES)}",
             reason="unsupported-samples",
         )
     dtype = np.dtype((">" if big_endian else "<") + _SAMPLE_TYPES[interpretation])

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lamae.ecg.leads import canonical_lead
+from lamae.ecg.readers.limits import check_channels
 from lamae.errors import DataError
 from lamae.studies import Study, View, Views
 
@@ -22,6 +23,8 @@ _FAULTS_OF_THE_SYSTEM = frozenset(
     | {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ECONNRESET}
 )
 """System faults (no memory, too many open files, lost network drive) that would affect the next file as well."""
+
+_MAX_MESSAGE = 1000
 
 _MV_IN_UNIT = {
     **dict.fromkeys(("nv", "nanovolt", "nanovolts"), 1e-6),
@@ -59,8 +62,10 @@ def choose_leads(
         Positions of the leads in ``names``, and their canonical names.
 
     Raises:
-        DataError: Unknown lead (``unknown-lead``), duplicated lead (``duplicated-lead``), or no leads (``no-leads``).
+        DataError: Unknown lead (``unknown-lead``), duplicated lead (``duplicated-lead``), no leads (``no-leads``), or
+            more channels than any recording has (``too-many-channels``).
     """
+    check_channels(len(names))
     if lead_names:
         meant = {name.strip().casefold(): lead for name, lead in lead_names.items()}
         names = [meant.get(name.strip().casefold(), name) for name in names]
@@ -142,11 +147,17 @@ def make_ecg_study(
 
 @contextmanager
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Prefix data errors with the path of the file, and convert errors of opening it to data errors."""
+    """Prefix data errors with the path of the file, and convert errors of opening it to data errors.
+
+    A message that quotes the file at length is cut.
+    """
     try:
         yield
     except DataError as error:
-        raise type(error)(f"{os.fspath(path)}: {error}", reason=error.reason) from error
+        message = str(error)
+        message = message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]}…"
+        message = message.encode("utf-8", "backslashreplace").decode()  # a name may hold half a surrogate pair
+        raise type(error)(f"{os.fspath(path)}: {message}", reason=error.reason) from error
     except OSError as error:
         raise refused(error, path) from error
 

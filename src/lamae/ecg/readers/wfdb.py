@@ -11,6 +11,7 @@ from itertools import groupby
 import numpy as np
 
 from lamae.ecg.readers.leads import ExtraChannels, as_float32, choose_leads, make_ecg_study, naming, study_id_of
+from lamae.ecg.readers.limits import open_regular, read_limited
 from lamae.ecg.readers.wfdb_header import Header, parse_comments, parse_header
 from lamae.errors import DataError, FormatError
 from lamae.studies import Study
@@ -45,14 +46,14 @@ def read_wfdb(
     Raises:
         DataError: With the reasons ``missing-file``, ``truncated-file``, ``length-mismatch``, ``header-signal-count``,
             ``zero-gain``, ``unknown-unit``, ``wrong-rate``, ``unknown-lead``, ``duplicated-lead``, ``no-leads``,
-            ``no-samples``, ``infinite-values``, ``wrong-checksum``, ``foreign-path`` or ``unreadable-file``.
+            ``no-samples``, ``infinite-values``, ``wrong-checksum``, ``foreign-path``, ``array-too-large``,
+            ``file-too-large``, ``too-many-channels``, ``not-a-file`` or ``unreadable-file``.
         FormatError: The header is malformed (``malformed-header``).
         MissingExtraError: The record needs the ``wfdb`` package, which is not installed.
     """
     header_path = find_header(os.fspath(path))
     with naming(header_path):
-        with open(header_path, "rb", 0) as file:
-            header = parse_header(file.read().decode("latin-1"))
+        header = parse_header(read_limited(header_path, "the header").decode("latin-1"))
         if not _is_plain(header):
             from lamae.ecg.readers.wfdb_package import read_with_package
 
@@ -131,12 +132,13 @@ def _read_samples(folder: str, file_name: str, header: Header, signals: range) -
             f"the header names the signal file {file_name!r} in another folder: it must lie beside the header",
             reason="foreign-path",
         )
-    with open(os.path.join(folder, file_name), "rb", 0) as file:
+    with open_regular(os.path.join(folder, file_name)) as file:
         content = file.read()
     spec = header.specs[signals.start]
-    num_values = _count_values(
-        file_name, len(content) - spec.byte_offset, header.num_samples, len(signals), spec.format
-    )
+    found_bytes = max(0, len(content) - spec.byte_offset)
+    num_values = _count_values(file_name, found_bytes, header.num_samples, len(signals), spec.format)
+    if not num_values:
+        return np.empty((0, len(signals)), np.int16)
     if spec.format == 16:
         values = np.frombuffer(content, "<i2", count=num_values, offset=spec.byte_offset)
     else:

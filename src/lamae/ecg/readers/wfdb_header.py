@@ -22,8 +22,8 @@ DEFAULT_RATE_HZ = 250.0
 DEFAULT_GAIN = 200.0
 """Steps per mV if the signal line ends before the gain (header(5), ADC gain)."""
 
-_FORMAT = re.compile(r"(\d+)(?:x(\d+))?(?::(\d+))?(?:\+(\d+))?")
-_GAIN = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)(?:\((-?\d+)\))?(?:/(\S+))?")
+_FORMAT = re.compile(r"(\d{1,9})(?:x(\d{1,9}))?(?::(\d{1,18}))?(?:\+(\d{1,18}))?")
+_GAIN = re.compile(r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)(?:\((-?\d{1,18})\))?(?:/(\S+))?")
 _START = re.compile(r"(\d+)[/-](\d+|[A-Za-z]{3})[/-](\d{4}) (\d+):(\d+):(\d+)(?:\.(\d+))?")
 _MONTHS = "janfebmaraprmayjunjulaugsepoctnovdec"
 _OLDEST_AGE_YEARS = 120
@@ -39,6 +39,8 @@ class SignalSpec(NamedTuple):
         baseline: Sample value at 0 mV.
         exact_in_float32: True if gain and baseline can be applied in float32 with one rounding.
         is_plain: True if the samples are simply interleaved: one per frame, without skew.
+        samples_per_frame: Number of samples per frame, usually 1.
+        skew: Number of frames by which the signal is shifted, usually 0.
     """
 
     format: int
@@ -47,6 +49,8 @@ class SignalSpec(NamedTuple):
     baseline: int
     exact_in_float32: bool
     is_plain: bool
+    samples_per_frame: int
+    skew: int
 
 
 class Header(NamedTuple):
@@ -128,11 +132,21 @@ def _parse_record_line(line: str) -> tuple[int, int, float, int | None, datetime
     rate_hz = _parse_rate(fields[2]) if len(fields) > 2 else DEFAULT_RATE_HZ
     num_samples = None
     if len(fields) > 3:
-        if not fields[3].isdecimal():
-            raise FormatError(f"the number of samples is malformed: {fields[3]!r}", reason="malformed-header")
-        num_samples = int(fields[3]) or None  # 0 means "not known" (header(5))
+        num_samples = parse_count(fields[3], "the number of samples") or None  # 0 means "not known" (header(5))
     acquired_at = _parse_start(fields[4], fields[5]) if len(fields) > 5 else None
-    return int(segments or 0), int(fields[1]), rate_hz, num_samples, acquired_at
+    num_segments = parse_count(segments or "0", "the number of segments")
+    return num_segments, parse_count(fields[1], "the number of signals"), rate_hz, num_samples, acquired_at
+
+
+def parse_count(field: str, what: str) -> int:
+    """Return a number of things, of at most 18 digits.
+
+    Raises:
+        FormatError: It is no number, or of more digits (``malformed-header``).
+    """
+    if not field.isdecimal() or len(field) > 18:
+        raise FormatError(f"{what} is malformed: {field!r}", reason="malformed-header")
+    return int(field)
 
 
 @lru_cache(maxsize=256)
@@ -162,8 +176,10 @@ def _parse_spec(format_field: str, gain_field: str, adc_zero: str = "0") -> Sign
             reason="zero-gain",
         )
     steps_per_mv = float(gain) / millivolts_in(unit or "mV")
+    if not math.isfinite(steps_per_mv):
+        raise DataError(f"the gain {gain} per {unit} is too large to be one of an ECG", reason="zero-gain")
     is_exact = 1e-9 < abs(steps_per_mv) < 1e12 and float(np.float32(steps_per_mv)) == steps_per_mv
-    zero = int(baseline or (adc_zero if adc_zero.removeprefix("-").isdecimal() else 0))
+    zero = int(baseline or (adc_zero if adc_zero.removeprefix("-").isdecimal() and len(adc_zero) < 19 else 0))
     return SignalSpec(
         format=int(code),
         byte_offset=int(byte_offset or 0),
@@ -171,6 +187,8 @@ def _parse_spec(format_field: str, gain_field: str, adc_zero: str = "0") -> Sign
         baseline=zero,
         exact_in_float32=is_exact and abs(zero) < 2**23,
         is_plain=samples_per_frame in (None, "1") and int(skew or 0) == 0,
+        samples_per_frame=int(samples_per_frame or 1),
+        skew=int(skew or 0),
     )
 
 
@@ -186,7 +204,7 @@ def _parse_start(first: str, second: str) -> datetime | None:
     microsecond = int((fraction or "0").ljust(6, "0")[:6])
     try:
         return datetime(int(year), int(month), int(day), int(hour), int(minute), int(second_), microsecond)
-    except ValueError:  # a 31st of February: the record is usable without its date
+    except (ValueError, OverflowError):  # a 31st of February: the record is usable without its date
         return None
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from lamae.ecg.readers.leads import ExtraChannels, as_float32, choose_leads, millivolts_in, study_id_of
 from lamae.ecg.readers.wfdb_header import Header, parse_comments
+from lamae.ecg.readers.wfdb_sizes import check_record
 from lamae.errors import DataError, FormatError, MissingExtraError
 from lamae.studies import Study, View, Views
 
@@ -24,8 +25,10 @@ def read_with_package(
         FormatError: The package cannot read the record (``malformed-record``).
         DataError: As ``lamae.ecg.readers.wfdb.read_wfdb``.
     """
+    check_record(header_path, header)
     record = _read_record(os.path.abspath(header_path).removesuffix(".hea"), is_merged=bool(header.num_segments))
-    chosen, leads = choose_leads(record.sig_name or [], lead_names, extra_channels)
+    names = [name or f"signal {number}" for number, name in enumerate(record.sig_name or [], start=1)]
+    chosen, leads = choose_leads(names, lead_names, extra_channels)
     views = [_view(record, position, lead) for position, lead in zip(chosen, leads, strict=True)]
     if not all(view.num_samples for view in views):
         raise DataError("the record holds no samples", reason="no-samples")
@@ -49,7 +52,9 @@ def _read_record(record_path: str, *, is_merged: bool) -> Any:
             raise MissingExtraError("wfdb", extra="wfdb", purpose="This WFDB record's storage format") from error
         try:
             return wfdb.rdrecord(record_path, smooth_frames=is_merged)
-        except (ValueError, IndexError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        except (OSError, MemoryError):
+            raise
+        except Exception as error:  # the package raises Exception itself
             raise FormatError(
                 f"the wfdb package cannot read this record: {error}", reason="malformed-record"
             ) from error

@@ -1,0 +1,115 @@
+"""Limits of what one file may hold or promise, checked before anything is allocated; only regular files are opened."""
+
+import os
+import stat
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from lamae.errors import DataError
+
+MAX_UNPACKED_BYTES = 1024**3
+"""What one file may unpack to, in all: a day of 12 leads at 500 Hz in 16 bits."""
+
+EXPANSION = 8
+"""A file may unpack to this many times its own size even if that is more: honest recordings compress 2 to 5 times."""
+
+MAX_TEXT_BYTES = 16 * 1024**2
+"""Maximum size of a header, a sidecar, or the first line of a table."""
+
+MAX_CHANNELS = 1024
+"""Maximum number of channels, columns or signals of a file."""
+
+
+_PIECE_BYTES = 65_536  # inflates to at most 68 MB
+
+
+def check_unpacked(what: str, num_bytes: int, file_bytes: int) -> None:
+    """Check what a file promises to unpack to, before it does.
+
+    Args:
+        what: What is unpacked, for the message.
+        num_bytes: Size in memory, of all that is unpacked.
+        file_bytes: Size of the file, or of all files of the record.
+
+    Raises:
+        DataError: It is more than ``MAX_UNPACKED_BYTES`` and than ``EXPANSION`` times the file (``array-too-large``).
+    """
+    allowed = max(MAX_UNPACKED_BYTES, EXPANSION * file_bytes)
+    if num_bytes > allowed:
+        raise DataError(
+            f"{what} unpacks to {_shown(num_bytes)} bytes, more than the {allowed} allowed for a file of {file_bytes}: "
+            "damaged, or to be split into recordings of at most a day, or to be stored uncompressed",
+            reason="array-too-large",
+        )
+
+
+def check_channels(num_channels: int) -> None:
+    """Check the number of channels that a file promises.
+
+    Raises:
+        DataError: There are more than ``MAX_CHANNELS`` (``too-many-channels``).
+    """
+    if num_channels > MAX_CHANNELS:
+        raise DataError(
+            f"the file promises {_shown(num_channels)} channels, more than the {MAX_CHANNELS} allowed: damaged, or not "
+            "one channel a column",
+            reason="too-many-channels",
+        )
+
+
+def inflated(packed: bytes | memoryview, what: str, *, wbits: int = zlib.MAX_WBITS) -> Iterator[bytes]:
+    """Yield the inflated pieces of a zlib stream; what follows its end is left out.
+
+    Raises:
+        DataError: It inflates to too much (``array-too-large``).
+        zlib.error: It is damaged, or cut short.
+    """
+    unpacker, num_bytes = zlib.decompressobj(wbits), 0
+    for start in range(0, len(packed), _PIECE_BYTES):
+        piece = unpacker.decompress(packed[start : start + _PIECE_BYTES])
+        num_bytes += len(piece)
+        check_unpacked(what, num_bytes, len(packed))
+        yield piece
+        if unpacker.eof:
+            return
+    raise zlib.error("incomplete or truncated stream")
+
+
+def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+    """Open a file for reading without a buffer; a pipe, device or socket is refused instead of waited for.
+
+    Raises:
+        OSError: It cannot be opened.
+        DataError: It is no regular file (``not-a-file``).
+    """
+    file = open(path, "rb", 0, opener=_open_at_once)  # noqa: SIM115 - the caller closes it
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise DataError(
+            f"{os.fspath(path)}: this is a pipe, device or socket, expected a regular file", reason="not-a-file"
+        )
+    return file
+
+
+def read_limited(path: str | os.PathLike[str], what: str, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
+    """Return the content of a regular file of at most ``max_bytes``.
+
+    Raises:
+        OSError: It cannot be opened.
+        DataError: It is larger (``file-too-large``), or no regular file (``not-a-file``).
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > max_bytes:
+            raise DataError(f"{what} has {size} bytes, more than the {max_bytes} allowed", reason="file-too-large")
+        return file.read()
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _shown(number: int) -> str:
+    """Return a number for a message; a file may promise one of thousands of digits."""
+    return str(number) if number < 10**20 else "more than 10^20"
