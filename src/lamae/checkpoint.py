@@ -1,7 +1,8 @@
 """Checkpoints: weights, configuration, preprocessing, position in the data and state of the loop, without pickle.
 
 A checkpoint is a folder ``step-00000100`` with ``meta.json`` (everything that a person may want to read),
-``weights.safetensors``, and ``train_state.safetensors`` for going on with training. It is written beside its place
+``weights.safetensors``, ``patients.parquet`` (hashes of those that the weights were trained on), and
+``train_state.safetensors`` for going on with training. It is written beside its place
 and renamed, so that it is there whole or not at all.
 """
 
@@ -25,6 +26,7 @@ from lamae.config import from_dict, to_dict
 from lamae.errors import CheckpointError
 from lamae.files import TEMPORARY_MARK, read_json_object, sync_folder, write_atomically
 from lamae.models import MODELS, Pretrainable, Readout, build_model
+from lamae.provenance import NOT_KNOWN, PATIENTS_FILE, Provenance
 
 FORMAT = "lamae-checkpoint"
 FORMAT_VERSION = 1
@@ -45,6 +47,7 @@ class CheckpointMeta:
         readout: How this model's features are read out by default, see `lamae.models.read_out`.
         step: Training steps done; the next one starts at study ``step * batch_size`` of the sampler's sequence.
         loop: State of the training loop; empty when only the weights are meant to be used.
+        trained_on: Every training of the weights, oldest first, see `lamae.provenance.Provenance`.
         files: Size and SHA-256 by file name.
         lamae_version: Version that wrote it.
         format_version: Version of the format.
@@ -57,6 +60,7 @@ class CheckpointMeta:
     readout: Readout
     step: int
     loop: dict[str, Any] = field(default_factory=dict)
+    trained_on: list[dict[str, Any]] = field(default_factory=list)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     lamae_version: str = __version__
     format_version: int = FORMAT_VERSION
@@ -77,6 +81,7 @@ def save_checkpoint(
     step: int,
     optimiser: torch.optim.Optimizer | None = None,
     loop: Mapping[str, Any] | None = None,
+    provenance: Provenance = NOT_KNOWN,
     keep: int | None = None,
 ) -> Path:
     """Write a checkpoint and remove old ones.
@@ -90,6 +95,7 @@ def save_checkpoint(
         step: Training steps done.
         optimiser: Its state is stored, so that training can go on.
         loop: State of the training loop, of plain JSON types.
+        provenance: What the weights were trained on.
         keep: Number of newest checkpoints to keep; None for all.
 
     Returns:
@@ -110,11 +116,14 @@ def save_checkpoint(
             readout=readout,
             step=step,
             loop=dict(loop or {}),
+            trained_on=[dict(entry) for entry in provenance.trained_on],
         )
-        tensors = {WEIGHTS_FILE: dict(model.state_dict())}
+        files = {WEIGHTS_FILE: _content(dict(model.state_dict()))}
         if optimiser is not None:
-            tensors[TRAIN_STATE_FILE] = optimiser_tensors(optimiser, model)
-        _write_folder(path, meta, tensors)
+            files[TRAIN_STATE_FILE] = _content(optimiser_tensors(optimiser, model))
+        if provenance.patients is not None:
+            files[PATIENTS_FILE] = provenance.patients
+        _write_folder(path, meta, files)
     if keep is not None:
         for old in checkpoints(folder)[:-keep]:
             _remove(old)
@@ -299,12 +308,11 @@ def _parameter_names(optimiser: torch.optim.Optimizer, model: nn.Module | Pretra
     return [names[id(parameter)] for group in optimiser.param_groups for parameter in group["params"]]
 
 
-def _write_folder(path: Path, meta: CheckpointMeta, tensors: Mapping[str, dict[str, Tensor]]) -> None:
+def _write_folder(path: Path, meta: CheckpointMeta, files: Mapping[str, bytes]) -> None:
     temporary = path.with_name(f"{path.name}{TEMPORARY_MARK}{os.getpid()}")
     temporary.mkdir()
     try:
-        for name, named in tensors.items():
-            content = _content(named)
+        for name, content in files.items():
             meta.files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
             write_atomically(temporary / name, content)
         text = json.dumps({"format": FORMAT} | asdict(meta), indent=1, ensure_ascii=False)
@@ -316,7 +324,18 @@ def _write_folder(path: Path, meta: CheckpointMeta, tensors: Mapping[str, dict[s
     sync_folder(path.parent)
 
 
-def _read_tensors(path: Path, meta: CheckpointMeta, name: str) -> dict[str, Tensor]:
+def read_provenance(path: Path, meta: CheckpointMeta) -> Provenance:
+    """Read what the weights of a checkpoint were trained on; the patients are None if it does not say.
+
+    Raises:
+        CheckpointError: The list of patients is missing or damaged.
+    """
+    known = PATIENTS_FILE in meta.files
+    return Provenance(tuple(meta.trained_on), _read_file(path, meta, PATIENTS_FILE) if known else None)
+
+
+def _read_file(path: Path, meta: CheckpointMeta, name: str) -> bytes:
+    """Return the content of a file of a checkpoint whose hash is the one that its metadata say."""
     expected = meta.files.get(name)
     if expected is None or not (path / name).is_file():
         raise CheckpointError(f"{path}: {name} is missing from the checkpoint")
@@ -326,8 +345,12 @@ def _read_tensors(path: Path, meta: CheckpointMeta, name: str) -> dict[str, Tens
             f"{path / name}: damaged, its content is not what was written (the hash differs); "
             "remove this checkpoint's folder to use the one before it"
         )
+    return content
+
+
+def _read_tensors(path: Path, meta: CheckpointMeta, name: str) -> dict[str, Tensor]:
     try:
-        return load(content)
+        return load(_read_file(path, meta, name))
     except SafetensorError as error:
         raise CheckpointError(f"{path / name}: not readable as safetensors ({error})") from error
 

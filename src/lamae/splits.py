@@ -93,6 +93,19 @@ def patient_hashes(patient_keys: Keys, salt: str = "") -> np.ndarray:
     return hashes[inverse]
 
 
+def record_hashes(record_keys: Sequence[str | None], salt: str = "") -> np.ndarray:
+    """Hash record keys as patient keys; empty where a study has none.
+
+    Returns:
+        ``[studies]`` array of hashes.
+    """
+    keys = np.array(record_keys, dtype=object)
+    known = np.array([key is not None for key in record_keys], dtype=bool)
+    hashes = np.full(len(keys), "", dtype="U16")
+    hashes[known] = patient_hashes(keys[known].tolist(), salt)
+    return hashes
+
+
 def salt_fingerprint(salt: str = "") -> str:
     """Return a hash that identifies a salt without revealing it, since hashes of different salts never match."""
     return str(patient_hashes(["the salt itself"], salt)[0])

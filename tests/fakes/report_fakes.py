@@ -114,7 +114,6 @@ def run_info(recipe: str, *, simulated: bool = True) -> dict:
             "hostname": "ward-7-pc",
             "user": "jane",
         },
-        "pretraining_patient_hashes": "patients.parquet",
     }
 
 

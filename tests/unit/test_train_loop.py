@@ -6,13 +6,12 @@ import signal
 from dataclasses import replace
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 import torch
 from train_fakes import fake_config, write_fake_pack
 
 import lamae
-from lamae.checkpoint import checkpoints, load_model
+from lamae.checkpoint import checkpoints, find_checkpoint, load_model, read_meta, read_provenance
 from lamae.errors import ConfigError, DataError
 from lamae.models import StreamConfig
 from lamae.pack import Pack
@@ -224,7 +223,18 @@ def test_the_records_of_a_run(whole_run, pack):
     assert info["packs"][0]["content_hash"] == opened.info.content_hash
     assert info["training"] == {"studies": 24, "patients": 12, "without_views": 0}
     assert info["parameters"]["total"] == sum(value.numel() for value in weights(whole_run).values())
-    hashes = pq.read_table(whole_run / info["pretraining_patient_hashes"])
+    assert not (whole_run / "patients.parquet").exists()
+    checkpoint = find_checkpoint(whole_run)
+    known = read_provenance(checkpoint, read_meta(checkpoint))
+    (trained,), hashes = known.trained_on, known.seen
+    assert {key: trained[key] for key in ("verb", "recipe", "studies", "patients")} == {
+        "verb": "pretrain",
+        "recipe": "fake",
+        "studies": 24,
+        "patients": 12,
+    }
+    assert [one["content_hash"] for one in trained["packs"]] == [opened.info.content_hash]
+    assert {**trained["card"], "seconds": 0} == {**info["card"], "seconds": 0}
     train = [row for row, split in enumerate(opened.studies.column("split").to_pylist()) if split == "train"]
     keys = opened.studies.column("patient_key").take(train).to_pylist()
     records = [key for key in opened.studies.column("record_key").take(train).to_pylist() if key]

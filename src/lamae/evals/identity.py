@@ -1,15 +1,12 @@
-"""Identity of a judged encoder: the name to show, and what a result keeps of the run that it comes from."""
+"""Identity of a judged encoder: the name to show, and what a result keeps of the checkpoint that it comes from."""
 
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Literal
 
 from lamae.checkpoint import CheckpointMeta
-from lamae.config import read_yaml
-from lamae.errors import CheckpointError
-from lamae.files import read_json_object
+from lamae.provenance import taught
 
 Weights = Literal["pretrained", "random"]
 Initialisation = Literal["pretrained", "scratch", "random"]
@@ -28,6 +25,8 @@ def system_name(
 ) -> str:
     """Return the name to show, the same over seeds, label fractions and protocols (docs/systems.md).
 
+    Weights that learned labels before, or whose pretraining stopped early, have a name of their own.
+
     Args:
         description: Result of `describe_encoder`.
         initialisation: ``"scratch"`` when all weights were learned from labels, ``"random"`` when none were learned.
@@ -36,69 +35,53 @@ def system_name(
     """
     if initialisation == "random":
         return "Random"
-    card = description.get("card") or {}
-    pretrained = str(card.get("system") or (LATENT_ATTENTION if description["latent_depth"] > 0 else INDEPENDENT))
-    if added_latent:
-        return f"{pretrained.replace(INDEPENDENT, 'Ind')} + LA"
+    card, depth, trained_on = description.get("card") or {}, description["latent_depth"], description.get("trained_on")
+    was_added = any(one.get("added_latent") for one in trained_on or ())
+    name = str(card.get("system") or (LATENT_ATTENTION if depth > 0 and not was_added else INDEPENDENT))
     if initialisation == "scratch":
-        return _from_scratch(pretrained)
-    bypassed = str(readout or "").startswith("encoder-") and description["latent_depth"] > 0
-    return f"{pretrained}_E" if bypassed else pretrained
+        return _from_scratch(name, depth)
+    if added_latent or was_added:
+        name = f"{name.replace(INDEPENDENT, 'Ind')} + LA"
+    elif any(one.get("initialisation") == "scratch" for one in trained_on or ()):
+        name = _from_scratch(name, depth)
+    if str(readout or "").startswith("encoder-") and depth > 0:
+        name = f"{name}_E"
+    stopped = "" if description.get("finished", True) else f", step {description['step']} of {card['steps']}"
+    return f"{name}{stopped}{taught(trained_on or ())}"
 
 
-def _from_scratch(pretrained: str) -> str:
+def _from_scratch(pretrained: str, depth: int) -> str:
     """Return the name of a system's architecture when all of it is learned from labels."""
-    if pretrained == LATENT_ATTENTION:
+    independent = next((name for name in (INDEPENDENT, _ALIGNED) if pretrained.startswith(name)), None)
+    if pretrained == LATENT_ATTENTION or (independent and depth > 0):  # latent attention was added
         return "Scratch"
-    for name in (INDEPENDENT, _ALIGNED):
-        if pretrained.startswith(name):  # "Ind_P, private encoders" too
-            return pretrained.replace(name, "Ind_S", 1)
+    if independent:  # "Ind_P, private encoders" too
+        return pretrained.replace(independent, "Ind_S", 1)
     return f"{pretrained}, scratch"
 
 
-def describe_encoder(run: str | Path, meta: CheckpointMeta, *, weights: Weights, seed: int) -> dict[str, Any]:
-    """Return recipe, step, hashes, seed and card of a model, as a result holds them.
+def describe_encoder(meta: CheckpointMeta, *, weights: Weights, seed: int) -> dict[str, Any]:
+    """Return recipe, step, hashes, seed, trainings and card of a model, as a result holds them.
 
-    Weights that were never trained keep the card of their architecture, without what pretraining cost.
-
-    Raises:
-        CheckpointError: ``run.json`` is damaged.
+    All of it is what the checkpoint says itself, wherever it lies. Weights that were never trained keep the card of
+    their architecture, without what pretraining cost.
     """
-    info, pretrained = run_info(run), weights == "pretrained"
-    card = info.get("card")
+    pretrained = weights == "pretrained"
+    card = next((one["card"] for one in reversed(meta.trained_on) if one.get("card")), None)
     if card is not None and not pretrained:
-        card = _without_training(card)
+        card = without_training(card)
     return {
-        "recipe": info.get("recipe"),
+        "recipe": next((one["recipe"] for one in reversed(meta.trained_on) if one.get("recipe")), None),
         "config_hash": content_hash(meta.model_config),
         "checkpoint_hash": meta.weights_sha256 if pretrained else None,
         "step": meta.step if pretrained else 0,
+        "finished": not pretrained or meta.step >= (card or {}).get("steps", 0),
         "weights": weights if pretrained else f"random, seed {seed}",
         "latent_depth": meta.model_config["latent"]["depth"],
-        "seed": _pretraining_seed(run, info) if pretrained else seed,
+        "seed": (card or {}).get("seed") if pretrained else seed,
+        "trained_on": [{key: one[key] for key in one if key != "card"} for one in meta.trained_on if pretrained],
         "card": card,
     }
-
-
-def run_folder(run: str | Path) -> Path | None:
-    """Return the folder with ``run.json`` that a run or a checkpoint within it belongs to; None without one."""
-    path = Path(run).resolve()
-    return next((folder for folder in (path, *path.parents[:2]) if (folder / "run.json").is_file()), None)
-
-
-def run_info(run: str | Path) -> dict[str, Any]:
-    """Return the content of ``run.json``; empty without one.
-
-    Raises:
-        CheckpointError: It is not readable.
-    """
-    folder = run_folder(run)
-    if folder is None:
-        return {}
-    try:
-        return read_json_object(folder / "run.json")
-    except ValueError as error:
-        raise CheckpointError(f"{folder / 'run.json'}: not readable as JSON ({error})") from error
 
 
 def content_hash(content: Any) -> str:
@@ -106,16 +89,8 @@ def content_hash(content: Any) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 
 
-def _pretraining_seed(run: str | Path, info: Mapping[str, Any]) -> int | None:
-    """Return the seed of the card, of the configuration in a run from before there were cards, or None."""
-    card, folder = info.get("card") or {}, run_folder(run)
-    if "seed" in card:
-        return card["seed"]
-    config = None if folder is None else folder / "config.yaml"
-    return read_yaml(config).get("seed") if config is not None and config.is_file() else None
-
-
-def _without_training(card: Mapping[str, Any]) -> dict[str, Any]:
-    cost = {"steps": 0, "studies": 0, "seconds": None, "seed": None}
+def without_training(card: Mapping[str, Any], *, seed: int | None = None) -> dict[str, Any]:
+    """Return the card of an architecture, without what its pretraining was and cost; the seed is its weights'."""
+    cost = {"steps": 0, "studies": 0, "seconds": None, "seed": seed}
     flops = card.get("flops")
     return {**card, **cost, "flops": {**flops, "total": 0} if isinstance(flops, Mapping) else flops}

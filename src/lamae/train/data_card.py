@@ -1,19 +1,14 @@
 """Training data of a run: a card of each pack, and hashes by which leaks are found."""
 
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lamae.data import PackDataset, rows_by_pack
-from lamae.files import write_atomically
 from lamae.pack import Pack
-from lamae.splits import patient_hashes, salt_fingerprint
-
-PATIENTS_FILE = "patients.parquet"
+from lamae.provenance import seen
+from lamae.splits import patient_hashes, record_hashes
 
 
 def data_card(pack: Pack) -> dict[str, Any]:
@@ -47,32 +42,17 @@ def flag_counts(pack: Pack) -> dict[str, int]:
     return dict(counts)
 
 
-def write_patients(path: Path, dataset: PackDataset) -> int:
-    """Write salted hashes of the patients and records that are trained on, in an order that tells nothing.
+def trained_patients(dataset: PackDataset) -> pa.Table:
+    """Return the salted hashes of the patients and records that are trained on, see `lamae.provenance.seen`.
 
-    The table has the columns ``patient_hash``, ``record_hash`` (null where a pack has no record keys) and ``salt_hash``
-    (which salt both were made with). It is what guards need to refuse a test on the same patients; the keys themselves
-    are in no run.
-
-    Returns:
-        Number of distinct patients; studies without a patient key count as patients of their own.
+    It is what guards need to refuse a test on the same patients; the keys themselves are in no run. Studies without a
+    patient key count as patients of their own.
     """
-    parts = [_hashes(pack, rows) for pack, rows in rows_by_pack(dataset)]
-    table = pa.concat_tables(parts).group_by(["patient_hash", "record_hash", "salt_hash"]).aggregate([])
-    sink = pa.BufferOutputStream()
-    pq.write_table(table.sort_by([("patient_hash", "ascending"), ("record_hash", "ascending")]), sink)
-    write_atomically(path / PATIENTS_FILE, sink.getvalue())
-    return len(table.column("patient_hash").unique())
-
-
-def _hashes(pack: Pack, rows: np.ndarray) -> pa.Table:
-    keys, records = pack.patient_keys(rows), pack.record_keys(rows)
-    known = [record for record in records if record is not None]
-    by_record = dict(zip(known, patient_hashes(known, pack.info.salt).tolist(), strict=True)) if known else {}
-    return pa.table(
-        {
-            "patient_hash": pa.array(patient_hashes(keys, pack.info.salt).tolist(), pa.string()),
-            "record_hash": pa.array([None if record is None else by_record[record] for record in records], pa.string()),
-            "salt_hash": pa.array([salt_fingerprint(pack.info.salt)] * len(rows), pa.string()),
-        }
+    return pa.concat_tables(
+        seen(
+            patient_hashes(pack.patient_keys(rows), pack.info.salt),
+            record_hashes(pack.record_keys(rows), pack.info.salt),
+            pack.info.salt,
+        )
+        for pack, rows in rows_by_pack(dataset)
     )

@@ -17,9 +17,10 @@ from lamae.models import build_model
 from lamae.models.accounting import count_parameters
 from lamae.pack import Pack
 from lamae.progress import Moment, Progress, format_seconds
+from lamae.provenance import UNTRAINED, num_patients
 from lamae.train.choose_studies import choose_studies
 from lamae.train.config import PretrainConfig
-from lamae.train.data_card import PATIENTS_FILE, data_card, write_patients
+from lamae.train.data_card import data_card, trained_patients
 from lamae.train.environment import environment
 from lamae.train.examples import write_examples
 from lamae.train.metrics import MetricsLog
@@ -148,18 +149,17 @@ class _Run:
         if not self.workers.is_main:
             yield
             return
-        num_patients = write_patients(self.folder.path, self.trainer.dataset)
+        patients = trained_patients(self.trainer.dataset)
         self._info = {
             "recipe": recipe_name,
             "status": "running",
             "packs": cards,
             "training": {
                 "studies": len(self.trainer.dataset),
-                "patients": num_patients,
+                "patients": num_patients(patients),
                 "without_views": self.trainer.dataset.num_without_views,
             },
             "validation": {"studies": len(self.validation) if self.validation is not None else 0},
-            "pretraining_patient_hashes": PATIENTS_FILE,
             "parameters": count_parameters(self.trainer.model),
             "readout": self.config.readout,
             "card": run_card(
@@ -171,6 +171,7 @@ class _Run:
             ),
             "environment": environment(self.workers),
         }
+        self._provenance = UNTRAINED.then(self._trained_on(), patients)
         self.folder.write_info(self._info)
         went_well = False
         try:
@@ -179,6 +180,17 @@ class _Run:
         finally:
             if not went_well:
                 self.folder.write_info(self._info | {"status": "failed", "step": self.step})
+
+    def _trained_on(self) -> dict[str, Any]:
+        """Return what a checkpoint says of the training so far."""
+        packs = self._info["packs"]
+        return {
+            "verb": "pretrain",
+            "recipe": self._info["recipe"],
+            "packs": [{key: pack[key] for key in ("cohort", "version", "simulated", "content_hash")} for pack in packs],
+            **{key: self._info["training"][key] for key in ("studies", "patients")},
+            "card": with_seconds(self._info["card"], self.log.seconds, self.workers),
+        }
 
     @contextmanager
     def reading_ahead(self) -> Iterator[None]:
@@ -229,6 +241,7 @@ class _Run:
                 step=self.step,
                 optimiser=self.trainer.optimiser,
                 loop=self.log.state(),
+                provenance=replace(self._provenance, trained_on=(self._trained_on(),)),
                 keep=self.config.keep,
             )
         self.workers.wait()

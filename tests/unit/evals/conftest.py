@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -15,7 +14,8 @@ from lamae.ecg.leads import LEADS
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig
 from lamae.nn.transformer import TransformerConfig
 from lamae.pack import Pack, write_pack
-from lamae.splits import assign_splits, patient_hashes, salt_fingerprint
+from lamae.provenance import UNTRAINED, Provenance, seen
+from lamae.splits import assign_splits, patient_hashes
 from lamae.studies import PreparedStudy
 
 PREPROCESSING = {"rate_hz": 20.0, "duration_s": 5.0}
@@ -86,22 +86,36 @@ def toy_pack(tmp_path_factory: pytest.TempPathFactory) -> Pack:
     return write_toy(tmp_path_factory.mktemp("toy") / "pack")
 
 
-def write_run(path: Path, trained_on: list[str], *, latent_depth: int = 1, preprocessing: Any = PREPROCESSING) -> Path:
-    """Write a run of a model that was never trained, with the patients that it says it was trained on."""
+def write_run(
+    path: Path,
+    trained_on: list[str] | None,
+    *,
+    latent_depth: int = 1,
+    preprocessing: Any = PREPROCESSING,
+    card: dict[str, Any] | None = None,
+    salt: str = "",
+) -> Path:
+    """Write a run of a model that was never trained, with the patients that it says it was trained on (None: nobody
+    knows)."""
     config = MaskedAutoencoderConfig(
         streams={"ecg": StreamConfig(patch=(10,), grid=(100,), view_names=LEADS)},
         encoder=TransformerConfig(dim=16, depth=2, num_heads=2),
         latent=TransformerConfig(dim=16, depth=latent_depth, num_heads=2),
         decoder=TransformerConfig(dim=8, depth=1, num_heads=2),
     )
-    model = MaskedAutoencoder(config, generator=torch.Generator().manual_seed(11))
+    hashes = patient_hashes(trained_on or [], salt)
+    entry = {"verb": "pretrain", "recipe": "toy"} | ({} if card is None else {"card": card})
+    known = UNTRAINED.then(entry, seen(hashes, hashes, salt))
     save_checkpoint(
-        path / "checkpoint", model=model, modality="ecg", preprocessing=preprocessing, readout="view-concat", step=3
+        path / "checkpoint",
+        model=MaskedAutoencoder(config, generator=torch.Generator().manual_seed(11)),
+        modality="ecg",
+        preprocessing=preprocessing,
+        readout="view-concat",
+        step=3,
+        provenance=known if trained_on is not None else Provenance(known.trained_on),
     )
     (path / "run.json").write_text(json.dumps({"format": "lamae-run", "format_version": 1, "recipe": "toy"}))
-    hashes = pa.array(patient_hashes(trained_on).tolist() if trained_on else [], pa.string())
-    columns = {"patient_hash": hashes, "record_hash": hashes, "salt_hash": [salt_fingerprint()] * len(hashes)}
-    pq.write_table(pa.table(columns), path / "patients.parquet")
     return path
 
 

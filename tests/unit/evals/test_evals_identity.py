@@ -1,6 +1,6 @@
 """Names of systems, and what a result keeps of the run that an encoder comes from."""
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from .conftest import write_run
 CARD = {
     "system": "MMVM",
     "seed": 23,
-    "steps": 1009,
+    "steps": 3,
     "studies": 307,
     "seconds": 61.0,
     "flops": {"step": 11, "total": 11_099, "by_part": {"encoder": 7}},
@@ -50,25 +50,19 @@ def test_systems_have_the_names_of_the_table(pretrained, depth: int, how, name: 
     assert system_name(description, **how) == name
 
 
-def _run(path: Path, card) -> Path:
-    run = write_run(path, ["nobody"], latent_depth=0)
-    info = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps(info | ({} if card is None else {"card": card})))
-    return run
-
-
 def test_the_card_of_a_run_stands_in_its_results(toy_pack: Pack, tmp_path: Path):
-    run = _run(tmp_path / "run", CARD)
+    run = write_run(tmp_path / "run", ["nobody"], latent_depth=0, card=CARD)
     info = probe(run, toy_pack, "inverted", settings=EvalSettings(draws=3)).info
     assert info["system"] == "MMVM"
     assert info["run"]["card"] == CARD
+    assert info["run"]["finished"] is True
     assert (info["run"]["seed"], info["run"]["weights"], info["run"]["step"]) == (23, "pretrained", 3)
     named = probe(run, toy_pack, "inverted", settings=EvalSettings(draws=3), system="Ours")
     assert named.info["system"] == "Ours"
 
 
 def test_weights_that_were_never_trained_cost_nothing(toy_pack: Pack, tmp_path: Path):
-    run = _run(tmp_path / "run", CARD)
+    run = write_run(tmp_path / "run", ["nobody"], latent_depth=0, card=CARD)
     settings = EvalSettings(draws=3, seed=5)
     info = probe(run, toy_pack, "inverted", settings=settings, weights="random").info["run"]
     assert (info["seed"], info["step"], info["checkpoint_hash"]) == (5, 0, None)
@@ -77,20 +71,17 @@ def test_weights_that_were_never_trained_cost_nothing(toy_pack: Pack, tmp_path: 
     assert info["card"]["flops"]["total"] == 0
 
 
-def test_a_run_from_before_there_were_cards_has_the_seed_of_its_configuration(tmp_path: Path):
-    run = _run(tmp_path / "run", None)
-    meta = read_meta(find_checkpoint(run))
-    assert describe_encoder(run, meta, weights="pretrained", seed=0)["seed"] is None
-    (run / "config.yaml").write_text("seed: 41\n")
-    found = describe_encoder(run, meta, weights="pretrained", seed=0)
-    assert (found["seed"], found["card"]) == (41, None)
+def test_a_checkpoint_that_says_nothing_of_its_training_has_no_card_and_no_seed(tmp_path: Path):
+    meta = read_meta(find_checkpoint(write_run(tmp_path / "run", None)))
+    found = describe_encoder(replace(meta, trained_on=[]), weights="pretrained", seed=0)
+    assert (found["recipe"], found["seed"], found["card"], found["finished"]) == (None, None, None, True)
 
 
 def test_the_wall_time_of_a_run_does_not_make_its_features_other_ones(toy_pack: Pack, tmp_path: Path):
-    run = _run(tmp_path / "run", CARD)
-    probe(run, toy_pack, "inverted", settings=EvalSettings(draws=3))
-    before = sorted((run / "features").iterdir())
-    info = json.loads((run / "run.json").read_text())
-    (run / "run.json").write_text(json.dumps(info | {"card": CARD | {"seconds": 97.0}}))
-    probe(run, toy_pack, "inverted", settings=EvalSettings(draws=3))
-    assert sorted((run / "features").iterdir()) == before
+    runs = [
+        write_run(tmp_path / name, ["nobody"], card=CARD | {"seconds": s}) for name, s in (("a", 61.0), ("b", 97.0))
+    ]
+    for run in runs:
+        probe(run, toy_pack, "inverted", settings=EvalSettings(draws=3))
+    first, second = (sorted(file.name for file in (run / "features").iterdir()) for run in runs)
+    assert first == second

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
@@ -24,7 +22,7 @@ from lamae.evals.probes.selection import scaled_log_loss
 from lamae.evals.tasks.task import Part, make_task
 from lamae.models import Readout
 from lamae.pack import Pack
-from lamae.splits import salt_fingerprint
+from lamae.provenance import UNTRAINED
 
 from .conftest import write_run, write_toy
 
@@ -150,7 +148,7 @@ def test_studies_with_features_that_are_not_finite_are_counted_and_named(toy_pac
     (folder,) = (run / "checkpoint").iterdir()
     shutil.rmtree(folder)
     kept = {"modality": meta.modality, "preprocessing": meta.preprocessing, "readout": meta.readout, "step": 3}
-    save_checkpoint(run / "checkpoint", model=model, **kept)
+    save_checkpoint(run / "checkpoint", model=model, provenance=UNTRAINED, **kept)
     task = make_task(toy_pack, "inverted", QUICK)
     first = ", ".join(task.study_hash[:3])
     words = rf"not finite for {len(task.rows)} of {len(task.rows)} studies \(by study hash: {first}, ...\)"
@@ -185,33 +183,31 @@ def test_cross_validation_with_pretrained_patients_is_refused(toy_run: Path, toy
 
 
 def test_a_run_that_does_not_say_whom_it_saw_is_refused(toy_pack: Pack, tmp_path: Path):
-    run = write_run(tmp_path / "run", [])
-    (run / "patients.parquet").unlink()
+    run = write_run(tmp_path / "run", None)
     with pytest.raises(DataError, match="nobody can tell whether the tested patients were pretrained on"):
         probe(run, toy_pack, "inverted", settings=QUICK)
+    allowed = probe(run, toy_pack, "inverted", settings=EvalSettings(draws=3, allow_leak=True))
+    assert allowed.info["leak"] == {"checked": False, "allowed": True}
 
 
 def test_a_run_of_another_salt_is_refused(toy_pack: Pack, tmp_path: Path):
-    run = write_run(tmp_path / "run", ["toy:0x"])
-    table = pq.read_table(run / "patients.parquet")
-    table = table.set_column(2, "salt_hash", pa.array([salt_fingerprint("another")]))
-    pq.write_table(table, run / "patients.parquet")
+    run = write_run(tmp_path / "run", ["toy:0x"], salt="another")
     with pytest.raises(DataError, match="another salt than the tested one, so nobody can tell"):
         probe(run, toy_pack, "inverted", settings=QUICK)
     allowed = probe(run, toy_pack, "inverted", settings=EvalSettings(draws=3, allow_leak=True))
     assert allowed.info["leak"] == {"checked": False, "allowed": True}
 
 
-def test_a_run_whose_records_are_damaged_is_refused(toy_pack: Pack, tmp_path: Path):
-    run = write_run(tmp_path / "run", [])
-    patients = (run / "patients.parquet").read_bytes()
-    (run / "patients.parquet").write_bytes(b"PAR1 no more")
-    with pytest.raises(CheckpointError, match=r"patients\.parquet: not a readable Parquet file"):
-        probe(run, toy_pack, "inverted", settings=QUICK)
-    (run / "patients.parquet").write_bytes(patients)
-    (run / "run.json").write_text("{")
-    with pytest.raises(CheckpointError, match=r"run\.json: not readable as JSON"):
-        probe(run, toy_pack, "inverted", settings=QUICK)
+@pytest.mark.parametrize("damage", ["other", "gone"])
+def test_a_checkpoint_whose_list_of_patients_is_damaged_is_refused(toy_pack: Pack, tmp_path: Path, damage: str):
+    run = write_run(tmp_path / "run", ["toy:0x"])
+    (file,) = run.glob("checkpoint/*/patients.parquet")
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes((*write_run(tmp_path / "b", []).glob("checkpoint/*/patients.parquet"),)[0].read_bytes())
+    with pytest.raises(CheckpointError, match=r"patients\.parquet(: damaged| is missing)"):
+        probe(run, toy_pack, "inverted", settings=EvalSettings(draws=3, allow_leak=True))
 
 
 def test_cross_validated_probe(toy_pack: Pack, tmp_path: Path):

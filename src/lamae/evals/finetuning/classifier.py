@@ -1,6 +1,7 @@
 """An encoder with a head that predicts labels of studies, kept with its checkpoint for use later."""
 
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,6 +22,7 @@ from lamae.files import read_json_object, write_atomically
 from lamae.metrics import sigmoid
 from lamae.models import MaskedAutoencoder, Readout, by_view, read_out
 from lamae.models.heads import AttentiveHead, MLPHead, tokens_by_study
+from lamae.provenance import Provenance
 
 FORMAT, FORMAT_VERSION = "lamae-head", 1
 HEAD_FILE, HEAD_WEIGHTS_FILE = "head.json", "head.safetensors"
@@ -111,21 +113,32 @@ def readout_width(model: MaskedAutoencoder, readout: Readout, view_names: tuple[
     return model.config.encoder.dim * (len(view_names) if by_view(readout) else 1)
 
 
-def save_classifier(folder: Path, model: StudyClassifier, *, meta: CheckpointMeta) -> None:
-    """Write the encoder as a checkpoint, as the one it started from, and the head beside it.
+def save_classifier(
+    folder: Path, model: StudyClassifier, *, meta: CheckpointMeta, step: int, provenance: Provenance
+) -> None:
+    """Write the encoder as a checkpoint, and the head beside it; those of an earlier fine-tuning are replaced.
+
+    Args:
+        folder: RESULT folder.
+        model: The classifier.
+        meta: Metadata of the checkpoint it started from.
+        step: Steps of pretraining.
+        provenance: What the encoder was trained on, this fine-tuning included.
 
     Raises:
         OSError: Writing failed.
     """
     for old in (folder / HEAD_FILE, folder / HEAD_WEIGHTS_FILE):
         old.unlink(missing_ok=True)
+    shutil.rmtree(folder / "checkpoint", ignore_errors=True)
     save_checkpoint(
         folder / "checkpoint",
         model=model.encoder,
         modality=meta.modality,
         preprocessing=meta.preprocessing,
         readout=model.config.readout,
-        step=meta.step,
+        step=step,
+        provenance=provenance,
     )
     head = {name: value.detach().cpu().contiguous() for name, value in _head_state(model).items()}
     write_atomically(folder / HEAD_WEIGHTS_FILE, save(head))

@@ -2,18 +2,19 @@
 
 from dataclasses import asdict, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal, get_args
 
 import numpy as np
+import pyarrow as pa
 import torch
 
-from lamae.checkpoint import find_checkpoint, read_meta
+from lamae.checkpoint import find_checkpoint, read_meta, read_provenance
 from lamae.errors import ConfigError, check_choice
 from lamae.evals.finetuning.classifier import HeadConfig, StudyClassifier, readout_width, save_classifier
 from lamae.evals.finetuning.state import FinetuneState
 from lamae.evals.finetuning.training import fit, predict
-from lamae.evals.identity import describe_encoder, system_name
+from lamae.evals.identity import describe_encoder, system_name, without_training
 from lamae.evals.probes.encoder import check_preprocessing, chosen_readout, load_encoder, stream_of
 from lamae.evals.probes.head_training import offset_and_scale
 from lamae.evals.results import Evaluation, judge, write_result
@@ -22,6 +23,7 @@ from lamae.evals.tasks.leak_guard import check_pretraining
 from lamae.evals.tasks.task import Part, Task, make_task
 from lamae.models import MaskedAutoencoder, Readout
 from lamae.pack import Pack
+from lamae.provenance import UNTRAINED, num_patients, seen
 
 Init = Literal["pretrained", "scratch"]
 
@@ -74,7 +76,7 @@ def finetune(
     meta = read_meta(checkpoint)
     check_preprocessing(meta, task.pack)
     how = chosen_readout(meta, "cls" if config.added_latent and readout is None else readout)
-    description = describe_encoder(run, meta, weights=weights_name(init), seed=settings.seed)
+    description = describe_encoder(meta, weights=weights_name(init), seed=settings.seed)
     state = (
         None if out is None else FinetuneState(Path(out), _fingerprint(task, description, init, how, config, settings))
     )
@@ -98,7 +100,9 @@ def finetune(
     )
     if out is not None:
         if model is not None:
-            save_classifier(Path(out), model, meta=meta)
+            known = read_provenance(checkpoint, meta) if init == "pretrained" else UNTRAINED
+            provenance = known.then(*_training(task, description, init, config))
+            save_classifier(Path(out), model, meta=meta, step=description["step"], provenance=provenance)
         write_result(out, evaluation)
     if state is not None:
         state.remove()
@@ -210,6 +214,29 @@ def _check(config: FinetuneConfig, init: Init, readout: str | None) -> None:
         )
     if config.head == "attentive" and readout is not None:
         raise ConfigError(f"the attentive head reads all tokens, so it has no read-out {readout!r}: leave it out")
+
+
+def _training(
+    task: Task, description: dict[str, Any], init: Init, config: FinetuneConfig
+) -> tuple[dict[str, Any], pa.Table]:
+    """Return what a checkpoint says of this training, and the patients that were trained or selected on."""
+    (part,), info = task.parts, task.pack.info
+    used = np.concatenate([part.train, part.validation])
+    patients = seen(task.patient_hash[used], task.record_hash[used], info.salt)
+    pack = {"cohort": info.cohort, "version": info.cohort_version, "simulated": info.simulated}
+    entry = {
+        "verb": "finetune",
+        "labels": PurePath(task.label_set).name,  # a label set of one's own is a path
+        "initialisation": init,
+        "added_latent": config.added_latent,
+        "packs": [pack | {"content_hash": info.content_hash}],
+        "studies": len(part.train),
+        "validation_studies": len(part.validation),
+        "patients": num_patients(patients),
+    }
+    if init == "scratch" and description["card"]:
+        entry["card"] = without_training(description["card"], seed=description["seed"])
+    return entry, patients
 
 
 def _fingerprint(

@@ -13,7 +13,7 @@ import torch
 from lamae.checkpoint import CheckpointMeta, find_checkpoint, load_model, read_meta
 from lamae.config import difference
 from lamae.errors import ConfigError, check_choice
-from lamae.evals.identity import Weights, describe_encoder, run_folder
+from lamae.evals.identity import Weights, describe_encoder
 from lamae.evals.probes.feature_cache import CACHE_FOLDER, cache_key
 from lamae.models import MaskedAutoencoder, Readout, StreamConfig, build_model
 from lamae.nn.precision import Precision
@@ -37,7 +37,7 @@ class FrozenEncoder:
 
     Raises:
         ConfigError: ``weights`` is another word.
-        CheckpointError: There is no whole checkpoint, or ``run.json`` is damaged.
+        CheckpointError: There is no whole checkpoint.
     """
 
     run: str | Path
@@ -64,7 +64,7 @@ class FrozenEncoder:
     @cached_property
     def description(self) -> dict[str, Any]:
         """The entry ``run`` of a result: recipe, hashes, weights, precision."""
-        said = describe_encoder(self.run, self.meta, weights=self.weights, seed=self.seed)
+        said = describe_encoder(self.meta, weights=self.weights, seed=self.seed)
         return said | {"precision": self.precision}
 
     @cached_property
@@ -90,8 +90,8 @@ class FrozenEncoder:
 
 def run_cache(run: str | Path) -> Path | None:
     """Return the folder in which the features of a run are kept; None for a checkpoint without a run's folder."""
-    folder = run_folder(run)
-    return None if folder is None else folder / CACHE_FOLDER
+    folder = find_checkpoint(run).resolve().parent
+    return folder.parent / CACHE_FOLDER if folder.name == "checkpoint" else None
 
 
 def load_encoder(checkpoint: Path, *, weights: Weights, seed: int) -> Any:

@@ -1,56 +1,50 @@
-"""The guard against testing on patients that the encoder was pretrained on."""
+"""The guard against testing on patients that an encoder was trained on."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from lamae.errors import CheckpointError, DataError
-from lamae.evals.identity import Weights, run_folder
+from lamae.checkpoint import find_checkpoint, read_meta, read_provenance
+from lamae.errors import DataError
+from lamae.evals.identity import Weights, describe_encoder, system_name
 from lamae.evals.settings import EvalSettings
 from lamae.evals.tasks.task import Task
+from lamae.provenance import PATIENTS_FILE
 from lamae.splits import salt_fingerprint
-
-PATIENTS_FILE = "patients.parquet"
 
 
 def check_pretraining(
     run: str | Path, task: Task, settings: EvalSettings, *, weights: Weights
 ) -> dict[str, Any] | None:
-    """Compare the tested patients and records of a task with those of a run's pretraining data.
+    """Compare the tested patients and records of a task with all those that a run's weights were trained on.
 
-    Pretraining on the training and validation patients of the same pack is fine.
+    Its checkpoint says who these are: those of pretraining, and of every fine-tuning since. Training on the training
+    and validation patients of the same pack is fine.
 
     Returns:
-        The counts of tested patients and records that were pretrained on, for the result; None for random weights,
-        which saw nobody.
+        The counts of tested patients and records that were trained on, for the result; None for random weights, which
+        saw nobody.
 
     Raises:
         CheckpointError: There is no such run, or its list of patients is damaged.
-        DataError: There are any, or nobody can tell (the run does not say whom it was trained on, or says it with
-            hashes of another salt), and ``settings.allow_leak`` is false.
+        DataError: There are any, or nobody can tell (the checkpoint does not say whom it was trained on, or says it
+            with hashes of another salt), and ``settings.allow_leak`` is false.
     """
     if weights == "random":
         return None
-    folder = run_folder(run)
-    file = None if folder is None else folder / PATIENTS_FILE
-    if file is None or not file.is_file():
-        if not Path(run).exists() and not settings.allow_leak:
-            raise CheckpointError(f"{run}: no such folder; give the folder of a run that `lamae pretrain` wrote")
+    checkpoint = find_checkpoint(run)
+    meta = read_meta(checkpoint)
+    trained = read_provenance(checkpoint, meta).seen
+    if trained is None:
         return _unknown(
-            f"{run}: no {PATIENTS_FILE}, so nobody can tell whether the tested patients were pretrained on: give the "
-            "run's own folder",
+            f"{run}: no {PATIENTS_FILE} in its checkpoint, so nobody can tell whether the tested patients were "
+            "pretrained on: pretrain again with this version",
             settings,
         )
-    try:
-        trained = pq.read_table(file, columns=["patient_hash", "record_hash", "salt_hash"])
-    except pa.ArrowException as error:
-        raise CheckpointError(f"{file}: not a readable Parquet file; run the same `pretrain` again") from error
     if set(trained["salt_hash"].to_pylist()) - {salt_fingerprint(task.tested_pack.info.salt)}:
         return _unknown(
-            f"{run}: pretrained on packs of another salt than the tested one, so nobody can tell whether the tested "
+            f"{run}: trained on packs of another salt than the tested one, so nobody can tell whether the tested "
             "patients were pretrained on: prepare the packs with the same --salt",
             settings,
         )
@@ -61,10 +55,13 @@ def check_pretraining(
     shared_patients = int(np.isin(patients, trained["patient_hash"].drop_null().to_pylist()).sum())
     shared_records = int(np.isin(records, trained["record_hash"].drop_null().to_pylist()).sum())
     if (shared_patients or shared_records) and not settings.allow_leak:
+        fine_tuned = any(one["verb"] == "finetune" for one in meta.trained_on)
+        name = system_name(describe_encoder(meta, weights=weights, seed=settings.seed))
         raise DataError(
-            f"{shared_patients} of {len(patients)} tested patients and {shared_records} of {len(records)} tested "
-            "records were in the pretraining data, so the test would flatter: pretrain without them, test others, or "
-            "set allow_leak to test all the same (the result will say so)",
+            f"{run} ({name}): {shared_patients} of {len(patients)} tested patients and {shared_records} of "
+            f"{len(records)} tested records were in the pretraining {'or fine-tuning ' if fine_tuned else ''}data, so "
+            "the test would flatter: train without them, test others, or set allow_leak to test all the same (the "
+            "result will say so)",
             reason="training-test-overlap",
         )
     return {

@@ -15,7 +15,7 @@ from lamae.evals.tasks.folds import Division, Part, by_fold, by_split, fold_of, 
 from lamae.evals.tasks.usable_labels import usable_labels
 from lamae.labels import LabelTable
 from lamae.pack import Pack
-from lamae.splits import SPLITS, patient_hashes
+from lamae.splits import SPLITS, patient_hashes, record_hashes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +173,7 @@ def _assemble(
         rows=rows,
         targets=targets[:, usable],
         patient_hash=hashes,
-        record_hash=np.concatenate([_record_hashes(pack) for pack in packs])[rows],
+        record_hash=np.concatenate([record_hashes(pack.record_keys(), pack.info.salt) for pack in packs])[rows],
         study_hash=np.concatenate([_study_hashes(pack) for pack in packs])[rows],
         fold=np.concatenate([fold_of(pack) for pack in packs])[rows],
         parts=tuple(parts),
@@ -207,11 +207,3 @@ def _check_part(part: Part, label_set: str) -> None:
 def _study_hashes(pack: Pack) -> np.ndarray:
     ids = pack.studies.column("study_id").to_pylist()
     return patient_hashes([f"{pack.info.cohort}:{one}" for one in ids], pack.info.salt)
-
-
-def _record_hashes(pack: Pack) -> np.ndarray:
-    keys = np.array(pack.record_keys(), dtype=object)
-    known = np.array([key is not None for key in keys], dtype=bool)
-    hashes = np.full(len(keys), "", dtype="U16")
-    hashes[known] = patient_hashes(keys[known].tolist(), pack.info.salt)
-    return hashes
