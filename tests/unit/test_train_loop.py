@@ -88,6 +88,7 @@ def test_sigterm_saves_and_the_same_call_goes_on(whole_run, tmp_path, pack, monk
         summary = pretrain(fake_config(), [pack], run, recipe_name="fake", progress=False)
     assert (summary.status, summary.step) == ("interrupted", step + 1)
     assert RunFolder(run).info["status"] == "interrupted"
+    assert not (run / "examples").exists()
     assert checkpoints(run / "checkpoint")[-1].name == f"step-{step + 1:08d}"
     assert pretrain(fake_config(), [pack], run, recipe_name="fake", progress=False).status == "finished"
     assert_same_bits(whole_run, run)

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 import torch
 
+from lamae.checkpoint import find_checkpoint
 from lamae.data import PackDataset
 from lamae.errors import CheckpointError, DataError
 from lamae.evals import EvalSettings, FinetuneConfig, finetune, load_classifier
 from lamae.evals.finetuning.classifier import StudyClassifier
 from lamae.evals.finetuning.finetune import head_config
-from lamae.evals.finetuning.training import make_optimiser
+from lamae.evals.finetuning.training import fit, make_optimiser
 from lamae.evals.probes.encoder import load_encoder
 from lamae.evals.probes.head_training import masked_loss
+from lamae.evals.settings import silent
 from lamae.evals.tasks.task import make_task
 from lamae.pack import Pack
 
@@ -112,6 +114,15 @@ def test_every_trained_weight_has_a_gradient(toy_run: Path, toy_pack: Pack):
 def test_a_diverging_training_stops(toy_run: Path, toy_pack: Pack):
     with pytest.raises(DataError, match="lower lr"):
         finetune(toy_run, toy_pack, "inverted", config=FinetuneConfig(lr=1e30, warmup_fraction=0), settings=QUICK)
+
+
+def test_a_gradient_without_bound_stops_under_a_finite_loss(toy_run: Path, toy_pack: Pack):
+    task = make_task(toy_pack, "inverted", QUICK)
+    start = load_encoder(find_checkpoint(toy_run), weights="pretrained", seed=0)
+    model = StudyClassifier(start, head_config(task, task.parts[0], "cls", ("I",)), width=16)
+    model.last_layer.bias.register_hook(lambda gradient: gradient * float("inf"))
+    with pytest.raises(DataError, match=r"the loss is 0\.\d+ with a gradient of (nan|inf) at step 0: lower lr"):
+        fit(model, task, task.parts[0], CONFIG, layer_decay=1.0, seed=0, progress=silent)
 
 
 def test_folders_without_a_head_are_refused(toy_run: Path, toy_pack: Pack, tmp_path: Path):

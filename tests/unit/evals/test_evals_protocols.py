@@ -211,6 +211,13 @@ def test_more_neighbours_than_training_studies_are_not_asked_for(toy_pack: Pack)
     assert selection["k"] in [k for k in K_GRID if k <= 11]
 
 
+def test_as_many_neighbours_as_training_studies_are_asked_for(toy_pack: Pack, monkeypatch: pytest.MonkeyPatch):
+    task = make_task(toy_pack, "inverted", QUICK)
+    num = len(task.parts[0].train)
+    monkeypatch.setattr("lamae.evals.probes.knn.K_GRID", (num, num + 1))
+    assert predict_by_neighbours(planted(task), task, QUICK)[1]["k"] == num
+
+
 def test_balanced_heads_give_probabilities_of_the_data(large_pack: Pack):
     """Weighing a rare label's positives moves its logits; they are moved back, so that the mean is its base rate."""
     task = make_task(large_pack, "inverted", QUICK)

@@ -223,7 +223,8 @@ def test_studies_without_a_patient_are_patients_of_their_own(tmp_path: Path):
         ({"l2_grid": (0.1, 0.0)}, "penalties above 0"),
         ({"absent": "zero"}, "'skip', '0.5' or 'error'"),
         ({"select_by": "test-auroc"}, "'macro-auroc' or 'log-loss'"),
-        ({"level": 95.0}, "level between 0 and 1"),
+        *[({"level": value}, "level between 0 and 1") for value in (95.0, 1.0, 0.0)],
+        ({"draws": 0}, "draws must be above 0"),
     ],
 )
 def test_settings_outside_their_range_are_refused(bad: dict, message: str):
@@ -232,11 +233,40 @@ def test_settings_outside_their_range_are_refused(bad: dict, message: str):
 
 
 @pytest.mark.parametrize(
-    ("bad", "message"), [({"epochs": 0}, "epochs of fine-tuning"), ({"layer_decay": 1.5}, "layer_decay")]
+    "edge",
+    [
+        {"draws": 1},
+        {"label_fraction": 1.0},
+        {"label_count": 1},
+        {"label_draw": 0},
+        {"min_count": 1},
+        {"max_labels": 1},
+        {"folds": (1, 2, 3)},
+        {"l2_grid": (1e-9,)},
+        {"level": 0.999},
+    ],
+)
+def test_settings_at_the_edge_of_their_range_are_taken(edge: dict):
+    assert EvalSettings(**edge).plain() == EvalSettings().plain() | edge
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        *[({name: 0}, f"{name} of fine-tuning") for name in ("epochs", "patience", "batch_size", "lr", "clip")],
+        *[({"layer_decay": value}, r"layer_decay must lie in \(0, 1]") for value in (1.5, 0.0)],
+        *[({"warmup_fraction": value}, r"warmup_fraction in \[0, 1\)") for value in (1.0, -0.1)],
+        ({"weight_decay": -0.1}, "weight_decay not below 0"),
+    ],
 )
 def test_fine_tuning_outside_its_range_is_refused(bad: dict, message: str):
     with pytest.raises(ConfigError, match=message):
         FinetuneConfig(**bad)
+
+
+def test_fine_tuning_at_the_edge_of_its_range_is_taken():
+    edge = FinetuneConfig(epochs=1, patience=1, batch_size=1, layer_decay=1.0, warmup_fraction=0.0, weight_decay=0.0)
+    assert (edge.layer_decay, edge.warmup_fraction, edge.weight_decay) == (1.0, 0.0, 0.0)
 
 
 def test_a_result_counts_codes_and_names_labels(tmp_path: Path):
