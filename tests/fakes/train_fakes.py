@@ -6,6 +6,7 @@ Run as a program it pretrains: ``python train_fakes.py PACK RUN [--kill-at STEP]
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,19 @@ def beats(rng: np.random.Generator, num_leads: int) -> np.ndarray:
     return np.round(1000 * signal).astype(np.int16)
 
 
-def write_fake_pack(path: Path, *, num: int = 37, seed: int = 3, whole: bool = True, **options: Any) -> Pack:
+SPLITS = ("train", "train", "train", "validation", "test")
+
+
+def write_fake_pack(
+    path: Path,
+    *,
+    num: int = 37,
+    seed: int = 3,
+    whole: bool = True,
+    patients: str = "fake",
+    splits: Sequence[str] = SPLITS,
+    **options: Any,
+) -> Pack:
     """Write a pack; with ``whole=False`` some leads are absent and some samples missing."""
     rng = np.random.default_rng(seed)
     studies = []
@@ -54,9 +67,9 @@ def write_fake_pack(path: Path, *, num: int = 37, seed: int = 3, whole: bool = T
     table = pa.table(
         {
             "study_id": [f"study-{number}" for number in range(num)],
-            "patient_key": [f"fake:{number // 2}" for number in range(num)],
+            "patient_key": [f"{patients}:{number // 2}" for number in range(num)],
             "record_key": pa.array([f"fake:record:{number}" if number % 5 else None for number in range(num)]),
-            "split": [("train", "train", "train", "validation", "test")[number // 2 % 5] for number in range(num)],
+            "split": [splits[number // 2 % 5] for number in range(num)],
         }
     )
     options = {"cohort": "fake", "cohort_version": "1", "simulated": True} | options

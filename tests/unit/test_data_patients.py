@@ -6,7 +6,7 @@ from train_fakes import fake_config, write_fake_pack
 
 from lamae.data import PackDataset, rows_by_pack, rows_of_some_patients
 from lamae.ecg.leads import LEADS
-from lamae.errors import ConfigError
+from lamae.errors import ConfigError, DataError
 from lamae.train import pretrain
 from lamae.train.run_folder import RunFolder
 
@@ -86,3 +86,23 @@ def test_the_runs_seed_does_not_choose_patients():
         fake_config(data__max_patients=0)
     with pytest.raises(ConfigError, match=r"data.patients_seed must not be negative"):
         fake_config(data__patients_seed=-1)
+
+
+@pytest.mark.parametrize(
+    ("patients", "counts"),
+    [
+        ("fake", "8 of 8 validation patients and 11 of 11 validation records"),
+        ("other", "0 of 8 validation patients and 11 of 11"),
+    ],
+)
+def test_nobody_trains_in_one_pack_and_validates_in_another(tmp_path, packs, patients, counts):
+    """Whether the packs know them as the same patients, or as the same recordings only."""
+    turned = ("validation", "train", "train", "train", "test")
+    other = write_fake_pack(tmp_path / "b", cohort="other", patients=patients, splits=turned)
+    for paths in ([packs[0].path, other.path], [other.path, packs[0].path]):
+        with pytest.raises(DataError, match=f"{counts}.* trained on in .*prepare the packs") as caught:
+            pretrain(fake_config(optim__steps=3), paths, tmp_path / "run", progress=False)
+        assert caught.value.reason == "training-test-overlap"
+    assert not (tmp_path / "run").exists()
+    apart = write_fake_pack(tmp_path / "c", cohort="other")
+    pretrain(fake_config(optim__steps=3), [packs[0].path, apart.path], tmp_path / "run", progress=False)

@@ -2,7 +2,7 @@
 
 from lamae.data.dataset import PackDataset
 from lamae.data.known_views import for_known_views, only_known_views
-from lamae.data.patients import rows_by_pack, rows_of_some_patients
+from lamae.data.patients import check_apart, rows_by_pack, rows_of_some_patients
 from lamae.data.prefetch import Prefetch
 from lamae.data.prepared import batch_of
 from lamae.data.sampler import MicroBatch, global_batch, micro_batches
@@ -12,6 +12,7 @@ __all__ = [
     "PackDataset",
     "Prefetch",
     "batch_of",
+    "check_apart",
     "for_known_views",
     "global_batch",
     "micro_batches",

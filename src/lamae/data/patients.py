@@ -1,12 +1,12 @@
-"""Choice of patients for runs that train on some of them only."""
+"""Patients of several packs: a choice of some of them, and a check that two sets of studies share none."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from lamae.data.dataset import PackDataset
-from lamae.errors import ConfigError
+from lamae.errors import ConfigError, DataError
 from lamae.pack import Pack
 
 
@@ -43,3 +43,46 @@ def rows_of_some_patients(dataset: PackDataset, num_patients: int, *, seed: int)
         )
     chosen = set(patients[:num_patients])
     return dataset.rows[np.array([key in chosen for key in keys], dtype=bool)]
+
+
+def check_apart(
+    used: Sequence[tuple[Pack, np.ndarray]],
+    held_out: Sequence[tuple[Pack, np.ndarray]],
+    *,
+    what: str,
+    use: str,
+    remedy: str,
+) -> None:
+    """Check that no held-out patient, and no held-out recording, is used for training, in whichever pack.
+
+    Args:
+        used: Packs with their rows that are trained (or selected) on.
+        held_out: Packs with their rows that are held out.
+        what: What the held-out studies are: ``"tested"`` or ``"validation"``.
+        use: What the others are: ``"trained on"``.
+        remedy: What to do.
+
+    Raises:
+        DataError: Some are on both sides; the message says how many, not who.
+    """
+    counts = []
+    for keys in (Pack.patient_keys, Pack.record_keys):
+        held = _keys(held_out, keys)
+        counts.append((len(held & _keys(used, keys)), len(held)))
+    (patients, all_patients), (records, all_records) = counts
+    if patients or records:
+        raise DataError(
+            f"{patients} of {all_patients} {what} patients and {records} of {all_records} {what} records of "
+            f"{_paths(held_out)} are {use} in {_paths(used)}: {remedy}",
+            reason="training-test-overlap",
+        )
+
+
+def _keys(
+    studies: Sequence[tuple[Pack, np.ndarray]], keys_of: Callable[[Pack, np.ndarray], Sequence[str | None]]
+) -> set[str]:
+    return {key for pack, rows in studies for key in keys_of(pack, rows) if key is not None}
+
+
+def _paths(studies: Sequence[tuple[Pack, np.ndarray]]) -> str:
+    return ", ".join(str(pack.path) for pack, rows in studies if len(rows))

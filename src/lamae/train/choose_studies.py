@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from lamae.data import PackDataset, rows_of_some_patients
+from lamae.data import PackDataset, check_apart, rows_by_pack, rows_of_some_patients
 from lamae.errors import ConfigError
 from lamae.pack import Pack
 from lamae.train.config import PretrainConfig
@@ -16,6 +16,7 @@ def choose_studies(config: PretrainConfig, packs: Sequence[Pack]) -> tuple[PackD
 
     Raises:
         ConfigError: The packs do not agree or do not fit the model, or no study or too few patients are left.
+        DataError: A patient or a record trains in one pack and validates in another.
     """
     modality = packs[0].info.modality if packs else ""
     if packs and modality not in config.model.streams:
@@ -51,6 +52,13 @@ def choose_studies(config: PretrainConfig, packs: Sequence[Pack]) -> tuple[PackD
         views=data.views,
         clip=clip,
         verify=data.verify,
+    )
+    check_apart(
+        rows_by_pack(training),
+        rows_by_pack(validation),
+        what="validation",
+        use="trained on",
+        remedy="prepare the packs again with splits that agree, from one table of patients, or leave one out",
     )
     return training, validation
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lamae.data import check_apart
 from lamae.data.dataset import check_agreement
 from lamae.errors import ConfigError, DataError
 from lamae.evals.settings import EvalSettings
@@ -141,7 +142,14 @@ def make_task(
         tables, packs = [table, other], [pack, test_pack]
         tested = np.arange(len(test_pack)) if settings.test_part == "all" else by_split(test_pack)[0][2]
         ((train, validation, _),) = divisions
-        transfer.check_apart(pack, np.concatenate([train, validation]), test_pack, tested)
+        check_apart(
+            [(pack, np.concatenate([train, validation]))],
+            [(test_pack, tested)],
+            what="tested",
+            use="trained or selected on",
+            remedy="test on other patients (known overlap: records HRxxxxx of the PhysioNet Challenge 2021 are PTB-XL; "
+            "test_part='test' tests the other pack's test split only)",
+        )
         divisions = [(train, validation, len(pack) + tested)]
     return _assemble(packs, tables, divisions, label_set, settings)
 

@@ -72,33 +72,3 @@ def shared_labels(
         notes={**table.notes, "not_in_test_pack": missing},
     )
     return ours, other
-
-
-def check_apart(pack: Pack, used: np.ndarray, test_pack: Pack, tested: np.ndarray) -> None:
-    """Check that no tested patient, and no tested recording, is trained or selected on.
-
-    Args:
-        pack: The pack that is learned from.
-        used: Its rows that are trained or selected on.
-        test_pack: The pack that is tested on.
-        tested: Its rows that are tested.
-
-    Raises:
-        DataError: Some are on both sides; the message says how many, not who.
-    """
-    patients = _chosen(test_pack.patient_keys(), tested)
-    records = _chosen(test_pack.record_keys(), tested)
-    shared_patients = len(patients & _chosen(pack.patient_keys(), used))
-    shared_records = len(records & _chosen(pack.record_keys(), used))
-    if shared_patients or shared_records:
-        raise DataError(
-            f"{shared_patients} of {len(patients)} tested patients and {shared_records} of {len(records)} tested "
-            f"records of {test_pack.path} are trained or selected on in {pack.path}: test on other patients (known "
-            "overlap: records HRxxxxx of the PhysioNet Challenge 2021 are PTB-XL; test_part='test' tests the other "
-            "pack's test split only)",
-            reason="training-test-overlap",
-        )
-
-
-def _chosen(keys: list[str] | list[str | None], rows: np.ndarray) -> set[str]:
-    return {key for row in rows.tolist() if (key := keys[row]) is not None}
