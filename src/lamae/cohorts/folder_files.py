@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from lamae.cohorts.tables import walk_files
+from lamae.ecg.readers.wfdb_header import decode_header
 
 _SUFFIXES = frozenset(
     {".hea", ".dat", ".dcm", ".dicom", ".xml", ".npy", ".npz", ".h5", ".hdf5", ".mat", ".csv"}
@@ -77,7 +78,7 @@ def _parts_of_records(root: Path, headers: list[str]) -> set[str]:
 def _first_words(header: Path) -> list[str]:
     """Return the first word of each line but comments (header(5)); one empty word where there is none to be read."""
     try:
-        lines = header.read_text(encoding="latin-1").splitlines()
+        lines = decode_header(header.read_bytes()).splitlines()
     except OSError:  # the reader will refuse it and say why
         return [""]
     return [line.split()[0] for line in lines if line.strip() and not line.startswith("#")] or [""]

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import warnings
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -211,13 +212,129 @@ def test_several_samples_a_frame_keep_their_own_rate(tmp_path, oracle):
     assert (study.views["I"].rate_hz, study.views["II"].rate_hz) == (500.0, 250.0)
 
 
-def test_segments_are_joined_by_the_package(tmp_path, oracle, rng):
+@pytest.mark.parametrize("storage", ["24", "80"])
+def test_missing_samples_of_other_formats_become_nan(tmp_path, oracle, rng, storage):
+    samples = rng.integers(-99, 99, (NUM_SAMPLES, 2))
+    samples[3:8, 1] = {"24": -(2**23), "80": -128}[storage]
+    header = oracle.write(tmp_path, "rec", samples, fmt=[storage] * 2, baseline=[5, -7])
+    values = stack(read_wfdb(header))
+    assert np.isnan(values).sum() == 5
+    np.testing.assert_array_equal(values, oracle.read_mv(header).astype(np.float32))
+
+
+def test_a_skewed_signal_is_moved_back(tmp_path, oracle):
+    text = "rec 2 250 4\nrec.dat 16:2 100/mV 16 0 0 0 0 I\nrec.dat 16 100/mV 16 0 0 0 0 II\n"
+    samples = np.array([[1, 5], [2, 6], [3, 7], [4, 8]], "<i2")
+    study = read_wfdb(write_record(tmp_path, text, rec_dat=samples.tobytes()))
+    np.testing.assert_allclose(study.views["I"].values, [0.03, 0.04, np.nan, np.nan])
+    np.testing.assert_allclose(study.views["II"].values, [0.05, 0.06, 0.07, 0.08])
+
+
+THROUGH_THE_PACKAGE = "rec 2 250 3{start}\nrec.dat 24 {gain}/{unit} 16 7 0 0 0 I\nrec.dat 24 2(-1)/V 16 0 0 0 0 II\n"
+
+
+def packed_24(samples: list[list[int]]) -> bytes:
+    return b"".join(value.to_bytes(3, "little", signed=True) for frame in samples for value in frame)
+
+
+def test_units_gains_and_baselines_are_our_own_whatever_the_format(tmp_path, oracle):
+    """The package takes the first letters for the unit, and the ADC zero for no baseline."""
+    text = THROUGH_THE_PACKAGE.format(start="", gain=10, unit="\u00b5V")
+    path = tmp_path / "rec.hea"
+    path.write_bytes(text.encode("utf-8"))
+    (tmp_path / "rec.dat").write_bytes(packed_24([[17, 1], [-13, 3], [7, -1]]))
+    study = read_wfdb(path)
+    np.testing.assert_allclose(study.views["I"].values, [0.001, -0.002, 0.0])
+    np.testing.assert_allclose(study.views["II"].values, [1000.0, 2000.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"), [(" 00:00:00 2006", None), (" 10:11:12 3/2/2006", datetime(2006, 2, 3, 10, 11, 12))]
+)
+def test_a_date_that_is_none_leaves_the_signals(tmp_path, oracle, start, expected):
+    text = THROUGH_THE_PACKAGE.format(start=start, gain=10, unit="mV")
+    study = read_wfdb(write_record(tmp_path, text, rec_dat=packed_24([[17, 1], [-13, 3], [7, -1]])))
+    assert study.acquired_at == expected
+    np.testing.assert_allclose(study.views["I"].values, [1.0, -2.0, 0.0])
+
+
+@pytest.mark.parametrize(
+    ("header", "num_bytes", "reason", "match"),
+    [
+        (THROUGH_THE_PACKAGE.format(start="", gain=0, unit="mV"), 18, "zero-gain", "signal line 1: the gain is 0"),
+        (THROUGH_THE_PACKAGE.format(start="", gain=1, unit="mm"), 18, "unknown-unit", "unknown unit 'mm'"),
+        (THROUGH_THE_PACKAGE.format(start="", gain=1, unit="V"), 17, "truncated-file", "promises 18 bytes"),
+        (THROUGH_THE_PACKAGE.format(start="", gain=1, unit="V"), 25, "length-mismatch", "25 bytes of samples for 18"),
+        (
+            THROUGH_THE_PACKAGE.format(start="", gain=1, unit="V").replace("rec.dat", "../a"),
+            18,
+            "foreign-path",
+            "folder",
+        ),
+        ("rec 1 250 99999999999\nrec.dat 80 1/mV 8 0 0 0 0 I\n", 99, "truncated-file", "promises 99999999999 bytes"),
+    ],
+)
+def test_bad_records_of_other_formats_are_refused_as_of_ours(tmp_path, oracle, header, num_bytes, reason, match):
+    with pytest.raises(DataError, match=match) as caught:
+        read_wfdb(write_record(tmp_path, header, rec_dat=bytes(num_bytes)))
+    assert caught.value.reason == reason
+
+
+def test_segments_are_joined(tmp_path, oracle, rng):
     first, second = rng.integers(-99, 99, (7, 2)), rng.integers(-99, 99, (11, 2))
     oracle.write(tmp_path, "one", first)
     oracle.write(tmp_path, "two", second)
     header = write_record(tmp_path, "rec/2 2 250 18\none 7\ntwo 11\n")
     expected = np.concatenate([first, second]).T / 200
-    np.testing.assert_allclose(stack(read_wfdb(header)), expected, atol=1e-6)
+    np.testing.assert_array_equal(stack(read_wfdb(header)), expected.astype(np.float32))
+    np.testing.assert_array_equal(stack(read_wfdb(header)), oracle.read_mv(header).astype(np.float32))
+
+
+def test_segments_of_other_leads_gains_and_formats(tmp_path, oracle, rng):
+    """A layout segment, a gap, a lead that comes later, and a segment that only the package can unpack."""
+    first, second = rng.integers(-99, 99, (7, 1)), rng.integers(-99, 99, (5, 2))
+    oracle.write(tmp_path, "one", first, sig_name=["II"], adc_gain=[100.0])
+    oracle.write(tmp_path, "two", second, sig_name=["V2", "II"], fmt=["24"] * 2, units=["uV"] * 2)
+    (tmp_path / "layout.hea").write_text("layout 2 250 0\n~ 0 100/mV 0 0 0 0 0 II\n~ 0 100/mV 0 0 0 0 0 V2\n")
+    views = read_wfdb(write_record(tmp_path, "rec/4 2 250 15\nlayout 0\none 7\n~ 3\ntwo 5\n")).views
+    gap = np.full(3, np.nan)
+    np.testing.assert_allclose(views["II"].values, [*(first[:, 0] / 100), *gap, *(second[:, 1] / 2e5)], rtol=1e-6)
+    np.testing.assert_allclose(views["V2"].values, [*np.full(7, np.nan), *gap, *(second[:, 0] / 2e5)], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("record", "segment", "reason", "match"),
+    [
+        ("rec/2 1 250 6\none 3\none 3", "one 1 250 3\none.dat 16 0(0)/mV 16 0 0 0 0 I", "zero-gain", "gain is 0"),
+        ("rec/2 1 250 6\none 3\none 3", "one 1 500 3\none.dat 16 1 16 0 0 0 0 I", "mixed-rates", "one has 500 Hz"),
+        ("rec/1 1 250 5\none 5", "one 1 250 3\none.dat 16 1 16 0 0 0 0 I", "malformed-header", "holds 3 samples and"),
+        ("rec/1 1 250 5\none 5", "one 1 250\none.dat 16 1 16 0 0 0 0 I", "truncated-file", "of 5 samples holds 3"),
+        ("rec/2 1 250 6\none 3\none 3", "one 1 250 3\none.dat 16 1 16 0 0 0 0 Q", "unknown-lead", "'Q'"),
+        ("rec/1 1 250 3\none 3", "one/1 1 250 3\none 3", "malformed-header", "consists of segments itself"),
+        ("rec/1 1 250 3\n../one 3", "", "foreign-path", "in another folder"),
+        ("rec/2 1 250 6\none 3\nzwei 3", "one 1 250 3\none.dat 16 1 16 0 0 0 0 I", "missing-file", "no such file"),
+        ("rec/1 1 250\n~ 7", "", "no-leads", "is an ECG lead"),
+        (
+            "rec/2 1 250\none 3\n~ 99999999999",
+            "one 1 250 3\none.dat 16 1 16 0 0 0 0 I",
+            "array-too-large",
+            "unpacks to 800000000016 bytes",
+        ),
+    ],
+)
+def test_bad_segments_are_refused(tmp_path, record, segment, reason, match):
+    (tmp_path / "one.hea").write_text(segment + "\n")
+    with pytest.raises(DataError, match=match) as caught:
+        read_wfdb(write_record(tmp_path, record + "\n", one_dat=bytes(6)))
+    assert caught.value.reason == reason
+
+
+def test_channels_in_other_units_can_be_ignored(tmp_path):
+    text = "rec 2 250 3\nrec.dat 16 100/mV 16 0 0 0 0 II\nrec.dat 16 20(-1200)/mmHg 16 0 0 0 0 ABP\n"
+    path = write_record(tmp_path, text, rec_dat=np.array([[1, 7], [2, 7], [3, 7]], "<i2").tobytes())
+    study = read_wfdb(path, extra_channels="ignore")
+    assert list(study.views) == ["II"]
+    np.testing.assert_allclose(study.views["II"].values, [0.01, 0.02, 0.03])
 
 
 def test_the_missing_package_is_named_with_its_extra(tmp_path, monkeypatch):
@@ -264,6 +381,8 @@ TWO_SIGNALS_212 = TWO_SIGNALS.replace(".dat 16 ", ".dat 212 ")
         ),
         (TWO_SIGNALS.replace("rec.dat", "../rec.dat"), 20, "foreign-path", "in another folder"),
         (TWO_SIGNALS.replace(" II\n", " I\n"), 20, "duplicated-lead", "channels 1 and 2 are both lead I"),
+        (TWO_SIGNALS.replace("200/mV", "0/mV"), 20, "zero-gain", "signal line 1: the gain is 0"),
+        (TWO_SIGNALS.replace("200/mV", "200/mmHg"), 20, "unknown-unit", "signal line 1: unknown unit 'mmHg'"),
         (TWO_SIGNALS.replace(" II\n", " Q\n"), 20, "unknown-lead", "unknown ECG lead 'Q'"),
         (TWO_SIGNALS.replace("rec.dat 16 ", "rec.dat 212 ", 1), 20, "mixed-formats", "differ in format"),
     ],

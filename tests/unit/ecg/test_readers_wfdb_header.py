@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from lamae.ecg.readers.wfdb_header import parse_comments, parse_header
+from lamae.ecg.readers.wfdb_header import decode_header, parse_comments, parse_header
 from lamae.errors import DataError, FormatError
 
 
@@ -97,9 +97,14 @@ def test_comments(comments, expected):
         ("rec 1 250 5\nrec.dat\n", "malformed-header", "signal line 1 is malformed"),
         ("rec 1 250 5\nrec.dat sixteen\n", "malformed-header", "signal line 1: malformed format 'sixteen'"),
         ("rec 1 250 5\nrec.dat 16 ten/mV\n", "malformed-header", "gain 'ten/mV'"),
-        ("rec 1 250 5\nrec.dat 16 0/mV\n", "zero-gain", "signal line 1: the gain is 0"),
-        ("rec 1 250 5\nrec.dat 16 0.0(0)/mV\n", "zero-gain", "the gain is 0"),
-        ("rec 1 250 5\nrec.dat 16 200/mmHg\n", "unknown-unit", "unknown unit 'mmHg': expected V, mV, uV or nV"),
+        ("rec 1 250 5\nrec.dat 16x0\n", "malformed-header", "no samples in a frame"),
+        (
+            "rec/2 1 250 5\none 5\n",
+            "malformed-header",
+            "promises 2 segments, a name and a length each, and has 1 lines",
+        ),
+        ("rec/1 1 250 5\none five\n", "malformed-header", "the length of segment one is malformed"),
+        ("rec/1 1 250 5\none 7\n", "malformed-header", "the segments hold 7 samples and the header promises 5"),
     ],
 )
 def test_bad_headers(text, reason, match):
@@ -115,3 +120,26 @@ def test_a_comment_in_another_encoding_does_not_end_a_line():
     header = parse_header(text.encode("utf-8").decode("latin-1"))
     assert header.names == ["I"]
     assert header.comments[1] == "Dx: 426783006"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason", "match"),
+    [
+        ("rec.dat 16 0/mV", "zero-gain", "signal line 2: the gain is 0"),
+        ("rec.dat 16 0.0(0)/mV", "zero-gain", "the gain is 0"),
+        ("rec.dat 16 200/mmHg", "unknown-unit", "unknown unit 'mmHg': expected V, mV, uV or nV"),
+    ],
+)
+def test_signals_without_a_voltage_matter_where_they_are_read(line, reason, match):
+    header = parse_header(f"rec 2 250 5\nrec.dat 16\n{line}\n")
+    header.check_scales([0])
+    with pytest.raises(DataError, match=match) as caught:
+        header.check_scales([0, 1])
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_units_with_a_micro_sign(encoding):
+    header = parse_header(decode_header("rec 1 250 5\nrec.dat 16 2/\u00b5V\n".encode(encoding)))
+    header.check_scales([0])
+    assert header.specs[0].steps_per_mv == 2000.0

@@ -1,7 +1,9 @@
 """Reader of WFDB records with signal files in format 16 or 212, without the ``wfdb`` package.
 
-Formats as in signal(5) of the WFDB Applications Guide. Everything else (other formats, FLAC, several segments, skew,
-several samples per frame) is read through the ``wfdb`` package, see ``lamae.ecg.readers.wfdb_package``.
+Formats as in signal(5) of the WFDB Applications Guide. The samples of everything else (other formats, FLAC, skew,
+several samples per frame) are unpacked by the ``wfdb`` package, see ``lamae.ecg.readers.wfdb_package``; names, gains,
+units and dates always come from our own parse of the header. Records of several segments are joined in
+``lamae.ecg.readers.wfdb_segments``.
 """
 
 import os
@@ -12,7 +14,7 @@ import numpy as np
 
 from lamae.ecg.readers.leads import ExtraChannels, as_float32, choose_leads, make_ecg_study, naming, study_id_of
 from lamae.ecg.readers.limits import open_regular, read_limited
-from lamae.ecg.readers.wfdb_header import Header, parse_comments, parse_header
+from lamae.ecg.readers.wfdb_header import Header, decode_header, parse_comments, parse_header
 from lamae.errors import DataError, FormatError
 from lamae.studies import Study
 
@@ -53,13 +55,14 @@ def read_wfdb(
     """
     header_path = find_header(os.fspath(path))
     with naming(header_path):
-        header = parse_header(read_limited(header_path, "the header").decode("latin-1"))
-        if not _is_plain(header):
-            from lamae.ecg.readers.wfdb_package import read_with_package
+        header = parse_header(decode_header(read_limited(header_path, "the header")))
+        if not is_plain(header):
+            from lamae.ecg.readers.wfdb_segments import read_segments
 
-            return read_with_package(header_path, header, lead_names, extra_channels)
+            return read_segments(header_path, header, lead_names, extra_channels)
         chosen, leads = choose_leads(header.names, lead_names, extra_channels)
-        values = _read_signals(os.path.dirname(header_path), header, verify_checksum)
+        header.check_scales(chosen)
+        values = read_signals(os.path.dirname(header_path), header, verify_checksum)
         patient_id, metadata = parse_comments(header.comments) if header.comments else (None, None)
         return make_ecg_study(
             study_id=study_id_of(header_path),
@@ -88,15 +91,15 @@ def find_header(path: str) -> str:
     )
 
 
-def _is_plain(header: Header) -> bool:
+def is_plain(header: Header) -> bool:
     """Return True if this module can read all signals of the record."""
     return not header.num_segments and all(spec.is_plain and spec.format in FAST_FORMATS for spec in header.specs)
 
 
-def _read_signals(folder: str, header: Header, verify_checksum: bool) -> np.ndarray:
-    """Read all signal files of a record into ``[signals, samples]`` float32 mV."""
+def read_signals(folder: str, header: Header, verify_checksum: bool) -> np.ndarray:
+    """Read all signal files of a plain record into ``[signals, samples]`` float32 mV."""
     groups: list[np.ndarray] = []
-    for file_name, signals in _by_file(header):
+    for file_name, signals in by_file(header):
         samples = _read_samples(folder, file_name, header, signals)
         if verify_checksum:
             _verify(samples, header, signals)
@@ -112,7 +115,7 @@ def _read_signals(folder: str, header: Header, verify_checksum: bool) -> np.ndar
     return np.concatenate(groups)
 
 
-def _by_file(header: Header) -> Iterator[tuple[str, range]]:
+def by_file(header: Header) -> Iterator[tuple[str, range]]:
     """Yield each signal file with its interleaved signals, which are consecutive in the header."""
     start = 0
     for file_name, signals in groupby(header.files):
@@ -127,12 +130,7 @@ def _by_file(header: Header) -> Iterator[tuple[str, range]]:
 
 def _read_samples(folder: str, file_name: str, header: Header, signals: range) -> np.ndarray:
     """Read one signal file as ``[samples, signals]`` int16."""
-    if os.path.basename(file_name) != file_name:
-        raise DataError(
-            f"the header names the signal file {file_name!r} in another folder: it must lie beside the header",
-            reason="foreign-path",
-        )
-    with open_regular(os.path.join(folder, file_name)) as file:
+    with open_regular(path_beside(folder, file_name)) as file:
         content = file.read()
     spec = header.specs[signals.start]
     found_bytes = max(0, len(content) - spec.byte_offset)
@@ -144,6 +142,16 @@ def _read_samples(folder: str, file_name: str, header: Header, signals: range) -
     else:
         values = _unpack_212(np.frombuffer(content, np.uint8, offset=spec.byte_offset), num_values)
     return values.reshape(-1, len(signals))
+
+
+def path_beside(folder: str, file_name: str) -> str:
+    """Return the path of a file that a header names, which must lie beside it (``foreign-path``)."""
+    if os.path.basename(file_name) != file_name:
+        raise DataError(
+            f"the header names the file {file_name!r} in another folder: it must lie beside the header",
+            reason="foreign-path",
+        )
+    return os.path.join(folder, file_name)
 
 
 def _count_values(file_name: str, found_bytes: int, num_samples: int | None, num_signals: int, storage: int) -> int:

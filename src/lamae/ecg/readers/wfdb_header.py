@@ -22,6 +22,9 @@ DEFAULT_RATE_HZ = 250.0
 DEFAULT_GAIN = 200.0
 """Steps per mV if the signal line ends before the gain (header(5), ADC gain)."""
 
+MAX_SEGMENTS = 10_000
+"""Maximum number of segments of a record; a month in intensive care has some thousands."""
+
 _FORMAT = re.compile(r"(\d{1,9})(?:x(\d{1,9}))?(?::(\d{1,18}))?(?:\+(\d{1,18}))?")
 _GAIN = re.compile(r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)(?:\((-?\d{1,18})\))?(?:/(\S+))?")
 _START = re.compile(r"(\d+)[/-](\d+|[A-Za-z]{3})[/-](\d{4}) (\d+):(\d+):(\d+)(?:\.(\d+))?")
@@ -39,8 +42,10 @@ class SignalSpec(NamedTuple):
         baseline: Sample value at 0 mV.
         exact_in_float32: True if gain and baseline can be applied in float32 with one rounding.
         is_plain: True if the samples are simply interleaved: one per frame, without skew.
-        samples_per_frame: Number of samples per frame, usually 1.
-        skew: Number of frames by which the signal is shifted, usually 0.
+        samples_per_frame: Number of samples of this signal in each frame.
+        skew: Number of frames by which this signal lags behind.
+        fault: Reason and words why the samples have no voltage (gain 0, no unit of voltage); None if they have one. It
+            matters only if the signal is read.
     """
 
     format: int
@@ -51,6 +56,7 @@ class SignalSpec(NamedTuple):
     is_plain: bool
     samples_per_frame: int
     skew: int
+    fault: tuple[str, str] | None
 
 
 class Header(NamedTuple):
@@ -66,6 +72,7 @@ class Header(NamedTuple):
         names: Description of each signal.
         checks: First sample and checksum of each signal as text, if given.
         comments: Comment lines without ``#``.
+        segments: Name and number of samples of each segment.
     """
 
     num_segments: int
@@ -77,6 +84,25 @@ class Header(NamedTuple):
     names: list[str]
     checks: list[list[str]]
     comments: list[str]
+    segments: tuple[tuple[str, int], ...] = ()
+
+    def check_scales(self, signals: Iterable[int]) -> None:
+        """Check that the samples of some signals have a voltage.
+
+        Raises:
+            DataError: A gain is 0 (``zero-gain``), or a unit is not one of voltage (``unknown-unit``).
+        """
+        for signal in signals:
+            if (fault := self.specs[signal].fault) is not None:
+                raise DataError(f"signal line {signal + 1}: {fault[1]}", reason=fault[0])
+
+
+def decode_header(content: bytes) -> str:
+    """Return a header as text: UTF-8, in which units are written with a micro sign; otherwise latin-1."""
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
 
 
 def parse_header(text: str) -> Header:
@@ -84,9 +110,8 @@ def parse_header(text: str) -> Header:
 
     Raises:
         FormatError: The text is not a WFDB header, or a line is malformed (``malformed-header``).
-        DataError: The number of signal lines differs from the one stated (``header-signal-count``), a gain is 0
-            (``zero-gain``), a unit is not one of voltage (``unknown-unit``), or the rate is not above 0
-            (``wrong-rate``).
+        DataError: The number of signal lines differs from the one stated (``header-signal-count``), or the rate is not
+            above 0 (``wrong-rate``). Gains and units are checked for the signals that are read, see `check_scales`.
     """
     lines: list[str] = []
     comments: list[str] = []
@@ -100,7 +125,8 @@ def parse_header(text: str) -> Header:
         raise FormatError("not a WFDB header: it has no record line", reason="malformed-header")
     num_segments, num_signals, rate_hz, num_samples, acquired_at = _parse_record_line(lines[0])
     if num_segments:
-        return Header(num_segments, rate_hz, num_samples, acquired_at, [], [], [], [], comments)
+        segments = _parse_segments(lines[1:], num_segments, num_samples)
+        return Header(num_segments, rate_hz, num_samples, acquired_at, [], [], [], [], comments, segments)
     if len(lines) - 1 != num_signals or num_signals == 0:
         raise DataError(
             f"the header promises {num_signals} signals and describes {len(lines) - 1}", reason="header-signal-count"
@@ -118,6 +144,28 @@ def parse_header(text: str) -> Header:
         names.append(fields[8].rstrip() if len(fields) > 8 else f"signal {number}")
         checks.append(fields[5:7])
     return Header(0, rate_hz, num_samples, acquired_at, files, specs, names, checks, comments)
+
+
+def _parse_segments(lines: list[str], num_segments: int, num_samples: int | None) -> tuple[tuple[str, int], ...]:
+    """Parse lines such as ``rec_0001 15000``; the layout segment has the length 0, and a gap the name ``~``."""
+    if num_segments > MAX_SEGMENTS:
+        raise DataError(
+            f"the record has {num_segments} segments, more than the {MAX_SEGMENTS} allowed: split it",
+            reason="array-too-large",
+        )
+    fields = [line.split() for line in lines]
+    if len(fields) != num_segments or not all(len(words) == 2 for words in fields):
+        raise FormatError(
+            f"the header promises {num_segments} segments, a name and a length each, and has {len(fields)} lines",
+            reason="malformed-header",
+        )
+    segments = tuple((name, parse_count(length, f"the length of segment {name}")) for name, length in fields)
+    total = sum(length for _, length in segments)
+    if num_samples not in (None, total):
+        raise FormatError(
+            f"the segments hold {total} samples and the header promises {num_samples}", reason="malformed-header"
+        )
+    return segments
 
 
 def _parse_record_line(line: str) -> tuple[int, int, float, int | None, datetime | None]:
@@ -170,14 +218,9 @@ def _parse_spec(format_field: str, gain_field: str, adc_zero: str = "0") -> Sign
         raise FormatError(f"malformed format {format_field!r} or gain {gain_field!r}", reason="malformed-header")
     code, samples_per_frame, skew, byte_offset = storage.groups()
     gain, baseline, unit = scaling.groups()
-    if float(gain) == 0 or not math.isfinite(float(gain)):
-        raise DataError(
-            f"the gain is {gain}, so the signal has no physical unit: correct the header if the gain is known",
-            reason="zero-gain",
-        )
-    steps_per_mv = float(gain) / millivolts_in(unit or "mV")
-    if not math.isfinite(steps_per_mv):
-        raise DataError(f"the gain {gain} per {unit} is too large to be one of an ECG", reason="zero-gain")
+    if int(samples_per_frame or 1) == 0:
+        raise FormatError(f"malformed format {format_field!r}: no samples in a frame", reason="malformed-header")
+    steps_per_mv, fault = _parse_scale(gain, unit or "mV")
     is_exact = 1e-9 < abs(steps_per_mv) < 1e12 and float(np.float32(steps_per_mv)) == steps_per_mv
     zero = int(baseline or (adc_zero if adc_zero.removeprefix("-").isdecimal() and len(adc_zero) < 19 else 0))
     return SignalSpec(
@@ -189,7 +232,22 @@ def _parse_spec(format_field: str, gain_field: str, adc_zero: str = "0") -> Sign
         is_plain=samples_per_frame in (None, "1") and int(skew or 0) == 0,
         samples_per_frame=int(samples_per_frame or 1),
         skew=int(skew or 0),
+        fault=fault,
     )
+
+
+def _parse_scale(gain: str, unit: str) -> tuple[float, tuple[str, str] | None]:
+    """Return steps per mV, or 1 and why there is no such number."""
+    if float(gain) == 0 or not math.isfinite(float(gain)):
+        words = f"the gain is {gain}, so the signal has no physical unit: correct the header if the gain is known"
+        return 1.0, ("zero-gain", words)
+    try:
+        steps_per_mv = float(gain) / millivolts_in(unit)
+    except DataError as error:
+        return 1.0, (error.reason, str(error))
+    if not math.isfinite(steps_per_mv):
+        return 1.0, ("zero-gain", f"the gain {gain} per {unit} is too large to be one of an ECG")
+    return steps_per_mv, None
 
 
 def _parse_start(first: str, second: str) -> datetime | None:

@@ -1,73 +1,74 @@
-"""Reader of other WFDB records through the ``wfdb`` package (an extra)."""
+"""Samples of other WFDB formats, unpacked by the ``wfdb`` package (an extra).
+
+The package gets a header of our own making, which says no more than how the samples are stored: what our parser makes
+of gains, units, names and dates holds for every record, and a header that the package would refuse is no obstacle.
+"""
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Sequence
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from lamae.ecg.readers.leads import ExtraChannels, as_float32, choose_leads, millivolts_in, study_id_of
-from lamae.ecg.readers.wfdb_header import Header, parse_comments
-from lamae.ecg.readers.wfdb_sizes import check_record
-from lamae.errors import DataError, FormatError, MissingExtraError
-from lamae.studies import Study, View, Views
+import numpy as np
+
+from lamae.ecg.readers.leads import as_float32
+from lamae.ecg.readers.wfdb import path_beside
+from lamae.ecg.readers.wfdb_header import Header
+from lamae.errors import FormatError, MissingExtraError
 
 
-def read_with_package(
-    header_path: str,
-    header: Header,
-    lead_names: Mapping[str, str] | None,
-    extra_channels: ExtraChannels,
-) -> Study:
-    """Read a record with ``wfdb.rdrecord``; a lead with several samples per frame keeps its own, higher rate.
+def unpack(folder: str, header: Header, signals: Sequence[int]) -> list[np.ndarray]:
+    """Read signals of an ordinary record in any storage format.
+
+    Args:
+        folder: Folder of the record.
+        header: Its header.
+        signals: Positions of the signals wanted.
+
+    Returns:
+        For each of them ``[samples]`` float32 in mV, all samples of each frame, NaN for missing samples.
 
     Raises:
         MissingExtraError: The package is not installed.
-        FormatError: The package cannot read the record (``malformed-record``).
-        DataError: As ``lamae.ecg.readers.wfdb.read_wfdb``.
+        FormatError: The package cannot read the samples (``malformed-record``).
+        DataError: ``foreign-path``, ``infinite-values``.
     """
-    check_record(header_path, header)
-    record = _read_record(os.path.abspath(header_path).removesuffix(".hea"), is_merged=bool(header.num_segments))
-    names = [name or f"signal {number}" for number, name in enumerate(record.sig_name or [], start=1)]
-    chosen, leads = choose_leads(names, lead_names, extra_channels)
-    views = [_view(record, position, lead) for position, lead in zip(chosen, leads, strict=True)]
-    if not all(view.num_samples for view in views):
-        raise DataError("the record holds no samples", reason="no-samples")
-    patient_id, metadata = parse_comments(header.comments)
-    return Study(
-        study_id=study_id_of(header_path),
-        views=Views(views),
-        patient_id=patient_id,
-        acquired_at=header.acquired_at,
-        metadata={"source_format": "wfdb", **metadata},
-    )
+    files = {name: path_beside(folder, name) for name in header.files}
+    with TemporaryDirectory(prefix="lamae-wfdb-") as scratch:
+        for number, path in enumerate(files.values()):
+            os.symlink(os.path.abspath(path), os.path.join(scratch, f"{number}.dat"))
+        with open(os.path.join(scratch, "record.hea"), "w", encoding="ascii") as file:
+            file.write(_plain_header(header, list(files)))
+        samples = _samples(os.path.join(scratch, "record"))
+    specs = header.specs
+    return [as_float32((samples[at] - specs[at].baseline) / specs[at].steps_per_mv) for at in signals]
 
 
-def _read_record(record_path: str, *, is_merged: bool) -> Any:
-    """Return a ``wfdb.Record``: merged segments at one rate, or signals with all samples of each frame."""
+def _plain_header(header: Header, files: Sequence[str]) -> str:
+    """Return a header that tells the storage of the samples and nothing else; the files are called by number."""
+    lines = [f"record {len(header.specs)} 250 {header.num_samples or ''}".rstrip()]
+    for number, (name, spec, checks) in enumerate(zip(header.files, header.specs, header.checks, strict=True)):
+        storage = f"{spec.format}x{spec.samples_per_frame}:{spec.skew}+{spec.byte_offset}"
+        initial = checks[0] if checks and checks[0].removeprefix("-").isdecimal() else "0"  # of differences: format 8
+        lines.append(f"{files.index(name)}.dat {storage} 1(0)/mV 16 0 {initial} 0 0 signal {number}")
+    return "\n".join(lines) + "\n"
+
+
+def _samples(record_path: str) -> Sequence[np.ndarray]:
+    """Return all samples of each signal in float64, which holds integers exactly, and NaN for missing ones."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the package triggers warnings of pandas on import and use
         try:
-            import wfdb
+            from wfdb import rdrecord
         except ImportError as error:
             raise MissingExtraError("wfdb", extra="wfdb", purpose="This WFDB record's storage format") from error
         try:
-            return wfdb.rdrecord(record_path, smooth_frames=is_merged)
+            record: Any = rdrecord(record_path, smooth_frames=False)
+            return record.e_p_signal
         except (OSError, MemoryError):
             raise
         except Exception as error:  # the package raises Exception itself
             raise FormatError(
                 f"the wfdb package cannot read this record: {error}", reason="malformed-record"
             ) from error
-
-
-def _view(record: Any, position: int, lead: str) -> View:
-    """Extract a signal from a ``wfdb.Record``, which has ``p_signal`` if merged and ``e_p_signal`` otherwise."""
-    if record.p_signal is not None:
-        values, samples_per_frame = record.p_signal[:, position], 1
-    else:
-        values, samples_per_frame = record.e_p_signal[position], record.samps_per_frame[position]
-    return View(
-        name=lead,
-        values=as_float32(values * millivolts_in(record.units[position])),
-        rate_hz=float(record.fs) * samples_per_frame,
-    )

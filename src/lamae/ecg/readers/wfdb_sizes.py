@@ -6,51 +6,65 @@ the network), and reads a record that names itself as its segment until the stac
 
 import os
 import stat
-from collections.abc import Iterator
-from itertools import groupby
+from collections.abc import Mapping
 
-from lamae.ecg.readers.limits import check_channels, check_unpacked, read_limited
-from lamae.ecg.readers.wfdb_header import Header, parse_count, parse_header
+from lamae.ecg.readers.limits import check_channels, check_unpacked
+from lamae.ecg.readers.wfdb import by_file, path_beside
+from lamae.ecg.readers.wfdb_header import Header
 from lamae.errors import DataError, FormatError
-
-MAX_SEGMENTS = 10_000
-"""Maximum number of segments of a record; a month in intensive care has some thousands."""
 
 _BITS = {8: 8, 16: 16, 24: 24, 32: 32, 61: 16, 80: 8, 160: 16, 212: 12, 310: 32 / 3, 311: 32 / 3}
 """Bits of each sample in the file (signal(5)); the FLAC formats 508, 516 and 524 are compressed."""
 
 _VALUE_BYTES = 8
+_PADDING_BYTES = 4
+"""The last samples of a packed format may fill up its last bytes."""
 
 
-def check_record(header_path: str, header: Header) -> None:
-    """Check the files, lengths, skews and segments that the header of a record promises.
+def check_record(folder: str, header: Header, segments: Mapping[str, Header]) -> None:
+    """Check the files, lengths and skews that the header of a record promises.
+
+    Args:
+        folder: Folder of the record.
+        header: Header of the record.
+        segments: Header of each segment by name; empty for an ordinary record.
 
     Raises:
-        DataError: A file is missing (``missing-file``), cut short (``truncated-file``), in another folder
-            (``foreign-path``) or no regular file (``not-a-file``); the record unpacks to too much
-            (``array-too-large``) or has too many signals (``too-many-channels``).
+        DataError: A file is missing (``missing-file``), cut short (``truncated-file``), longer than promised
+            (``length-mismatch``), in another folder (``foreign-path``) or no regular file (``not-a-file``); the record
+            unpacks to too much (``array-too-large``) or has too many signals (``too-many-channels``).
         FormatError: Segments or skews contradict the header (``malformed-header``).
     """
-    folder = os.path.dirname(header_path)
-    if not header.num_segments:
-        num_frames, stored = header.num_samples or 0, _check_signals(folder, header)
-        num_values = num_frames * sum(spec.samples_per_frame for spec in header.specs)
+    stored: dict[str, int] = {}
+    for part in segments.values() or [header]:
+        stored |= _check_signals(folder, part)
+    if header.num_segments:
+        for name, length in header.segments:
+            _check_length(name, length, segments.get(name))
+        num_frames = sum(length for _, length in header.segments)
     else:
-        num_frames, num_signals, stored = _check_segments(folder, header_path, header)
-        num_values = num_frames * num_signals
-    check_unpacked("the record", _VALUE_BYTES * num_values, sum(stored.values()))
+        num_frames = header.num_samples or 0
+    frame = max(sum(spec.samples_per_frame for spec in part.specs) for part in (header, *segments.values()))
+    check_unpacked("the record", _VALUE_BYTES * num_frames * max(frame, 1), sum(stored.values()))
+
+
+def _check_length(name: str, length: int, segment: Header | None) -> None:
+    if segment is not None and segment.num_samples is not None and length > segment.num_samples:
+        raise FormatError(
+            f"segment {name} holds {segment.num_samples} samples and the header promises {length}",
+            reason="malformed-header",
+        )
 
 
 def _check_signals(folder: str, header: Header) -> dict[str, int]:
     """Check the signal files of a record or segment; return the size of each."""
     check_channels(len(header.specs))
     stored: dict[str, int] = {}
-    start = 0
-    for file_name, same in groupby(header.files):
-        specs = header.specs[start : (start := start + len(list(same)))]
+    for file_name, signals in by_file(header):
+        specs = header.specs[signals.start : signals.stop]
         if file_name == "~":
             continue
-        stored[file_name] = size = _size_beside(folder, file_name, "signal file")
+        stored[file_name] = size = _size_beside(folder, file_name)
         if header.num_samples is None or specs[0].format not in _BITS:
             continue
         if max(spec.skew for spec in specs) > header.num_samples:
@@ -67,62 +81,23 @@ def _check_signals(folder: str, header: Header) -> dict[str, int]:
                 f"{max(0, size - specs[0].byte_offset)}",
                 reason="truncated-file",
             )
+        is_shifted = any(spec.skew for spec in specs)
+        if (
+            size - specs[0].byte_offset > promised + _PADDING_BYTES
+            and not is_shifted
+            and not file_name.endswith(".mat")
+        ):
+            raise DataError(
+                f"{file_name} is longer than its header says: {size - specs[0].byte_offset} bytes of samples for "
+                f"{promised}; the number of signals or samples in the header is wrong",
+                reason="length-mismatch",
+            )
     return stored
 
 
-def _check_segments(folder: str, header_path: str, header: Header) -> tuple[int, int, dict[str, int]]:
-    """Check the segments of a record; return its number of frames and of signals, and the size of each file."""
-    segments = list(_segments(header_path, header.num_segments))
-    num_frames = sum(length for _, length in segments)
-    if header.num_samples is not None and num_frames != header.num_samples:
-        raise FormatError(
-            f"the segments hold {num_frames} samples and the header promises {header.num_samples}",
-            reason="malformed-header",
-        )
-    stored: dict[str, int] = {}
-    num_signals = 1
-    for name, length in dict.fromkeys(segments):
-        if name == "~":
-            continue
-        _size_beside(folder, f"{name}.hea", "segment")
-        part = parse_header(read_limited(os.path.join(folder, f"{name}.hea"), f"segment {name}").decode("latin-1"))
-        if part.num_segments:
-            raise FormatError(f"segment {name} consists of segments itself", reason="malformed-header")
-        if part.num_samples is not None and length > part.num_samples:
-            raise FormatError(
-                f"segment {name} holds {part.num_samples} samples and the header promises {length}",
-                reason="malformed-header",
-            )
-        num_signals = max(num_signals, len(part.specs))
-        stored |= _check_signals(folder, part)
-    return num_frames, num_signals, stored
-
-
-def _segments(header_path: str, num_segments: int) -> Iterator[tuple[str, int]]:
-    """Yield name and length of each segment."""
-    if num_segments > MAX_SEGMENTS:
-        raise DataError(
-            f"the record has {num_segments} segments, more than the {MAX_SEGMENTS} allowed: split it",
-            reason="array-too-large",
-        )
-    text = read_limited(header_path, "the header").decode("latin-1")
-    lines = [fields for line in text.split("\n") if (fields := line.split()) and not line.startswith("#")]
-    if len(lines) - 1 != num_segments or not all(len(fields) > 1 for fields in lines):
-        raise FormatError(
-            f"the header promises {num_segments} segments and describes {len(lines) - 1}", reason="malformed-header"
-        )
-    for name, length, *_ in lines[1:]:
-        yield name, parse_count(length, f"the length of segment {name}")
-
-
-def _size_beside(folder: str, file_name: str, what: str) -> int:
+def _size_beside(folder: str, file_name: str) -> int:
     """Return the size of a regular file in the folder of the record."""
-    if os.path.basename(file_name) != file_name:
-        raise DataError(
-            f"the header names the {what} {file_name!r} in another folder: it must lie beside the header",
-            reason="foreign-path",
-        )
-    found = os.stat(os.path.join(folder, file_name))
+    found = os.stat(path_beside(folder, file_name))
     if not stat.S_ISREG(found.st_mode):
-        raise DataError(f"the {what} {file_name!r} is no regular file", reason="not-a-file")
+        raise DataError(f"the signal file {file_name!r} is no regular file", reason="not-a-file")
     return found.st_size
