@@ -181,6 +181,8 @@ def test_lead_names_and_extra_channels(tmp_path):
         (document(series(RHYTHM)).replace('"2.5" unit="uV"', '"2.5" unit="m"'), "unknown-unit", "unknown unit 'm'"),
         (document(series(RHYTHM)).replace('"2.5"', '"two"'), "malformed-aecg", "the scale 'two' is no number"),
         (document(series(RHYTHM)).replace('"2.5"', '"0"'), "zero-gain", "lead I has a scale of 0"),
+        (document(series(RHYTHM)).replace('"2.5"', '"2.5e9"'), "implausible-values", "mV are no ECG"),
+        (document(series(RHYTHM)).replace('"0.002"', '"0.2"'), "wrong-rate", "5 samples a second are not an ECG"),
         (document(series(RHYTHM)).replace('"0.002"', '"0"'), "wrong-rate", "time increment must be above 0 s"),
         (document(series(RHYTHM)).replace('unit="s"', 'unit="h"'), "unknown-unit", "unknown unit of time 'h'"),
         (document(series(RHYTHM.replace(CLOCK, "<value/>"))), "missing-rate", "time sequence has no increment"),

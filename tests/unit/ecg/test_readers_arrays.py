@@ -182,8 +182,11 @@ def test_one_lead_may_have_one_dimension(tmp_path):
         (np.zeros((3, 11), complex), TOLD, "wrong-type", "holds complex128, expected real numbers"),
         (np.full((3, 11), np.inf), TOLD, "infinite-values", "infinite voltages"),
         (np.full((3, 11), 1e300), TOLD, "infinite-values", "infinite voltages"),
-        (np.zeros((3, 11)), TOLD | {"rate_hz": 0}, "wrong-rate", "rate must be above 0 Hz"),
-        (np.zeros((3, 11)), TOLD | {"rate_hz": float("nan")}, "wrong-rate", "rate must be above 0 Hz"),
+        (np.zeros((3, 11)), TOLD | {"rate_hz": 0}, "wrong-rate", "0 samples a second are not an ECG"),
+        (np.zeros((3, 11)), TOLD | {"rate_hz": float("nan")}, "wrong-rate", "nan samples a second are not"),
+        (np.zeros((3, 11)), TOLD | {"rate_hz": 49.9}, "wrong-rate", "49.9 samples a second are not an ECG"),
+        (np.zeros((3, 11)), TOLD | {"rate_hz": 50_001}, "wrong-rate", "50001 samples a second are not an ECG"),
+        (np.full((3, 11), 1001.0), TOLD | {"units": "V"}, "implausible-values", "1.001e\\+06 mV are no ECG"),
         (np.zeros((3, 11)), TOLD | {"units": "furlong"}, "unknown-unit", "unknown unit 'furlong'"),
         (np.zeros((3, 11)), TOLD | {"units": ["mV", "uV"]}, "contradiction", "2 units are given for 3 leads"),
         (np.zeros((3, 11)), TOLD | {"leads": ["I", "I", "V2"]}, "duplicated-lead", "both lead I"),
@@ -297,14 +300,14 @@ def test_csv_with_names(tmp_path, text):
 
 def test_csv_columns_are_chosen_by_name(tmp_path):
     path = tmp_path / "ecg.csv"
-    path.write_text("time_s,V5,I\n0,1,2\n0.1,3,4\n")
+    path.write_text("time_s,V5,I\n0,1,2\n0.01,3,4\n")
     with pytest.raises(DataError, match="unknown ECG lead 'time_s'"):
-        lamae.read(path, rate_hz=10, units="mV")
-    assert list(lamae.read(path, rate_hz=10, units="mV", extra_channels="ignore").views) == ["V5", "I"]
-    study = lamae.read(path, rate_hz=10, units="mV", leads=["I", "V5"])
+        lamae.read(path, rate_hz=100, units="mV")
+    assert list(lamae.read(path, rate_hz=100, units="mV", extra_channels="ignore").views) == ["V5", "I"]
+    study = lamae.read(path, rate_hz=100, units="mV", leads=["I", "V5"])
     np.testing.assert_array_equal(study.views["I"].values, [2, 4])
     with pytest.raises(DataError, match="has 0 columns 'II': expected one; its columns are time_s, V5, I") as caught:
-        lamae.read(path, rate_hz=10, units="mV", leads=["I", "II"])
+        lamae.read(path, rate_hz=100, units="mV", leads=["I", "II"])
     assert caught.value.reason == "missing-column"
 
 

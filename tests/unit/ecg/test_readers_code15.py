@@ -159,3 +159,12 @@ def test_a_part_of_odd_members_is_refused(tmp_path, tracings, name, odd):
         file.create_group("folder")
     with pytest.raises(FormatError):
         read_code15_row(path, 1)
+
+
+@pytest.mark.parametrize(("height_mv", "reason"), [(np.inf, "infinite-values"), (2e6, "implausible-values")])
+def test_voltages_of_no_heart_are_refused(part, height_mv, reason):
+    with h5py.File(part, "r+") as file:
+        file["tracings"][2, 2017, 3] = height_mv
+    with pytest.raises(DataError, match=r"voltages|are no ECG") as caught:
+        read_code15_row(part, 168405)
+    assert caught.value.reason == reason

@@ -203,6 +203,7 @@ def test_bad_groups(tmp_path, samples, change, reason, match):
         ),
         (channel("2:2", ChannelSensitivity=None), "missing-units", "lead II has no sensitivity"),
         (channel("2:2", ChannelSensitivity=0), "zero-gain", "lead II has a sensitivity of 0"),
+        (channel("2:2", ChannelSensitivity=1e12), "implausible-values", "mV are no ECG; the unit or gain is wrong"),
         (channel("2:2", ChannelOffset=0.5), "skewed-channels", "lead II is shifted in time"),
         (channel("2:2", ChannelTimeSkew=0.5), "skewed-channels", "lead II is shifted in time"),
         (channel("2:2", ChannelSampleSkew=2), "skewed-channels", "lead II is shifted in time"),

@@ -329,6 +329,26 @@ def test_bad_segments_are_refused(tmp_path, record, segment, reason, match):
     assert caught.value.reason == reason
 
 
+@pytest.mark.parametrize("storage", ["16", "212", "24"])
+@pytest.mark.parametrize(
+    ("rate", "gain", "reason", "match"),
+    [
+        ("49", "100/mV", "wrong-rate", "49 samples a second are not an ECG"),
+        ("50001", "100/mV", "wrong-rate", "50001 samples a second are not an ECG"),
+        ("250", "0.001/mV", "implausible-values", r"2e\+06 mV are no ECG"),
+        ("250", "1(1000000000)/mV", "implausible-values", r"1e\+09 mV are no ECG"),
+        ("250", "1/V", "implausible-values", r"2e\+06 mV are no ECG"),
+    ],
+)
+def test_what_prepare_would_refuse_is_refused_by_the_reader(tmp_path, oracle, storage, rate, gain, reason, match):
+    header = oracle.write(tmp_path, "rec", np.array([[7], [-2000], [5]]), fmt=[storage])
+    text = header.read_text().replace("rec 1 250", f"rec 1 {rate}").replace("200.0(0)/mV", gain)
+    header.write_text(text)
+    with pytest.raises(DataError, match=match) as caught:
+        read_wfdb(header)
+    assert caught.value.reason == reason
+
+
 def test_channels_in_other_units_can_be_ignored(tmp_path):
     text = "rec 2 250 3\nrec.dat 16 100/mV 16 0 0 0 0 II\nrec.dat 16 20(-1200)/mmHg 16 0 0 0 0 ABP\n"
     path = write_record(tmp_path, text, rec_dat=np.array([[1, 7], [2, 7], [3, 7]], "<i2").tobytes())

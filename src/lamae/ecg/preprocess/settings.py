@@ -4,10 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from lamae.ecg.leads import LEADS, OTHER_LEADS
+from lamae.ecg.plausible import HIGHEST_RATE_HZ
 from lamae.errors import ConfigError
-
-HIGHEST_RATE_HZ = 50_000.0
-"""Highest accepted sampling rate, of recordings and after resampling."""
 
 LONGEST_S = 86_400.0
 """Longest duration of a prepared lead: one day."""

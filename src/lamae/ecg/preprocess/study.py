@@ -1,23 +1,20 @@
 """From a study in mV to what a pack stores: the one way that `prepare` and `embed` both go."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
+from lamae.ecg.plausible import check_rate, check_voltages
 from lamae.ecg.preprocess.filters import bandpass, notch, rational_ratio, resample
 from lamae.ecg.preprocess.gaps import bridge, longer_than, resample_mask
 from lamae.ecg.preprocess.lead_identity import check_leads, repair
 from lamae.ecg.preprocess.normalise import quantise
 from lamae.ecg.preprocess.quality import lead_faults
-from lamae.ecg.preprocess.settings import HIGHEST_RATE_HZ, EcgPreprocessing
+from lamae.ecg.preprocess.settings import EcgPreprocessing
 from lamae.errors import DataError
 from lamae.studies import PreparedStudy, Study
-
-_LARGEST_MV = 1e6
-"""A kilovolt: beyond it the unit is wrong or the file is damaged, and filters in float32 would overflow."""
-
-_LOWEST_RATE_HZ = 50.0
 
 
 @dataclass(frozen=True)
@@ -72,14 +69,9 @@ def _groups_of_one_form(study: Study, config: EcgPreprocessing) -> dict[tuple[fl
                 f"found {view.values.shape} {view.values.dtype}",
                 reason="not-an-ecg",
             )
-        if view.rate_hz is None or not _LOWEST_RATE_HZ <= view.rate_hz <= HIGHEST_RATE_HZ:
-            found = "an unknown number of" if view.rate_hz is None else f"{view.rate_hz:g}"
-            raise DataError(
-                f"study {study.study_id}, lead {name}: {found} samples a second are not an ECG "
-                f"(expected {_LOWEST_RATE_HZ:g} to {HIGHEST_RATE_HZ:g}); check the file's rate",
-                reason="wrong-rate",
-            )
-        groups.setdefault((view.rate_hz, view.num_samples), []).append(name)
+        with _naming(f"study {study.study_id}, lead {name}"):
+            rate_hz = check_rate(view.rate_hz)
+        groups.setdefault((rate_hz, view.num_samples), []).append(name)
     if not groups:
         raise DataError(
             f"study {study.study_id}: none of the leads {', '.join(config.leads)} is there, "
@@ -101,12 +93,8 @@ def _prepare_group(
     missing = None if finite.all() else ~finite
     if missing is not None:
         values = bridge(values, missing)
-    largest_mv = max(values.max(initial=0.0), -values.min(initial=0.0))
-    if largest_mv > _LARGEST_MV:
-        raise DataError(
-            f"study {study.study_id}: {largest_mv:g} mV are no ECG; the unit or gain is wrong, or the file is damaged",
-            reason="implausible-values",
-        )
+    with _naming(f"study {study.study_id}"):
+        check_voltages(values)
     faults = lead_faults(values, missing, rate_hz, config)
     flags.update({name: found for name, found in zip(names, faults, strict=True) if found})
     kept = _usable(study, names, faults, missing, config)
@@ -114,6 +102,15 @@ def _prepare_group(
         num_bridged = round(config.max_gap_s * rate_hz) if config.nan == "interpolate-short" else 0
         missing = longer_than(missing[kept], num_bridged)
     return _resample_and_filter([names[lead] for lead in kept], values[kept], missing, rate_hz, config)
+
+
+@contextmanager
+def _naming(what: str) -> Iterator[None]:
+    """Put the study, and perhaps the lead, in front of data errors."""
+    try:
+        yield
+    except DataError as error:
+        raise DataError(f"{what}: {error}", reason=error.reason) from error
 
 
 def _crop(values: np.ndarray, rate_hz: float, config: EcgPreprocessing) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 
 from lamae.ecg.leads import LEADS
 from lamae.ecg.readers.arrays import check_inside, import_h5py
-from lamae.ecg.readers.leads import make_ecg_study, naming
+from lamae.ecg.readers.leads import as_float32, make_ecg_study, naming
 from lamae.errors import DataError, FormatError
 from lamae.studies import Study
 
@@ -74,7 +74,7 @@ def read_code15_row(path: str | os.PathLike[str], exam_id: int | str) -> Study:
         return make_ecg_study(
             study_id=str(exam_id),
             leads=LEADS,
-            values=np.ascontiguousarray(trim_padding(tracing).T),
+            values=as_float32(trim_padding(tracing).T),
             rate_hz=RATE_HZ,
             source_format="code-15",
         )

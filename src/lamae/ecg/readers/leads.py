@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lamae.ecg.leads import canonical_lead
+from lamae.ecg.plausible import check_rate, check_voltages
 from lamae.ecg.readers.limits import check_channels
 from lamae.errors import DataError
 from lamae.studies import Study, View, Views
@@ -98,12 +99,12 @@ def as_float32(values: np.ndarray) -> np.ndarray:
     """Return values in mV as contiguous float32.
 
     Raises:
-        DataError: A value is infinite or overflows float32 (``infinite-values``).
+        DataError: A value is infinite or overflows float32 (``infinite-values``), or is beyond any ECG
+            (``implausible-values``).
     """
     with np.errstate(over="ignore"):
         rounded = np.ascontiguousarray(values, np.float32)
-    if np.isinf(rounded).any():
-        raise DataError("the file holds infinite voltages: use NaN for what is missing", reason="infinite-values")
+    check_voltages(rounded)
     return rounded
 
 
@@ -131,10 +132,11 @@ def make_ecg_study(
         metadata: Additional entries of ``Study.metadata``.
 
     Raises:
-        DataError: There are no samples (``no-samples``), or the rate is not above 0 Hz (``wrong-rate``).
+        DataError: There are no samples (``no-samples``), or the rate is not one of an ECG (``wrong-rate``).
     """
     if values.shape[1] == 0:
         raise DataError("the file holds no samples", reason="no-samples")
+    check_rate(rate_hz)
     views = Views([View(name=lead, values=row, rate_hz=rate_hz) for lead, row in zip(leads, values, strict=True)])
     return Study(
         study_id=study_id,

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lamae.ecg.plausible import LARGEST_MV
 from lamae.ecg.readers.leads import millivolts_in
 from lamae.errors import DataError, FormatError
 
@@ -40,7 +41,8 @@ class SignalSpec(NamedTuple):
         byte_offset: Number of bytes in the file before the first sample.
         steps_per_mv: Gain, in steps per mV.
         baseline: Sample value at 0 mV.
-        exact_in_float32: True if gain and baseline can be applied in float32 with one rounding.
+        exact_in_float32: True if gain and baseline can be applied to 16 bits in float32 with one rounding, and no value
+            of 16 bits would be a voltage beyond any ECG.
         is_plain: True if the samples are simply interleaved: one per frame, without skew.
         samples_per_frame: Number of samples of this signal in each frame.
         skew: Number of frames by which this signal lags behind.
@@ -228,7 +230,7 @@ def _parse_spec(format_field: str, gain_field: str, adc_zero: str = "0") -> Sign
         byte_offset=int(byte_offset or 0),
         steps_per_mv=steps_per_mv,
         baseline=zero,
-        exact_in_float32=is_exact and abs(zero) < 2**23,
+        exact_in_float32=is_exact and 2**15 + abs(zero) <= min(2**23, LARGEST_MV * abs(steps_per_mv)),
         is_plain=samples_per_frame in (None, "1") and int(skew or 0) == 0,
         samples_per_frame=int(samples_per_frame or 1),
         skew=int(skew or 0),

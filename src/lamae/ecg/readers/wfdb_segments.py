@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lamae.ecg.plausible import check_rate
 from lamae.ecg.readers.leads import ExtraChannels, choose_leads, study_id_of
 from lamae.ecg.readers.limits import read_limited
 from lamae.ecg.readers.wfdb import is_plain, path_beside, read_signals
@@ -60,6 +61,8 @@ def read_segments(
             _check_same_rate(lead, segment.header.specs[signal].samples_per_frame, samples_per_frame)
     if not samples_per_frame:
         choose_leads([name for segment in segments for name in segment.header.names], lead_names, extra_channels)
+    for count in samples_per_frame.values():
+        check_rate(header.rate_hz * count)
     rows = _join(folder, segments, samples_per_frame, sum(length for _, length in header.segments))
     patient_id, metadata = parse_comments(header.comments)
     if not all(len(row) for row in rows.values()):
