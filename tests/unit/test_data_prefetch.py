@@ -17,6 +17,8 @@ def test_the_following_value_is_read_while_the_caller_works():
         assert values.get(0) == "value 0"
         assert begun[1].wait(5)
         assert [values.get(1), values.get(2), values.get(3)] == ["value 1", "value 2", "value 3"]
+        assert any(thread.name.startswith("lamae-prefetch") for thread in threading.enumerate())
+    assert not any(thread.name.startswith("lamae-prefetch") for thread in threading.enumerate())
     assert ended == [(0, False), (1, False), (2, False), (3, False)]
 
 

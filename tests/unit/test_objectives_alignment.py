@@ -138,6 +138,15 @@ def test_tokens_without_anything_recorded_do_not_count_and_views_of_all_streams_
     assert alignment(streams, AlignmentConfig(), global_size=1).item() == pytest.approx(1)
 
 
+def test_a_view_without_any_recorded_token_is_finite():
+    """It stands for no direction: the mean of unit vectors (1, 0), (0, 1), (0, 0) is (1/3, 1/3)."""
+    tokens = torch.tensor([[[1.0, 0], [9, 9]], [[0.0, 1], [0, 3]], [[7.0, 7], [7, 7]]])
+    valid = torch.tensor([[True, False], [True, True], [False, False]])
+    found = alignment(output(tokens, torch.tensor([0, 0, 0]), 1, valid=valid), AlignmentConfig(), global_size=1)
+    apart = (4 / 9 + 1 / 9) * 2 + (1 / 9 + 1 / 9)
+    assert found.item() == pytest.approx(apart / 2 * 2 / 2)  # mean over 2 dimensions, twice over the 2 other views
+
+
 def test_the_cls_token_of_the_instance_is_aligned():
     found = output(vectors(5), STUDY_OF, 3, cls=vectors())
     config = AlignmentConfig(tokens="cls")

@@ -56,6 +56,11 @@ def test_the_time_of_a_resumed_run_adds_up(tmp_path, pack, monkeypatch):
         assert pretrain(fake_config(), [pack], run, progress=False).status == "interrupted"
     first = json.loads((run / "run.json").read_text())
     assert first["card"]["seconds"] == first["seconds"]
+    with monkeypatch.context() as patched:
+        patched.delattr("lamae.train.loop.train_step")
+        with pytest.raises(NameError):
+            pretrain(fake_config(), [pack], run, progress=False)  # what a run says while it goes on
+    assert RunFolder(run).info["card"]["seconds"] == first["seconds"]
     summary = pretrain(fake_config(), [pack], run, progress=False)
     card = RunFolder(run).info["card"]
     assert card["seconds"] == round(summary.seconds, 1) >= first["seconds"]
@@ -90,6 +95,8 @@ def test_tokens_of_chosen_leads_and_hidden_ones():
     assert tokens_of_study(config, "ecg") == {"per_view": 11, "views": 3, "visible": 9, "total": 33}
     hidden = fake_config(model__mask__strategy="view", model__mask__hidden_views=5)
     assert tokens_of_study(hidden, "ecg")["visible"] == 7 * 3
+    one = fake_config(data__views=["I", "II"], model__mask__strategy="view", model__mask__hidden_views=1)
+    assert tokens_of_study(one, "ecg")["visible"] == 3
     fewer = flops_of_run(config, "ecg", world_size=1)["step"]
     assert fewer < flops_of_run(fake_config(), "ecg", world_size=1)["step"] / 3
 

@@ -1,5 +1,6 @@
 """The loop of fine-tuning, by hand: the best epoch is restored, and every weight moves at its block's rate."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +87,30 @@ def test_a_training_that_goes_on_restores_a_best_epoch_from_before_it_was_cut_of
     assert_weights_of(found, whole[1])
     for name, value in best.items():
         torch.testing.assert_close(found[name], value, rtol=0, atol=0)
+
+
+def test_without_both_classes_in_validation_the_log_loss_is_compared(
+    toy_run: Path, toy_pack: Pack, monkeypatch: pytest.MonkeyPatch
+):
+    """Three known targets with probabilities .5, .8 and .1 of what they are; the last label is known nowhere."""
+    task = make_task(toy_pack, "inverted,luck", QUICK)
+    part = task.parts[0]
+    targets = task.targets.copy()
+    targets[part.validation] = np.nan
+    targets[part.validation[:3], 0] = 1
+    scores = np.full((len(part.validation), 2), 0.3)
+    scores[:3, 0] = 0.5, 0.8, 0.1
+    monkeypatch.setattr(training, "predict", lambda *_: scores)
+    start = load_encoder(find_checkpoint(toy_run), weights="pretrained", seed=0)
+    model = make_classifier(start, task, part, "cls", CONFIG, seed=0)
+    value = training._validation_value(model, replace(task, targets=targets), part, CONFIG)
+    assert value == pytest.approx((math.log(0.5) + math.log(0.8) + math.log(0.1)) / 3)
+    targets[part.validation[:3], 0] = 0
+    value = training._validation_value(model, replace(task, targets=targets), part, CONFIG)
+    assert value == pytest.approx((math.log(0.5) + math.log(0.2) + math.log(0.9)) / 3)
+    targets[part.validation[0], 0] = 1  # AUROC of 1 positive and 2 negatives, one of them above it
+    value = training._validation_value(model, replace(task, targets=targets), part, CONFIG)
+    assert value == 0.5
 
 
 RATES = {

@@ -85,6 +85,14 @@ def test_the_table_is_mean_and_spread_of_the_results(toy_run: Path, toy_pack: Pa
     assert (float(row["lowest"]), float(row["highest"])) == (pytest.approx(min(values)), pytest.approx(max(values)))
 
 
+def test_two_draws_have_a_spread_and_settings_have_defaults(toy_run: Path, toy_pack: Pack, tmp_path: Path):
+    summary = label_efficiency(toy_run, toy_pack, "inverted", tmp_path, fractions=(0.25,), draws=2, protocol="knn")
+    values = [read_result(path).metric("macro_auroc") for path in tmp_path.iterdir() if path.is_dir()]
+    (row,) = summary.rows
+    assert row.sd == pytest.approx(abs(values[0].value - values[1].value) / np.sqrt(2))
+    assert [read_result(path).info["bootstrap"]["draws"] for path in tmp_path.iterdir() if path.is_dir()] == [1000] * 2
+
+
 def test_finished_results_are_kept_and_those_of_another_request_are_not(toy_run: Path, toy_pack: Pack, tmp_path: Path):
     def sweep(**changed: Any) -> dict[str, int]:
         asked = {"fractions": (0.25, 1.0), "draws": 2, "settings": QUICK} | changed

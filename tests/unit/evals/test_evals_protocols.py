@@ -211,6 +211,14 @@ def test_more_neighbours_than_training_studies_are_not_asked_for(toy_pack: Pack)
     assert selection["k"] in [k for k in K_GRID if k <= 11]
 
 
+@pytest.mark.parametrize("predict", [predict_linearly, predict_by_neighbours])
+def test_progress_counts_the_divisions(toy_pack: Pack, predict):
+    said: list[tuple[int, int]] = []
+    task = make_task(toy_pack, "inverted", replace(QUICK, folds=(1, 2, 3)))
+    predict(planted(task), task, QUICK, progress=lambda _, done, total: said.append((done, total)))
+    assert said == [(1, 3), (2, 3), (3, 3)]
+
+
 def test_as_many_neighbours_as_training_studies_are_asked_for(toy_pack: Pack, monkeypatch: pytest.MonkeyPatch):
     task = make_task(toy_pack, "inverted", QUICK)
     num = len(task.parts[0].train)

@@ -207,7 +207,7 @@ def test_studies_without_a_patient_are_patients_of_their_own(tmp_path: Path):
     [
         ({"folds": (1, 2)}, "at least three different numbers"),
         ({"folds": (1, 2, 2)}, "at least three different numbers"),
-        ({"label_fraction": 0.0}, "label_fraction must lie above 0"),
+        *[({"label_fraction": value}, "label_fraction must lie above 0") for value in (0.0, 1.5)],
         ({"label_count": 0}, "label_count must be at least 1, found 0"),
         ({"label_count": 7, "label_fraction": 0.5}, "label_count or label_fraction, not both; found 7 and 0.5"),
         ({"label_draw": -1}, "label_draw is a seed of at least 0"),
