@@ -155,11 +155,11 @@ def test_a_stopped_run_goes_on_without_redoing_finished_shards(tmp_path):
 
     read: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        run(Stopped(paths), tmp_path / "pack")
+        run(Stopped(paths), tmp_path / "pack", file_timeout_s=None)
     with pytest.raises(FormatError, match="not finished; run the same `prepare` again"):
         Pack.open(tmp_path / "pack")
     (tmp_path / "pack" / "views" / "00002.arrow.writing-123").write_bytes(b"half")
-    summary = run(Counted(paths), tmp_path / "pack")
+    summary = run(Counted(paths), tmp_path / "pack", file_timeout_s=None)
     assert summary.num_resumed == 6
     assert read == ["6", "7", "8", "9", "10"]
     assert list((tmp_path / "pack" / "views").glob("*writing*")) == []
@@ -197,7 +197,7 @@ def test_other_labels_are_not_taken_for_the_pack_that_is_there(tmp_path, stopped
 
     if stopped_early:
         with pytest.raises(KeyboardInterrupt):
-            run(Stopped(("1", "2"), {"label_x": [0.0, 1.0]}), tmp_path / "pack")
+            run(Stopped(("1", "2"), {"label_x": [0.0, 1.0]}), tmp_path / "pack", file_timeout_s=None)
     else:
         run(Recipes(("1", "2"), {"label_x": [0.0, 1.0]}), tmp_path / "pack")
     with pytest.raises(ConfigError, match="that of the cohort's table: files, codes, labels, splits"):
@@ -481,5 +481,5 @@ def test_a_recording_that_fails_while_it_is_written_is_a_refusal(tmp_path, monke
         return replace(prepared, recordings=recordings())
 
     monkeypatch.setattr("lamae.ecg.preprocess.preprocess", late)
-    summary = run(Recipes(("1", "2")), tmp_path / "pack")
+    summary = run(Recipes(("1", "2")), tmp_path / "pack", file_timeout_s=None)
     assert summary.rejected_by_reason == {"unreadable-file": 2}

@@ -1,6 +1,7 @@
 """Argument types that several verbs share."""
 
 import argparse
+import math
 from typing import Any, TypeAlias
 
 from lamae.errors import ConfigError
@@ -25,6 +26,22 @@ def count(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 0, found {text!r}")
     return value
+
+
+def seconds(text: str) -> float:
+    """Return a number of seconds of at least 0."""
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of seconds of at least 0, found {text!r}")
+    return value
+
+
+def add_file_timeout(parser: argparse.ArgumentParser) -> None:
+    """Add the option of the verbs that read files one after another."""
+    parser.add_argument(
+        "--file-timeout", type=seconds, default=60.0, metavar="SECONDS",
+        help="longest time for one file, which is then refused; 0: no limit, and no process for reading (default: 60)",
+    )  # fmt: skip
 
 
 def key_values(pairs: list[str]) -> dict[str, str]:

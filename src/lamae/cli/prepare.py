@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamae.cli.arguments import Verbs, count, key_values, positive_int
+from lamae.cli.arguments import Verbs, add_file_timeout, count, key_values, positive_int
 
 if TYPE_CHECKING:
     from lamae.prepare import PrepareSummary
@@ -34,6 +34,7 @@ def add_verbs(verbs: Verbs) -> None:
     parser.add_argument("--workers", type=count, default=2, help="local processes; 0 runs in this one (default: 2)")
     parser.add_argument("--scheduler", help="address of a dask scheduler, such as tcp://host:8786")
     parser.add_argument("--shard-size", type=positive_int, default=256, help="studies a shard (default: 256)")
+    add_file_timeout(parser)
     parser.add_argument("--salt", default="", help="your own part of the salt of patient hashes (default: none)")
     parser.add_argument(
         "--torn-patients", choices=["refuse", "redraw"], default="refuse",
@@ -71,6 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
         scheduler=arguments.scheduler,
         shard_size=arguments.shard_size,
         salt=arguments.salt,
+        file_timeout_s=arguments.file_timeout or None,
         torn_patients=arguments.torn_patients,
     )
     print(told(summary))

@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from lamae.cohorts.ecg_folder import EcgFolder
 from lamae.cohorts.ptb_xl import age_years
-from lamae.cohorts.tables import nan_to_null, studies_table, walk_files
+from lamae.cohorts.tables import escaped, head_of, nan_to_null, studies_table, walk_files
 from lamae.errors import DataError
 from lamae.splits import stand_in_key
 
@@ -47,8 +47,9 @@ class Challenge2021(EcgFolder):
         paths = sorted(path.removesuffix(".hea") for path in files if path.endswith(".hea"))
         if not paths:
             raise DataError(f"{self.root}: no header (.hea) found below it", reason="no-files")
-        study_ids = [path.rpartition("/")[2] for path in paths]
         comments = [read_comments(self.root / f"{path}.hea") for path in paths]
+        paths = [escaped(path) for path in paths]
+        study_ids = [path.rpartition("/")[2] for path in paths]
         ages = np.array([_number(comment.get("age", "")) for comment in comments], dtype=np.float32)
         columns = {
             "study_id": study_ids,
@@ -65,7 +66,7 @@ class Challenge2021(EcgFolder):
 
 def read_comments(header: Path) -> dict[str, str]:
     """Read age, sex and diagnoses from a header's comments (``#Age: 74`` in 2020, ``# Age: 74`` in 2021)."""
-    text = header.read_text(encoding="latin-1")
+    text = (head_of(header) or b"").decode("latin-1")
     return {name.lower(): value for name, value in _COMMENT.findall(text)}
 
 

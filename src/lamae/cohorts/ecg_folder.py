@@ -1,5 +1,6 @@
 """Common parts of the cohorts of ECGs: a folder, its version, options, and one file a study."""
 
+import os
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from lamae.cohorts.tables import keep_present, present_files, version_from_folder
+from lamae.errors import DataError
 from lamae.studies import Study
 
 
@@ -42,7 +44,18 @@ class EcgFolder:
         """Read one recording."""
         from lamae.ecg.readers import read
 
-        return read(self.root / path)
+        return read(self.file_of(path))
+
+    def file_of(self, path: str) -> Path:
+        """Return the file of a path in the table.
+
+        Raises:
+            DataError: The file's name is not UTF-8, and the path is that name with escapes (``name-not-utf-8``).
+        """
+        file = self.root / path
+        if "\\x" in path and not os.path.lexists(file):
+            raise DataError(f"{file}: the name of this file is not UTF-8: rename it", reason="name-not-utf-8")
+        return file
 
     def only_present(self, table: pa.Table, paths: list[str]) -> pa.Table:
         """Drop the studies whose files (or folders) are absent, see `lamae.cohorts.tables.keep_present`."""

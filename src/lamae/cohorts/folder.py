@@ -100,7 +100,7 @@ class Folder(EcgFolder):
         from lamae.ecg.readers import read
 
         return read(
-            self.root / path,
+            self.file_of(path),
             lead_names=self.lead_names,
             extra_channels=self.extra_channels,
             leads=self.array_leads,

@@ -1,9 +1,10 @@
 """Files below a folder: recordings, and parts of other files."""
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from lamae.cohorts.tables import walk_files
+from lamae.cohorts.tables import escaped, head_of, walk_files
 from lamae.ecg.readers.wfdb_header import decode_header
 
 _SUFFIXES = frozenset(
@@ -53,12 +54,13 @@ def find_recordings(root: Path, *, except_for: Path | None = None, keep_suffix: 
     parts |= {f"{path}.json" for path in files}  # what an array file does not say itself
     paths = [path for path in files if path not in parts and _is_recording(root, path)]
     num_parts = sum(path in parts for path in files)
+    paths = [escaped(path) for path in paths]
     study_ids = [path if keep_suffix else str(PurePosixPath(path).with_suffix("")) for path in paths]
     return Recordings(study_ids, paths, num_ignored=len(files) - num_parts - len(paths), num_links=num_links)
 
 
 def _is_same(path: Path, other: Path) -> bool:
-    return path.name == other.name and path.resolve() == other.resolve()
+    return path.name == other.name and os.path.realpath(path) == os.path.realpath(other)
 
 
 def _parts_of_records(root: Path, headers: list[str]) -> set[str]:
@@ -77,10 +79,7 @@ def _parts_of_records(root: Path, headers: list[str]) -> set[str]:
 
 def _first_words(header: Path) -> list[str]:
     """Return the first word of each line but comments (header(5)); one empty word where there is none to be read."""
-    try:
-        lines = decode_header(header.read_bytes()).splitlines()
-    except OSError:  # the reader will refuse it and say why
-        return [""]
+    lines = decode_header(head_of(header) or b"").splitlines()
     return [line.split()[0] for line in lines if line.strip() and not line.startswith("#")] or [""]
 
 
@@ -88,8 +87,5 @@ def _is_recording(root: Path, path: str) -> bool:
     suffix = PurePosixPath(path).suffix.lower()
     if suffix:
         return suffix in _SUFFIXES
-    try:
-        with open(root / path, "rb") as stream:
-            return stream.read(_DICOM_MAGIC.stop)[_DICOM_MAGIC] == b"DICM"
-    except OSError:  # the reader will refuse it and say why
-        return True
+    head = head_of(root / path, _DICOM_MAGIC.stop)
+    return head is None or head[_DICOM_MAGIC] == b"DICM"

@@ -244,6 +244,27 @@ def walk_files(root: Path) -> tuple[list[str], int]:
     return sorted(found), num_links
 
 
+def head_of(file: Path, num_bytes: int = 2**20) -> bytes | None:
+    """Return the first bytes of a file, for the listing of a folder.
+
+    Returns:
+        None where it is no regular file (a pipe or a device could be read without end) or cannot be read: its reader
+        will refuse it and say why.
+    """
+    try:
+        if not file.is_file():
+            return None
+        with file.open("rb") as stream:
+            return stream.read(num_bytes)
+    except OSError:
+        return None
+
+
+def escaped(path: str) -> str:
+    r"""Return a path as a table can hold it: bytes of its name that are not UTF-8 are written ``\xe9``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def _refuse_folder(error: OSError) -> None:
     raise DataError(
         f"{error.filename}: this folder cannot be listed ({error.strerror}), so its recordings would be lost: make it "

@@ -5,7 +5,9 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import groupby, tee
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lamae._version import __version__
+from lamae.boundary import short_text
 from lamae.checkpoint import CheckpointMeta, find_checkpoint, read_meta
 from lamae.embedder import Embedder, load
 from lamae.errors import ConfigError, DataError
@@ -21,6 +24,7 @@ from lamae.evals.settings import Progress, silent
 from lamae.files import TEMPORARY_MARK, naming_full_disk, write_atomically
 from lamae.models import Readout
 from lamae.pack import Pack
+from lamae.reading import FILE_TIMEOUT_S, Source, read_files
 from lamae.splits import PROJECT_SALT
 from lamae.studies import PreparedStudy
 
@@ -64,6 +68,7 @@ def embed(
     batch_size: int = 64,
     hash_ids: bool = False,
     device: str = "cpu",
+    file_timeout_s: float | None = FILE_TIMEOUT_S,
     progress: Progress = silent,
 ) -> EmbedSummary:
     """Embed packs and files with the preprocessing of the model, and write one Parquet file.
@@ -78,6 +83,8 @@ def embed(
         batch_size: Studies at once.
         hash_ids: Write salted hashes in place of study ids, and no sources. The table of refused files keeps paths.
         device: Where to compute.
+        file_timeout_s: Seconds that reading and preparing one file may take, see `lamae.reading.read_files`; None sets
+            no limit.
         progress: Called as inputs are done.
 
     Raises:
@@ -95,7 +102,9 @@ def embed(
     num_studies, width, writer = 0, 0, None
     try:
         with naming_full_disk(out):
-            for rows, vectors in _vectors(embedder, meta, inputs, readout, batch_size, rejected, progress):
+            for rows, vectors in _vectors(
+                embedder, meta, inputs, readout, batch_size, rejected, file_timeout_s, progress
+            ):
                 table = _table(rows, vectors, hash_ids=hash_ids)
                 if writer is None:
                     schema = table.schema.with_metadata({"lamae": json.dumps(_said(embedder, readout))})
@@ -122,28 +131,53 @@ def _vectors(
     readout: Readout | None,
     batch_size: int,
     rejected: list[dict[str, str]],
+    file_timeout_s: float | None,
     progress: Progress,
 ) -> Iterator[tuple[list[_Row], np.ndarray]]:
-    waiting: list[tuple[_Row, PreparedStudy]] = []
-    for done, item in enumerate(map(Path, inputs), start=1):
-        if item.is_dir():
-            pack = Pack.open(item)
-            check_preprocessing(meta, pack)
-            for start in range(0, len(pack), batch_size):
-                rows = range(start, min(start + batch_size, len(pack)))
-                vectors = embedder.embed([pack.study(row) for row in rows], readout=readout, batch_size=batch_size)
-                yield [(pack.study_id(row), str(item)) for row in rows], vectors
-        else:
-            try:
-                study = embedder.modality.read(item)
-                waiting.append(((study.study_id, str(item)), embedder.prepare(study)))
-            except (DataError, OSError) as error:
-                reason = error.reason if isinstance(error, DataError) else "unreadable-file"
-                rejected.append({"source": str(item), "reason": reason, "message": str(error)})
-        if len(waiting) >= batch_size or (done == len(inputs) and waiting):
-            yield [row for row, _ in waiting], embedder.embed([study for _, study in waiting], readout=readout)
-            waiting = []
-        progress("embedding", done, len(inputs))
+    done, source = (
+        0,
+        Source(read=embedder.modality.read, preprocess=embedder.modality.preprocess, config=embedder.preprocessing),
+    )
+    for is_pack, items in groupby(inputs, key=os.path.isdir):
+        if is_pack:
+            for item in items:
+                yield from _of_pack(embedder, meta, Path(item), readout, batch_size)
+                progress("embedding", done := done + 1, len(inputs))
+            continue
+        waiting: list[tuple[_Row, PreparedStudy]] = []
+        files, names = tee(os.fspath(item) for item in items)
+        with closing(read_files(source, ((file,) for file in files), file_timeout_s=file_timeout_s)) as studies:
+            for name, study in zip(names, studies, strict=True):
+                try:
+                    prepared = embedder.prepare(study.held())
+                    waiting.append(((study.end.study_id, name), prepared))
+                except DataError as error:
+                    row = {"source": name, "reason": error.reason, "message": str(error)}
+                    rejected.append({key: short_text(text) for key, text in row.items()})
+                if len(waiting) >= batch_size:
+                    yield _of_studies(embedder, waiting, readout)
+                    waiting = []
+                progress("embedding", done := done + 1, len(inputs))
+        if waiting:
+            yield _of_studies(embedder, waiting, readout)
+
+
+def _of_pack(
+    embedder: Embedder, meta: CheckpointMeta, path: Path, readout: Readout | None, batch_size: int
+) -> Iterator[tuple[list[_Row], np.ndarray]]:
+    pack = Pack.open(path)
+    check_preprocessing(meta, pack)
+    for start in range(0, len(pack), batch_size):
+        rows = range(start, min(start + batch_size, len(pack)))
+        vectors = embedder.embed([pack.study(row) for row in rows], readout=readout, batch_size=batch_size)
+        yield [(pack.study_id(row), str(path)) for row in rows], vectors
+
+
+def _of_studies(
+    embedder: Embedder, waiting: list[tuple[_Row, PreparedStudy]], readout: Readout | None
+) -> tuple[list[_Row], np.ndarray]:
+    rows, studies = zip(*waiting, strict=True)
+    return list(rows), embedder.embed(studies, readout=readout)
 
 
 def _table(rows: list[_Row], vectors: np.ndarray, *, hash_ids: bool) -> pa.Table:

@@ -1,11 +1,16 @@
 """The preparation as a whole: plan the shards, do those that are not done, finish the pack."""
 
 import logging
+import math
+import signal
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from multiprocessing import resource_tracker
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
@@ -21,6 +26,7 @@ from lamae.prepare.shard_task import ShardOutcome, ShardTask, run_shard
 from lamae.prepare.summary import PrepareSummary, summarise
 from lamae.prepare.torn_patients import TORN_PATIENTS, TornPatients
 from lamae.progress import Moment, Progress
+from lamae.reading import FILE_TIMEOUT_S
 from lamae.splits import check_disjoint
 
 _TASKS_AHEAD = 2
@@ -28,6 +34,13 @@ _TASKS_AHEAD = 2
 
 _PLAIN_CLUSTER: dict[str, Any] = {"dashboard_address": None, "memory_limit": 0, "silence_logs": logging.CRITICAL}
 """No web page, no killing of workers by Dask's own idea of the machine's memory (theirs stays), no last words."""
+
+Work: TypeAlias = Callable[[ShardTask], ShardOutcome]
+
+_ANSWER_S, _LOOK_S, _SAY_AGAIN_S = 10, 5.0, 60.0
+"""Seconds: until a scheduler must have answered, between two looks for workers, and between two words about them."""
+
+_LOG = logging.getLogger("lamae.prepare")
 
 
 def prepare(
@@ -40,6 +53,7 @@ def prepare(
     shard_size: int = 256,
     salt: str = "",
     torn_patients: TornPatients = "refuse",
+    file_timeout_s: float | None = FILE_TIMEOUT_S,
     progress: bool = True,
 ) -> PrepareSummary:
     """Prepare every study of a cohort into a pack.
@@ -58,6 +72,8 @@ def prepare(
         salt: The user's own part of the salt of patient hashes.
         torn_patients: What to do when files show that studies of several given splits are one patient's: refuse to
             finish (the same call with ``"redraw"`` goes on there), or draw one split for each such patient.
+        file_timeout_s: Seconds that reading and preparing one file may take, see `lamae.reading.read_files`; None sets
+            no limit, and a file that crashes its reader then ends the run.
         progress: Whether to show how far it is.
 
     Returns:
@@ -70,7 +86,8 @@ def prepare(
             files show it, at the end; their studies are listed in ``torn_patients.parquet``). As ``FormatError``: the
             note of a finished shard is damaged, or its shard is not as it was written.
         OSError: Writing failed (a full disk, for instance); nothing half-written counts as done. As
-            ``ChildProcessError`` when a shard brings down every worker that tries it.
+            ``ChildProcessError`` when a shard brings down every worker that tries it; as ``ConnectionError`` when no
+            scheduler answers.
     """
     started = time.monotonic()
     check_choice("torn_patients", torn_patients, TORN_PATIENTS)
@@ -85,9 +102,10 @@ def prepare(
     with begun_or_resumed(pack, settings):
         tasks, num_resumed = _plan(table, pack, shard_size)
         num_done, num_rejected = num_resumed, 0
+        work = partial(run_shard, cohort, str(pack), config, file_timeout_s=file_timeout_s)
         with (
             _shown(table.num_rows, num_resumed, show=progress) as shown,
-            _outcomes(cohort, pack, config, tasks, workers=workers, scheduler=scheduler) as outcomes,
+            _outcomes(work, tasks, workers=workers, scheduler=scheduler) as outcomes,
         ):
             for outcome in outcomes:
                 num_done += outcome.num_studies
@@ -144,19 +162,13 @@ def _task(table: pa.Table, number: int, shard_size: int) -> ShardTask:
 
 @contextmanager
 def _outcomes(
-    cohort: Cohort,
-    pack: Path,
-    config: Any,
-    tasks: Iterable[ShardTask],
-    *,
-    workers: int,
-    scheduler: str | None,
+    work: Work, tasks: Iterable[ShardTask], *, workers: int, scheduler: str | None
 ) -> Iterator[Iterable[ShardOutcome]]:
     if workers == 0 and scheduler is None:
-        yield (run_shard(cohort, str(pack), config, task) for task in tasks)
+        yield map(work, tasks)
         return
     with _client(workers, scheduler) as client:
-        yield _distribute(client, cohort, str(pack), config, tasks)
+        yield _distribute(client, work, tasks)
 
 
 @contextmanager
@@ -164,36 +176,72 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
     from distributed import Client, LocalCluster
 
     if scheduler is not None:
-        with Client(scheduler) as client:
+        try:
+            client = Client(scheduler, timeout=_ANSWER_S)
+        except (OSError, ValueError) as error:
+            raise ConnectionError(
+                f"no Dask scheduler answers at {scheduler}: start one with `dask scheduler`, or correct the address"
+            ) from error
+        with client:
             yield client
         return
     settings: dict[str, Any] = {"n_workers": workers, "threads_per_worker": 1, "processes": True} | _PLAIN_CLUSTER
-    with LocalCluster(**settings) as cluster, Client(cluster) as client:
+    with _interrupts_for_this_process_alone():
+        cluster = LocalCluster(**settings)
+    with cluster, Client(cluster) as client:
         yield client
 
 
-def _distribute(
-    client: Any, cohort: Cohort, pack: str, config: Any, tasks: Iterable[ShardTask]
-) -> Iterator[ShardOutcome]:
+@contextmanager
+def _interrupts_for_this_process_alone() -> Iterator[None]:
+    """Keep Ctrl-C from the processes that are started: each would print a traceback.
+
+    They inherit what is blocked, and one that comes meanwhile is waiting here.
+    """
+    resource_tracker.ensure_running()  # unblocks it in the thread that starts it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _distribute(client: Any, work: Work, tasks: Iterable[ShardTask]) -> Iterator[ShardOutcome]:
     """Hand out tasks as workers become free; Dask gives the task of a killed worker to another one."""
-    from distributed import KilledWorker, as_completed
-
-    waiting = iter(tasks)
-    running = as_completed()
-
-    def hand_out() -> None:
+    waiting, running = iter(tasks), set()
+    said_at = -math.inf
+    while True:
         most = _TASKS_AHEAD * max(sum(client.nthreads().values()), 1)
-        while running.count() < most and (task := next(waiting, None)) is not None:
-            running.add(client.submit(run_shard, cohort, pack, config, task, pure=False))
+        running |= {client.submit(work, task, pure=False) for task in islice(waiting, max(most - len(running), 0))}
+        if not running:
+            return
+        done = _first_done(running)
+        if not done and not client.nthreads() and time.monotonic() - said_at >= _SAY_AGAIN_S:
+            said_at = time.monotonic()
+            _LOG.info("waiting for workers at %s: start some with `dask worker ADDRESS`", client.scheduler.address)
+        for future in done:
+            yield _outcome(future)
+        running -= done
 
-    hand_out()
-    for future in running:
-        try:
-            outcome = future.result()
-        except KilledWorker as error:
-            raise ChildProcessError(
-                f"{pack}: one shard brought down every worker that tried it; the memory may be too small for its "
-                "files, or one of them crashes its reader. Run the same command with workers=0 to see which"
-            ) from error
-        yield outcome
-        hand_out()
+
+def _first_done(running: set[Any]) -> set[Any]:
+    """Return the tasks that are done, none where that takes long."""
+    from distributed import TimeoutError, wait
+
+    try:
+        found: Any = wait(running, timeout=_LOOK_S, return_when="FIRST_COMPLETED")
+        return set(found.done)
+    except TimeoutError:
+        return set()
+
+
+def _outcome(future: Any) -> ShardOutcome:
+    from distributed import KilledWorker
+
+    try:
+        return future.result()
+    except KilledWorker as error:
+        raise ChildProcessError(
+            "one shard brought down every worker that tried it: the memory may be too small for its files. Run the "
+            "same command with --workers 0 (workers=0) to see which"
+        ) from error

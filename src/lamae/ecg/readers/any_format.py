@@ -4,11 +4,12 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
+from lamae.boundary import faults_of_the_file
 from lamae.ecg.readers.array_description import Layout
 from lamae.ecg.readers.leads import ExtraChannels, refused
 from lamae.ecg.readers.limits import MAX_TEXT_BYTES, open_regular
 from lamae.ecg.readers.wfdb import read_wfdb
-from lamae.errors import FormatError
+from lamae.errors import ConfigError, FormatError, MissingExtraError
 from lamae.studies import Study
 
 _HEAD_BYTES = 2048
@@ -63,30 +64,31 @@ def read(
         MissingExtraError: The format needs a package that is not installed.
     """
     source = os.fspath(path)
-    found = find_format(source)
-    if found == "wfdb":
-        return read_wfdb(source, lead_names=lead_names, extra_channels=extra_channels)
-    if found == "dicom":
-        from lamae.ecg.readers.dicom import read_dicom_ecg
+    with faults_of_the_file(source, passing=(ConfigError, MissingExtraError)):
+        found = find_format(source)
+        if found == "wfdb":
+            return read_wfdb(source, lead_names=lead_names, extra_channels=extra_channels)
+        if found == "dicom":
+            from lamae.ecg.readers.dicom import read_dicom_ecg
 
-        return read_dicom_ecg(source, lead_names=lead_names, extra_channels=extra_channels)
-    if found == "xml":
-        from lamae.ecg.readers.aecg import read_aecg
+            return read_dicom_ecg(source, lead_names=lead_names, extra_channels=extra_channels)
+        if found == "xml":
+            from lamae.ecg.readers.aecg import read_aecg
 
-        return read_aecg(source, lead_names=lead_names, extra_channels=extra_channels)
-    from lamae.ecg.readers.arrays import read_array
+            return read_aecg(source, lead_names=lead_names, extra_channels=extra_channels)
+        from lamae.ecg.readers.arrays import read_array
 
-    return read_array(
-        source,
-        file_format=found,
-        leads=leads,
-        rate_hz=rate_hz,
-        units=units,
-        layout=layout,
-        key=key,
-        lead_names=lead_names,
-        extra_channels=extra_channels,
-    )
+        return read_array(
+            source,
+            file_format=found,
+            leads=leads,
+            rate_hz=rate_hz,
+            units=units,
+            layout=layout,
+            key=key,
+            lead_names=lead_names,
+            extra_channels=extra_channels,
+        )
 
 
 def find_format(path: str) -> str:

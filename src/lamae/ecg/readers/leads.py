@@ -1,6 +1,5 @@
 """Functions shared by all readers: choice of leads, voltage units, building a study, errors that name the file."""
 
-import errno
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from lamae.boundary import FAULTS_OF_THE_SYSTEM, short_text
 from lamae.ecg.leads import canonical_lead
 from lamae.ecg.plausible import check_rate, check_voltages
 from lamae.ecg.readers.limits import check_channels
@@ -18,14 +18,6 @@ from lamae.studies import Study, View, Views
 
 ExtraChannels = Literal["error", "ignore"]
 """Policy for a channel that is not a known ECG lead."""
-
-_FAULTS_OF_THE_SYSTEM = frozenset(
-    {errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ENOTCONN, errno.ENODEV, errno.ENXIO}
-    | {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETDOWN, errno.ENETUNREACH, errno.ECONNRESET}
-)
-"""System faults (no memory, too many open files, lost network drive) that would affect the next file as well."""
-
-_MAX_MESSAGE = 1000
 
 _MV_IN_UNIT = {
     **dict.fromkeys(("nv", "nanovolt", "nanovolts"), 1e-6),
@@ -156,10 +148,7 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     try:
         yield
     except DataError as error:
-        message = str(error)
-        message = message if len(message) <= _MAX_MESSAGE else f"{message[:_MAX_MESSAGE]}…"
-        message = message.encode("utf-8", "backslashreplace").decode()  # a name may hold half a surrogate pair
-        raise type(error)(f"{os.fspath(path)}: {message}", reason=error.reason) from error
+        raise type(error)(short_text(f"{os.fspath(path)}: {error}"), reason=error.reason) from error
     except OSError as error:
         raise refused(error, path) from error
 
@@ -179,7 +168,7 @@ def refused(error: OSError, path: str | os.PathLike[str]) -> DataError:
 
 def raise_fault_of_the_system(error: Exception) -> None:
     """Raise the error again if it is a fault of the system and not of the file being read."""
-    if isinstance(error, OSError) and error.errno in _FAULTS_OF_THE_SYSTEM:
+    if isinstance(error, OSError) and error.errno in FAULTS_OF_THE_SYSTEM:
         raise error
 
 
