@@ -51,6 +51,7 @@ def run_probe(arguments: argparse.Namespace) -> None:
             _check_hand_made(arguments)
             named = {} if arguments.system is None else {"system": arguments.system}
             settings, other = eval_settings(arguments), arguments.test_data
+            named |= {"overwrite": arguments.overwrite}
             found = handmade(*judged(arguments), settings=settings, test_pack=other, progress=progress, **named)
         else:
             found = probe(

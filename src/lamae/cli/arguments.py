@@ -12,6 +12,11 @@ READOUTS = ("cls", "mean", "view-concat", "encoder-mean", "encoder-view-concat")
 """The read-outs of `lamae.models.Readout`, here so that no command needs torch for its help."""
 
 
+def add_overwrite(parser: argparse.ArgumentParser) -> None:
+    """Add the permission to replace what is there."""
+    parser.add_argument("--overwrite", action="store_true", help="replace something else that is there")
+
+
 def positive_int(text: str) -> int:
     """Return a whole number of at least 1."""
     value = int(text)

@@ -79,7 +79,7 @@ def judge(runs: list[Path], pack: Path, out: Path) -> dict[str, "Evaluation"]:
     from_scratch = FinetuneConfig(epochs=3, patience=2, lr=1e-3, precision="bf16")
     say(f"4. Judge on {LABELS}: frozen probes, then the controls")
     with TaskProgress() as progress:
-        shared = {"settings": settings, "progress": progress}
+        shared = {"settings": settings, "progress": progress, "overwrite": True}
         read_out = {"readout": READOUT, **shared}
         frozen = {"precision": "bf16", **read_out}
         return {

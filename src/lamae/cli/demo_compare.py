@@ -69,7 +69,8 @@ def judge(runs: dict[str, Path], pack: Path, out: Path, *, min_count: int, fract
     from lamae.evals import EvalSettings
     from lamae.evals.sweeps.label_efficiency import label_efficiency
 
-    shared: dict[str, Any] = {"fractions": fractions, "draws": DRAWS, "settings": EvalSettings(min_count=min_count)}
+    shared: dict[str, Any] = {"fractions": fractions, "draws": DRAWS, "overwrite": True}
+    shared["settings"] = EvalSettings(min_count=min_count)
     frozen = {"readout": READOUT, "precision": PRECISION, **shared}
     first = next(iter(runs.values()))
     say(f"4. Judge on {LABELS} with {', '.join(f'{100 * fraction:g} %' for fraction in fractions)} of the labels")

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lamae.cli.arguments import READOUTS, number_list, positive_int
+from lamae.cli.arguments import READOUTS, add_overwrite, number_list, positive_int
 from lamae.cli.label_arguments import add_label_set
 
 HAND_MADE = "hand-made"
@@ -36,6 +36,7 @@ def add_evaluation(parser: argparse.ArgumentParser, *, model_help: str, out: str
         default=None,
         help="test on pretraining patients all the same; the result says so",
     )
+    add_overwrite(parser)
     add_label_set(parser)
 
 

@@ -66,4 +66,5 @@ def encoder_options(arguments: argparse.Namespace) -> dict[str, Any]:
         "settings": eval_settings(arguments),
         "test_pack": arguments.test_data,
         "system": arguments.system,
+        "overwrite": arguments.overwrite,
     }

@@ -47,7 +47,7 @@ def test_a_result_is_the_one_that_probing_gives(toy_run: Path, toy_pack: Pack, t
     alone = probe(toy_run, toy_pack, LABELS, settings=EvalSettings(draws=31, label_fraction=0.25, label_draw=1))
     found = read_result(tmp_path / "fraction-0.25-draw-1")
     np.testing.assert_array_equal(found.scores, alone.scores)
-    assert {key: value for key, value in found.info.items() if key != "request"} == alone.info
+    assert {**found.info, "request": ""} == {**alone.info, "request": ""}
 
 
 def test_means_are_over_the_labels_that_every_draw_could_teach(toy_run: Path, tmp_path: Path):
@@ -93,7 +93,9 @@ def test_two_draws_have_a_spread_and_settings_have_defaults(toy_run: Path, toy_p
     assert [read_result(path).info["bootstrap"]["draws"] for path in tmp_path.iterdir() if path.is_dir()] == [1000] * 2
 
 
-def test_finished_results_are_kept_and_those_of_another_request_are_not(toy_run: Path, toy_pack: Pack, tmp_path: Path):
+def test_finished_results_are_kept_and_those_of_another_request_are_replaced_when_asked(
+    toy_run: Path, toy_pack: Pack, tmp_path: Path
+):
     def sweep(**changed: Any) -> dict[str, int]:
         asked = {"fractions": (0.25, 1.0), "draws": 2, "settings": QUICK} | changed
         label_efficiency(toy_run, toy_pack, LABELS, tmp_path, **asked)
@@ -109,7 +111,7 @@ def test_finished_results_are_kept_and_those_of_another_request_are_not(toy_run:
     assert {name: more[name] for name in again} == again
     assert len(more) == len(again) + 1
     for changed in ({"readout": "mean"}, {"settings": EvalSettings(draws=32)}, {"initialisation": "random"}):
-        other = sweep(**changed)
+        other = sweep(overwrite=True, **changed)
         assert all(other[name] != more[name] for name in first)
 
 

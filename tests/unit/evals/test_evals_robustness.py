@@ -191,7 +191,7 @@ def test_finished_results_are_kept(toy_run: Path, toy_pack: Pack, tmp_path: Path
     (tmp_path / "leads-I" / "result.json").write_text("{")
     again = sweep("leads:1", "leads:II")
     assert {name for name in more if again[name] != more[name]} == {"leads-I"}
-    other = sweep("leads:1", "leads:II", readout="mean")
+    other = sweep("leads:1", "leads:II", readout="mean", overwrite=True)
     assert all(other[name] != again[name] for name in ("clean", "leads-I", "leads-II"))
 
 

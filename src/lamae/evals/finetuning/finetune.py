@@ -17,7 +17,8 @@ from lamae.evals.finetuning.training import fit, predict
 from lamae.evals.identity import describe_encoder, system_name, without_training
 from lamae.evals.probes.encoder import check_preprocessing, chosen_readout, load_encoder, stream_of
 from lamae.evals.probes.head_training import offset_and_scale
-from lamae.evals.results import Evaluation, judge, write_result
+from lamae.evals.requests import answered, claim, request_of
+from lamae.evals.results import Evaluation, judge
 from lamae.evals.settings import EvalSettings, FinetuneConfig, Progress, silent
 from lamae.evals.tasks.leak_guard import check_pretraining
 from lamae.evals.tasks.task import Part, Task, make_task
@@ -40,6 +41,7 @@ def finetune(
     settings: EvalSettings | None = None,
     test_pack: str | Path | Pack | None = None,
     system: str | None = None,
+    overwrite: bool = False,
     progress: Progress = silent,
 ) -> Evaluation:
     """Train an encoder with a head on the labels of a pack, test it once, and write a RESULT folder.
@@ -60,12 +62,14 @@ def finetune(
         settings: Settings of the task and of its judging.
         test_pack: Test on the studies of this pack in place of the first one's own, see `make_task`.
         system: Name to show; None names it after the model.
+        overwrite: Replace the result of another request in ``out``.
         progress: Called after each epoch.
 
     Raises:
         DataError: The task cannot be made, tested patients were pretrained on, or the loss stopped being finite.
         CheckpointError: There is no whole checkpoint, or what is left of a training that was cut off is damaged.
-        ConfigError: Settings, label set or preprocessing do not fit, or the folder holds a training of other settings.
+        ConfigError: Settings, label set or preprocessing do not fit, or the folder holds a training of other settings,
+            or something else.
         OSError: The result cannot be written.
     """
     settings, config = settings or EvalSettings(), config or FinetuneConfig()
@@ -77,9 +81,10 @@ def finetune(
     check_preprocessing(meta, task.pack)
     how = chosen_readout(meta, "cls" if config.added_latent and readout is None else readout)
     description = describe_encoder(meta, weights=weights_name(init), seed=settings.seed)
-    state = (
-        None if out is None else FinetuneState(Path(out), _fingerprint(task, description, init, how, config, settings))
-    )
+    learned = _fingerprint(task, description, init, how, config, settings)
+    request = request_of(task, settings, learned | {"system": system})
+    claim(out, request, overwrite=overwrite)
+    state = None if out is None else FinetuneState(Path(out), learned, overwrite=overwrite)
     scores, chosen, in_validation, model = _learn(checkpoint, task, how, init, config, settings, state, progress)
     name = system or system_name(description, init, readout=how, added_latent=config.added_latent)
     if config.added_latent:
@@ -98,12 +103,11 @@ def finetune(
         leak=leak,
         details={"protocol_id": "fine-tune", "initialisation": init, "finetune": asdict(config) | {"init": init}},
     )
-    if out is not None:
-        if model is not None:
-            known = read_provenance(checkpoint, meta) if init == "pretrained" else UNTRAINED
-            provenance = known.then(*_training(task, description, init, config))
-            save_classifier(Path(out), model, meta=meta, step=description["step"], provenance=provenance)
-        write_result(out, evaluation)
+    if out is not None and model is not None:
+        known = read_provenance(checkpoint, meta) if init == "pretrained" else UNTRAINED
+        provenance = known.then(*_training(task, description, init, config))
+        save_classifier(Path(out), model, meta=meta, step=description["step"], provenance=provenance)
+    evaluation = answered(evaluation, request, out)
     if state is not None:
         state.remove()
     return evaluation

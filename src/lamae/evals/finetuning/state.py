@@ -50,16 +50,19 @@ class FinetuneState:
     Args:
         result: RESULT folder.
         settings: All that the training depends on, of plain JSON types.
+        overwrite: Remove the beginning of a fine-tuning with other settings.
 
     Raises:
         ConfigError: The folder holds the beginning of a fine-tuning with other settings; the message lists where.
         CheckpointError: What it holds is damaged.
     """
 
-    def __init__(self, result: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, result: Path, settings: Mapping[str, Any], *, overwrite: bool = False) -> None:
         self.folder = result / FOLDER
         file = self.folder / SETTINGS_FILE
         wanted = json.loads(json.dumps(settings))
+        if overwrite and file.is_file() and file.read_bytes() != json.dumps(wanted, indent=1).encode():
+            self.remove()
         if not file.is_file():
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(file, json.dumps(wanted, indent=1).encode())

@@ -67,6 +67,12 @@ class FrozenEncoder:
         said = describe_encoder(self.meta, weights=self.weights, seed=self.seed)
         return said | {"precision": self.precision}
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that its features, and their name, depend on."""
+        said = {name: self.description[name] for name in ("weights", "trained_on", "precision")}
+        return {"encoder": self.meta.weights_sha256, **said}
+
     @cached_property
     def model(self) -> MaskedAutoencoder:
         """The model on its device, in evaluation mode."""

@@ -9,7 +9,8 @@ import numpy as np
 
 from lamae.evals.probes.features import TaskTokens
 from lamae.evals.probes.selection import Predicted
-from lamae.evals.results import Evaluation, judge, write_result
+from lamae.evals.requests import answered
+from lamae.evals.results import Evaluation, judge
 from lamae.evals.settings import EvalSettings
 from lamae.evals.tasks.task import Task
 from lamae.pack import Pack
@@ -50,9 +51,6 @@ class FrozenSystem:
             **self.judged_as,
         )
 
-    def evaluate(self, task: Task, settings: EvalSettings, out: str | Path | None) -> Evaluation:
+    def evaluate(self, task: Task, settings: EvalSettings, request: str, out: str | Path | None) -> Evaluation:
         """Predict the tested studies as recorded, judge the predictions, and write a RESULT folder (None: none)."""
-        evaluation = self.judge(task, settings, self.predict(self.features, task))
-        if out is not None:
-            write_result(out, evaluation)
-        return evaluation
+        return answered(self.judge(task, settings, self.predict(self.features, task)), request, out)

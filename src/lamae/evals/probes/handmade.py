@@ -7,6 +7,7 @@ import numpy as np
 from lamae.errors import DataError
 from lamae.evals.probes.frozen_system import FrozenSystem
 from lamae.evals.probes.linear_probe import predict_linearly
+from lamae.evals.requests import claim, request_of
 from lamae.evals.results import Evaluation
 from lamae.evals.settings import EvalSettings, Progress, silent
 from lamae.evals.tasks.task import Part, Task, make_task
@@ -27,6 +28,7 @@ def handmade(
     test_pack: str | Path | Pack | None = None,
     system: str = "Hand-made",
     measured: np.ndarray | None = None,
+    overwrite: bool = False,
     progress: Progress = silent,
 ) -> Evaluation:
     """Probe hand-crafted features for a label set, and write a RESULT folder.
@@ -40,16 +42,19 @@ def handmade(
         system: Name to show.
         measured: ``[studies, features]`` that `measure_task` returned for the same task, whatever its label draw; None
             measures them.
+        overwrite: Replace the result of another request in ``out``.
         progress: Called as the work goes on.
 
     Raises:
         DataError: The task cannot be made, or what was measured are other studies.
-        ConfigError: There is no such label set.
+        ConfigError: There is no such label set, or ``out`` holds something else.
     """
     settings = settings or EvalSettings()
     task = make_task(pack, labels, settings, test_pack=test_pack)
+    request = request_of(task, settings, DETAILS | {"system": system})
+    claim(out, request, overwrite=overwrite)
     frozen = measured_system(task, settings, system=system, measured=measured, progress=progress)
-    return frozen.evaluate(task, settings, out)
+    return frozen.evaluate(task, settings, request, out)
 
 
 def measured_system(

@@ -18,6 +18,7 @@ from lamae.evals.probes.knn import predict_by_neighbours
 from lamae.evals.probes.linear_probe import predict_linearly
 from lamae.evals.probes.mlp import predict_by_mlp
 from lamae.evals.probes.selection import Predicted
+from lamae.evals.requests import claim, request_of
 from lamae.evals.results import Evaluation
 from lamae.evals.settings import EvalSettings, Progress, silent
 from lamae.evals.tasks.leak_guard import check_pretraining
@@ -56,6 +57,7 @@ def probe(
     batch_size: int = 64,
     device: str = "cpu",
     cache: bool = True,
+    overwrite: bool = False,
     progress: Progress = silent,
 ) -> Evaluation:
     """Probe a frozen encoder for a label set, and write a RESULT folder.
@@ -79,12 +81,13 @@ def probe(
         batch_size: Studies at once.
         device: Where features are computed.
         cache: Keep features in the run's folder and take them from there.
+        overwrite: Replace the result of another request in ``out``.
         progress: Called as the work goes on.
 
     Raises:
         DataError: The task cannot be made, tested patients were pretrained on, or features are not finite.
         CheckpointError: There is no whole checkpoint.
-        ConfigError: Protocol, settings, label set or preprocessing do not fit.
+        ConfigError: Protocol, settings, label set or preprocessing do not fit, or ``out`` holds something else.
         OSError: The cache or the result cannot be written.
     """
     check_choice("protocol", protocol, get_args(ProbeProtocol))
@@ -101,8 +104,11 @@ def probe(
             batch_size=batch_size,
             cache=None if folder is None else Path(folder),
         )
+        asked = encoder.identity | {"protocol": protocol, "readout": readout, "system": system}
+        request = request_of(task, settings, asked)
+        claim(out, request, overwrite=overwrite)
         probed = probed_encoder(encoder, task, settings, protocol, readout, leak=leak, system=system, progress=progress)
-        return probed.evaluate(task, settings, out)
+        return probed.evaluate(task, settings, request, out)
 
 
 def probed_encoder(
@@ -147,11 +153,9 @@ def probed_encoder(
             "details": {"protocol_id": protocol_id, "initialisation": encoder.weights},
         },
         identity={
-            "encoder": encoder.meta.weights_sha256,
-            "weights": encoder.description["weights"],
+            **encoder.identity,
             "protocol": protocol_id,
             "readout": table.readout,
-            "precision": encoder.precision,
             "system": system,
         },
     )

@@ -15,9 +15,9 @@ from lamae.evals.probes.encoder import FrozenEncoder
 from lamae.evals.probes.features import TokenReadout
 from lamae.evals.probes.handmade import handmade, measure_task
 from lamae.evals.probes.probe import probe
+from lamae.evals.requests import kept_or_made, request_of
 from lamae.evals.results import Evaluation
 from lamae.evals.settings import EvalSettings, FinetuneConfig, Progress, silent
-from lamae.evals.sweeps.finished import kept_or_made, request_hash
 from lamae.evals.sweeps.tables import EfficiencySummary, summarise_efficiency
 from lamae.evals.tasks.task import Task, make_task
 from lamae.models import Readout
@@ -80,6 +80,7 @@ def label_efficiency(
     precision: Precision = "fp32",
     batch_size: int = 64,
     device: str = "cpu",
+    overwrite: bool = False,
     progress: Progress = silent,
 ) -> EfficiencySummary:
     """Judge a system with each amount of labels and write a RESULT folder for each draw, and a table of all.
@@ -107,12 +108,14 @@ def label_efficiency(
         precision: Precision in which features are computed.
         batch_size: Studies at once.
         device: Where features are computed; fine-tuning has its own setting.
+        overwrite: Replace results of other requests in ``out``.
         progress: Called as the work goes on.
 
     Raises:
         DataError: A label has positives in fewer training patients than there are draws, there are fewer training
             studies than a count, or as the evaluation itself.
-        ConfigError: Amounts, draws, protocol or settings do not fit each other, or as the evaluation itself.
+        ConfigError: Amounts, draws, protocol or settings do not fit each other, ``out`` holds something else, or as the
+            evaluation itself.
         CheckpointError: There is no whole checkpoint.
         OSError: Writing failed.
     """
@@ -127,13 +130,10 @@ def label_efficiency(
     request = {
         "protocol": protocol,
         "initialisation": initialisation,
-        "encoder": None if run is None else FrozenEncoder(run=run).meta.weights_sha256,
+        "encoder": None if run is None else FrozenEncoder(run=run, precision=precision).identity,
         "readout": readout,
         "config": None if protocol != "fine-tune" else asdict(config or FinetuneConfig()),
-        "packs": [one.info.content_hash for one in task.packs],
-        "labels": labels,
         "system": system,
-        "precision": precision,
     }
     shared: dict[str, Any] = {"test_pack": test_pack, "progress": progress} | ({"system": system} if system else {})
     if run is None:
@@ -149,8 +149,8 @@ def label_efficiency(
     found: list[tuple[str, Evaluation]] = []
     for number, amount in enumerate(amounts):
         chosen = amount.settings(settings)
-        asked = request_hash(request | {"settings": chosen.plain()})
-        made = kept_or_made(Path(out) / amount.name, asked, partial(judge, settings=chosen))
+        asked = request_of(task, chosen, request)
+        made = kept_or_made(Path(out) / amount.name, asked, partial(judge, settings=chosen), overwrite=overwrite)
         found.append((amount.amount, made))
         progress("label amounts", number + 1, len(amounts))
     return summarise_efficiency(Path(out), found)

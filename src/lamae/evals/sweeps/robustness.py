@@ -14,11 +14,11 @@ from lamae.evals.probes.frozen_system import FrozenSystem
 from lamae.evals.probes.handmade import measured_system
 from lamae.evals.probes.probe import probed_encoder
 from lamae.evals.probes.selection import Predicted
-from lamae.evals.results import Evaluation, write_result
+from lamae.evals.requests import answered, finished, kept_or_made, request_of
+from lamae.evals.results import Evaluation
 from lamae.evals.settings import EvalSettings, Progress, silent
 from lamae.evals.sweeps.conditioned_pack import ConditionedPack
 from lamae.evals.sweeps.conditions import Condition, parse_conditions
-from lamae.evals.sweeps.finished import finished, kept_or_made, request_hash, with_request
 from lamae.evals.sweeps.tables import AS_RECORDED, RobustnessSummary, summarise_robustness
 from lamae.evals.tasks.leak_guard import check_pretraining
 from lamae.evals.tasks.task import Part, Task, make_task
@@ -55,6 +55,7 @@ def robustness(
     batch_size: int = 64,
     device: str = "cpu",
     cache: bool = True,
+    overwrite: bool = False,
     progress: Progress = silent,
 ) -> RobustnessSummary:
     """Judge a frozen system under conditions and write a RESULT folder for each, one as recorded, and a table.
@@ -82,13 +83,15 @@ def robustness(
         batch_size: Studies at once.
         device: Where features are computed.
         cache: Keep features as recorded in the run's folder and take them from there.
+        overwrite: Replace results of other requests in ``out``.
         progress: Called as the work goes on.
 
     Raises:
         DataError: The task cannot be made, tested patients were pretrained on, or studies have none of the leads that a
             condition leaves.
         CheckpointError: There is no whole checkpoint.
-        ConfigError: Conditions, protocol, settings, label set or preprocessing do not fit.
+        ConfigError: Conditions, protocol, settings, label set or preprocessing do not fit, or ``out`` holds something
+            else.
         OSError: Writing failed.
     """
     settings, out = settings or EvalSettings(), Path(out)
@@ -116,7 +119,7 @@ def robustness(
             cache=run_cache(run) if cache else None,
         )
         frozen = probed_encoder(encoder, task, settings, protocol, readout, leak=leak, system=system, progress=progress)
-    sweep = _Sweep(frozen, task, settings, labels, out, progress)
+    sweep = _Sweep(frozen, task, settings, out, overwrite, progress)
     found = sweep.learned_as_recorded(asked, packs)
     if train_too:
         found += [sweep.learned_alike(condition) for condition in asked if condition.order is None]
@@ -127,11 +130,16 @@ class _Sweep:
     """One system on one task, under one condition after the other."""
 
     def __init__(
-        self, frozen: FrozenSystem, task: Task, settings: EvalSettings, labels: str, out: Path, progress: Progress
+        self,
+        frozen: FrozenSystem,
+        task: Task,
+        settings: EvalSettings,
+        out: Path,
+        overwrite: bool,
+        progress: Progress,
     ) -> None:
-        self.frozen, self.task, self.settings, self.out, self.progress = frozen, task, settings, out, progress
-        packs = [one.info.content_hash for one in task.packs]
-        self._request = {**frozen.identity, "packs": packs, "labels": labels, "settings": settings.plain()}
+        self.frozen, self.task, self.settings, self.progress = frozen, task, settings, progress
+        self.out, self.overwrite = out, overwrite
 
     def learned_as_recorded(
         self, conditions: Sequence[Condition], packs: Sequence[ConditionedPack]
@@ -139,7 +147,7 @@ class _Sweep:
         """Return the evaluation as recorded and one a condition, all from one probe."""
         names = [CLEAN, *(condition.name for condition in conditions)]
         found = {
-            name: finished(self.out / folder_name(name), self._hash(name, condition))
+            name: finished(self.out / folder_name(name), self._hash(name, condition), overwrite=self.overwrite)
             for name, condition in zip(names, (None, *conditions), strict=True)
         }
         missing = [one for one in zip(conditions, packs, strict=True) if found[one[0].name] is None]
@@ -170,7 +178,8 @@ class _Sweep:
             said = condition.describe() | {"name": name, "trained": "alike"} | packs[-1].tally()
             return self.frozen.judge(self.task, self.settings, self.frozen.predict(features, self.task), said)
 
-        return kept_or_made(self.out / folder_name(name), self._hash(name, condition), judge)
+        request = self._hash(name, condition)
+        return kept_or_made(self.out / folder_name(name), request, judge, overwrite=self.overwrite)
 
     def _features(self, condition: Condition, pack: ConditionedPack) -> np.ndarray:
         self.progress(f"under {condition.name}", 0, 1)
@@ -183,15 +192,13 @@ class _Sweep:
 
     def _hash(self, name: str, condition: Condition | None) -> str:
         said = None if condition is None else condition.describe()
-        return request_hash(self._request | {"name": name, "condition": said})
+        return request_of(self.task, self.settings, {**self.frozen.identity, "name": name, "condition": said})
 
     def _judge(
         self, name: str, condition: Condition | None, said: dict[str, Any] | None, predicted: Predicted
     ) -> Evaluation:
         evaluation = self.frozen.judge(self.task, self.settings, predicted, said)
-        evaluation = with_request(evaluation, self._hash(name, condition))
-        write_result(self.out / folder_name(name), evaluation)
-        return evaluation
+        return answered(evaluation, self._hash(name, condition), self.out / folder_name(name))
 
 
 def folder_name(condition: str) -> str:
