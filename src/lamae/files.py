@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lamae.errors import ConfigError
+from lamae.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,6 +83,47 @@ def remove_half_written(folder: Path) -> None:
     """Remove partial files that a killed process left in a folder."""
     for file in folder.glob(f"*{TEMPORARY_MARK}*"):
         file.unlink(missing_ok=True)
+
+
+@contextmanager
+def unchanged(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Refuse what the block reads if the file changes meanwhile: another program may still be writing it.
+
+    Size, time of change and identity of the file are compared. An error of the data itself, such as a truncated file,
+    is then the writer's doing too.
+
+    Raises:
+        DataError: The file has changed (``changed-while-read``).
+        OSError: There is no such file at the beginning.
+    """
+    before = _state(path)
+    try:
+        yield
+    except DataError as error:
+        if _has_state(path, before):
+            raise
+        raise _changed(path) from error
+    if not _has_state(path, before):
+        raise _changed(path)
+
+
+def _state(path: str | os.PathLike[str]) -> tuple[int, int, int]:
+    found = os.stat(path)
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+def _has_state(path: str | os.PathLike[str], before: tuple[int, int, int]) -> bool:
+    try:
+        return _state(path) == before
+    except FileNotFoundError:
+        return False
+
+
+def _changed(path: str | os.PathLike[str]) -> DataError:
+    return DataError(
+        f"{os.path.basename(path)} has changed while it was read: wait until it is complete, and read it again",
+        reason="changed-while-read",
+    )
 
 
 def sha256(path: Path) -> str:

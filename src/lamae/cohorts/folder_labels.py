@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
-from lamae.cohorts.tables import check_columns, csv_columns, unreadable_table
+from lamae.cohorts.tables import check_columns, csv_columns, unchanged_table, unreadable_table
 from lamae.errors import DataError
 from lamae.splits import SPLITS
 
@@ -56,7 +56,8 @@ def label_columns(
     Raises:
         DataError: A column is missing, a study is repeated or unknown, or a split has an unknown name.
     """
-    source = _read_table(file, naming)
+    with unchanged_table(file):
+        source = _read_table(file, naming)
     rows = _rows_of_studies(study_ids, source[naming.study].to_pylist(), file)
     num_unknown = len(source) - len({row for row in rows if row is not None})
     if num_unknown and unknown_studies == "error":

@@ -6,7 +6,8 @@ import csv
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from lamae.errors import DataError, did_you_mean
+from lamae.files import unchanged
 from lamae.splits import assign_splits, check_disjoint, stand_in_key
 
 TEXT, NUMBER, WHOLE, TIME, TRUTH = pa.string(), pa.float32(), pa.int32(), pa.timestamp("us"), pa.bool_()
@@ -54,11 +56,17 @@ def read_csv(
         optional: Types of columns that are read where they are there.
 
     Raises:
-        DataError: The file is absent, lacks a column, or holds something that is not of the column's type.
+        DataError: The file is absent, lacks a column, changes meanwhile, or holds something that is not of the column's
+            type.
     """
+    with unchanged_table(path):
+        return _read_columns(path, required, optional or {})
+
+
+def _read_columns(path: Path, required: Mapping[str, pa.DataType], optional: Mapping[str, pa.DataType]) -> pa.Table:
     found = csv_columns(path)
     check_columns(path, found, required)
-    types = dict(required) | {name: kind for name, kind in (optional or {}).items() if name in found}
+    types = dict(required) | {name: kind for name, kind in optional.items() if name in found}
     convert = pa_csv.ConvertOptions(
         include_columns=list(types), column_types=types, strings_can_be_null=True, null_values=_NULLS
     )
@@ -68,6 +76,13 @@ def read_csv(
         )
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise unreadable_table(path, error) from error
+
+
+@contextmanager
+def unchanged_table(path: Path) -> Iterator[None]:
+    """Refuse a table that another program changes while the block reads it; an absent one is left to the block."""
+    with unchanged(path) if path.is_file() else nullcontext():
+        yield
 
 
 def unreadable_table(path: Path, error: Exception) -> DataError:

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, get_args
 import numpy as np
 
 from lamae.errors import DataError, FormatError, did_you_mean
-from lamae.files import read_json_object
+from lamae.files import read_json_object, unchanged
 
 Layout = Literal["leads-first", "samples-first"]
 """Axis order of an array: ``[leads, samples]`` or ``[samples, leads]``."""
@@ -97,8 +97,11 @@ def read_sidecar(path: str) -> ArrayDescription:
     if not os.path.exists(sidecar):
         return ArrayDescription()
     try:
-        content = read_json_object(Path(sidecar))
+        with unchanged(sidecar):
+            content = read_json_object(Path(sidecar))
     except ValueError as error:
+        if isinstance(error, DataError):
+            raise
         message = f"the sidecar {sidecar} must hold a JSON object: {error}"
         raise FormatError(message, reason="malformed-sidecar") from error
     return describe_array(content, origin=os.path.basename(sidecar))

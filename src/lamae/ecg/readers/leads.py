@@ -14,6 +14,7 @@ from lamae.ecg.leads import canonical_lead
 from lamae.ecg.plausible import check_rate, check_voltages
 from lamae.ecg.readers.limits import check_channels
 from lamae.errors import DataError
+from lamae.files import unchanged
 from lamae.studies import Study, View, Views
 
 ExtraChannels = Literal["error", "ignore"]
@@ -143,10 +144,11 @@ def make_ecg_study(
 def naming(path: str | os.PathLike[str]) -> Iterator[None]:
     """Prefix data errors with the path of the file, and convert errors of opening it to data errors.
 
-    A message that quotes the file at length is cut.
+    A message that quotes the file at length is cut. A file that changes within the block is refused.
     """
     try:
-        yield
+        with unchanged(path):
+            yield
     except DataError as error:
         raise type(error)(short_text(f"{os.fspath(path)}: {error}"), reason=error.reason) from error
     except OSError as error:

@@ -16,6 +16,7 @@ from lamae.ecg.readers.leads import ExtraChannels, as_float32, choose_leads, mak
 from lamae.ecg.readers.limits import open_regular, read_limited
 from lamae.ecg.readers.wfdb_header import Header, decode_header, parse_comments, parse_header
 from lamae.errors import DataError, FormatError
+from lamae.files import unchanged
 from lamae.studies import Study
 
 FAST_FORMATS = {16: -32768, 212: -2048}
@@ -130,11 +131,12 @@ def by_file(header: Header) -> Iterator[tuple[str, range]]:
 
 def _read_samples(folder: str, file_name: str, header: Header, signals: range) -> np.ndarray:
     """Read one signal file as ``[samples, signals]`` int16."""
-    with open_regular(path_beside(folder, file_name)) as file:
-        content = file.read()
+    path = path_beside(folder, file_name)
     spec = header.specs[signals.start]
-    found_bytes = max(0, len(content) - spec.byte_offset)
-    num_values = _count_values(file_name, found_bytes, header.num_samples, len(signals), spec.format)
+    with unchanged(path), open_regular(path) as file:
+        content = file.read()
+        found_bytes = max(0, len(content) - spec.byte_offset)
+        num_values = _count_values(file_name, found_bytes, header.num_samples, len(signals), spec.format)
     if not num_values:
         return np.empty((0, len(signals)), np.int16)
     if spec.format == 16:

@@ -7,6 +7,7 @@ of gains, units, names and dates holds for every record, and a header that the p
 import os
 import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -16,6 +17,7 @@ from lamae.ecg.readers.leads import as_float32
 from lamae.ecg.readers.wfdb import path_beside
 from lamae.ecg.readers.wfdb_header import Header
 from lamae.errors import FormatError, MissingExtraError
+from lamae.files import unchanged
 
 
 def unpack(folder: str, header: Header, signals: Sequence[int]) -> list[np.ndarray]:
@@ -35,8 +37,10 @@ def unpack(folder: str, header: Header, signals: Sequence[int]) -> list[np.ndarr
         DataError: ``foreign-path``, ``infinite-values``.
     """
     files = {name: path_beside(folder, name) for name in header.files}
-    with TemporaryDirectory(prefix="lamae-wfdb-") as scratch:
+    with ExitStack() as stack:
+        scratch = stack.enter_context(TemporaryDirectory(prefix="lamae-wfdb-"))
         for number, path in enumerate(files.values()):
+            stack.enter_context(unchanged(path))
             os.symlink(os.path.abspath(path), os.path.join(scratch, f"{number}.dat"))
         with open(os.path.join(scratch, "record.hea"), "w", encoding="ascii") as file:
             file.write(_plain_header(header, list(files)))

@@ -13,6 +13,7 @@ from lamae.ecg.readers.wfdb import is_plain, path_beside, read_signals
 from lamae.ecg.readers.wfdb_header import Header, decode_header, parse_comments, parse_header
 from lamae.ecg.readers.wfdb_sizes import check_record
 from lamae.errors import DataError, FormatError
+from lamae.files import unchanged
 from lamae.studies import Study, View, Views
 
 _GAP = "~"
@@ -82,7 +83,9 @@ def _open_segments(folder: str, header: Header) -> dict[str, Header]:
     """Read the header of each segment with samples; empty for an ordinary record."""
     found: dict[str, Header] = {}
     for name in {name: length for name, length in header.segments if name != _GAP and length}:
-        part = parse_header(decode_header(read_limited(path_beside(folder, f"{name}.hea"), f"segment {name}")))
+        path = path_beside(folder, f"{name}.hea")
+        with unchanged(path):
+            part = parse_header(decode_header(read_limited(path, f"segment {name}")))
         if part.num_segments:
             raise FormatError(f"segment {name} consists of segments itself", reason="malformed-header")
         if part.rate_hz != header.rate_hz:
