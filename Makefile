@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
 # one thread for each test process: two processes share the cores
 TEST_ENV := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
-TEST_MARKS := not gpu and not browser
+TEST_MARKS := not gpu and not browser and not thorough
 FAST_MARKS := $(TEST_MARKS) and not slow and not dist
 
 .PHONY: demo compare test test-all check format bench clean

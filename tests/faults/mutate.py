@@ -20,7 +20,7 @@ def mutate(seed: Seed, rng: np.random.Generator) -> dict[str, bytes]:
     """Return the files of a seed, one of them damaged in one to four ways."""
     files = dict(seed.files)
     names = [name for name in files if files[name]]
-    name = seed.target if rng.random() < 0.5 else names[rng.integers(len(names))]
+    name = seed.target if seed.target in names and rng.random() < 0.5 else names[rng.integers(len(names))]
     content = bytearray(files[name])
     for _ in range(int(rng.choice([1, 1, 1, 2, 4]))):
         if content:

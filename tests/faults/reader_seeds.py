@@ -3,9 +3,12 @@
 import io
 import json
 import os
+import struct
 import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -26,13 +29,19 @@ class Seed:
         files: Content by file name.
         target: The file that is read.
         exam_id: Exam to read, of a CODE-15 part.
+        pack: Makes the files on disk from ``files``, so that what is compressed can be damaged before it is.
     """
 
     name: str
     files: dict[str, bytes]
     target: str
     exam_id: int | None = None
-    given: dict[str, Any] = field(default_factory=dict)
+    pack: Callable[[dict[str, bytes]], dict[str, bytes]] | None = None
+
+    @property
+    def on_disk(self) -> dict[str, bytes]:
+        """Return the files as they are written to disk."""
+        return self.files if self.pack is None else self.pack(self.files)
 
     @property
     def reader(self) -> str:
@@ -55,6 +64,28 @@ def _signals(num_leads: int = len(THREE)) -> np.ndarray:
     phases = np.arange(num_leads)[:, None]
     noise = np.random.default_rng(5).normal(0, 5, (num_leads, NUM_SAMPLES))
     return (400 * np.sin(2 * np.pi * 7 * time + phases) + noise).astype(np.int16)
+
+
+def _zipped(parts: dict[str, bytes]) -> dict[str, bytes]:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as container:
+        for name, content in parts.items():
+            container.writestr(name, content)
+    return {"ecg.npz": buffer.getvalue()}
+
+
+def _deflated(parts: dict[str, bytes]) -> dict[str, bytes]:
+    """Deflate the body of a DICOM file, behind its file meta information."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    body = packer.compress(parts.get("body", b"")) + packer.flush()
+    return {"ecg.dcm": parts.get("meta", b"") + body}
+
+
+def _compressed(parts: dict[str, bytes]) -> dict[str, bytes]:
+    """Compress each element of a MATLAB file behind its head, as version 7 does."""
+    packed = (zlib.compress(content) for name, content in parts.items() if name != "head")
+    elements = b"".join(struct.pack("<II", 15, len(content)) + content for content in packed)
+    return {"ecg.mat": parts.get("head", b"") + elements}
 
 
 def _wfdb() -> Iterator[Seed]:
@@ -147,7 +178,12 @@ def _dicom() -> Iterator[Seed]:
         dataset.WaveformSequence = Sequence(groups)
         buffer = io.BytesIO()
         dataset.save_as(buffer, enforce_file_format=True)
-        yield Seed(f"dicom-{name}", {"ecg.dcm": buffer.getvalue()}, "ecg.dcm")
+        content = buffer.getvalue()
+        yield Seed(f"dicom-{name}", {"ecg.dcm": content}, "ecg.dcm")
+        if name == "deflated":
+            start = 144 + int.from_bytes(content[140:144], "little")  # (0002,0000) File Meta Information Group Length
+            parts = {"meta": content[:start], "body": zlib.decompress(content[start:], -zlib.MAX_WBITS)}
+            yield Seed("dicom-inflated", parts, "ecg.dcm", pack=_deflated)
     from pydicom.data import get_testdata_file
 
     shipped = Path(str(get_testdata_file("waveform_ecg.dcm"))).read_bytes()
@@ -188,6 +224,10 @@ def _arrays() -> Iterator[Seed]:
         buffer = io.BytesIO()
         save(buffer, ecg=_signals(), leads=np.array(THREE), rate_hz=500, units="uV", others=np.arange(1))
         yield Seed(f"npz-{name}", {"ecg.npz": buffer.getvalue()}, "ecg.npz")
+    with zipfile.ZipFile(buffer) as container:
+        yield Seed(
+            "npz-members", {name: container.read(name) for name in container.namelist()}, "ecg.npz", pack=_zipped
+        )
 
 
 def _matlab() -> Iterator[Seed]:
@@ -205,7 +245,14 @@ def _matlab() -> Iterator[Seed]:
         buffer = io.BytesIO()
         variables = {"val": _signals(), "leads": leads, "units": "uV", "rate_hz": 500.0}
         savemat(buffer, variables if name == "4" else variables | {"info": {"age": 5}}, **options)
-        yield Seed(f"matlab-{name}", {"ecg.mat": buffer.getvalue()}, "ecg.mat")
+        content = buffer.getvalue()
+        yield Seed(f"matlab-{name}", {"ecg.mat": content}, "ecg.mat")
+        if name == "5":
+            parts, start = {"head": content[:128]}, 128
+            while start < len(content):
+                stop = start + 8 + int.from_bytes(content[start + 4 : start + 8], "little")
+                parts[str(start)], start = content[start:stop], stop
+            yield Seed("matlab-elements", parts, "ecg.mat", pack=_compressed)
     buffer = io.BytesIO()
     savemat(buffer, {"val": _signals()}, format="4")
     header = f"rec 3 500 {NUM_SAMPLES}\n" + "".join(f"rec.mat 16+24 1000/mV 16 0 0 0 0 {lead}\n" for lead in THREE)

@@ -1,10 +1,12 @@
 """Reader of HL7 annotated ECG (aECG): schema PORT_MT020001 of HL7 v3, implementation guide of 21 March 2005."""
 
 import os
+import re
+from collections import deque
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
 import numpy as np
 
@@ -17,6 +19,7 @@ from lamae.ecg.readers.leads import (
     naming,
     study_id_of,
 )
+from lamae.ecg.readers.limits import open_regular
 from lamae.ecg.readers.segments import BEAT_WORDS, Segment, merge_segments
 from lamae.errors import DataError, FormatError
 from lamae.studies import Study
@@ -24,6 +27,8 @@ from lamae.studies import Study
 MAX_BYTES = 256 * 1024 * 1024
 """Default size limit; a day of 12 leads at 500 Hz is about ten times as large."""
 
+_PIECE_BYTES = 65_536
+_BLANK = re.compile(r"\s")
 _MAX_DEPTH = 128
 _MAX_ELEMENTS = 1_000_000
 _SECONDS_IN = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "msec": 1e-3, "us": 1e-6, "usec": 1e-6, "μs": 1e-6}
@@ -90,9 +95,9 @@ def read_aecg(
 def _parse(path: str | os.PathLike[str], max_bytes: int) -> Element:
     """Parse untrusted XML: limited in bytes, depth and elements, without entities."""
     from defusedxml.common import DefusedXmlException
-    from defusedxml.ElementTree import iterparse
+    from defusedxml.ElementTree import DefusedXMLParser
 
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > max_bytes:
             raise FormatError(
@@ -100,42 +105,52 @@ def _parse(path: str | os.PathLike[str], max_bytes: int) -> Element:
                 "to be trusted",
                 reason="xml-too-large",
             )
+        parser = DefusedXMLParser(target=_LimitedBuilder())
+        piece_bytes = _PIECE_BYTES
         try:
-            return _build_tree(iterparse(file, events=("start", "end")))
+            while piece := file.read(piece_bytes):
+                parser.feed(piece)
+                piece_bytes *= 2  # older expat begins a long comment or attribute anew with each piece
+            root = parser.close()
         except DefusedXmlException as error:
             raise FormatError(f"the XML declares entities, which is refused: {error}", reason="xml-entities") from error
         except (ParseError, LookupError, UnicodeError, ValueError) as error:
             if isinstance(error, DataError):
                 raise
             raise FormatError(f"malformed XML: {error}", reason="malformed-xml") from error
-
-
-def _build_tree(events: Iterator[tuple[str, Element]]) -> Element:
-    root: Element | None = None
-    depth = num_elements = 0
-    for event, element in events:
-        if event == "end":
-            depth -= 1
-            continue
-        root = element if root is None else root
-        depth += 1
-        num_elements += 1
-        if depth > _MAX_DEPTH or num_elements > _MAX_ELEMENTS:
-            raise FormatError(
-                f"the XML has more than {_MAX_ELEMENTS} elements or is nested deeper than {_MAX_DEPTH}",
-                reason="xml-too-large",
-            )
     if root is None:
         raise FormatError("malformed XML: no element found", reason="malformed-xml")
     return root
 
 
+class _LimitedBuilder(TreeBuilder):
+    """Builds a tree of limited depth and number of elements."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._depth = self._num_elements = 0
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> Element:
+        self._depth += 1
+        self._num_elements += 1
+        if self._depth > _MAX_DEPTH or self._num_elements > _MAX_ELEMENTS:
+            raise FormatError(
+                f"the XML has more than {_MAX_ELEMENTS} elements or is nested deeper than {_MAX_DEPTH}",
+                reason="xml-too-large",
+            )
+        return super().start(tag, attrs)
+
+    def end(self, tag: str, /) -> Element:
+        self._depth -= 1
+        return super().end(tag)
+
+
 def _rhythm_series(root: Element) -> list[Element]:
     """Return the series with a rhythm: not derived, and without a code that names a beat."""
     found: list[Element] = []
-    pending = [root]
+    pending = deque([root])
     while pending:
-        for child in pending.pop(0):
+        for child in pending.popleft():
             if _name(child) in ("derivation", "derivedSeries"):
                 continue
             if _name(child) == "series" and not _is_beat(child):
@@ -222,10 +237,22 @@ def _read_values(sequence: Element, lead: str) -> np.ndarray:
         raise DataError(f"lead {lead} has a scale of 0", reason="zero-gain")
     origin_mv = 0.0 if origin is None else _number(origin, "origin") * millivolts_in(origin.get("unit", ""))
     try:
-        steps = np.array((digits.text or "").split(), dtype=np.float64)
+        steps = _digits(digits.text or "")
     except ValueError as error:
         raise FormatError(f"the digits of lead {lead} are malformed: {error}", reason="malformed-aecg") from error
     return as_float32(origin_mv + scale_mv * steps)
+
+
+def _digits(text: str) -> np.ndarray:
+    """Return the numbers of a text; in pieces, since a list of all words takes twenty times the memory of the text."""
+    pieces: list[np.ndarray] = []
+    start = 0
+    while start < len(text):
+        end = _BLANK.search(text, start + _PIECE_BYTES)
+        stop = len(text) if end is None else end.start()
+        pieces.append(np.array(text[start:stop].split(), dtype=np.float64))
+        start = stop
+    return np.concatenate(pieces)
 
 
 def _number(element: Element, what: str) -> float:
@@ -257,8 +284,9 @@ def _describe_patient(root: Element) -> dict[str, Any]:
     for gender in _descendants(root, "administrativeGenderCode"):
         if gender.get("code", "").upper() in ("F", "M"):
             metadata["sex"] = "female" if gender.get("code", "").upper() == "F" else "male"
+    acquired_at = _acquired_at(root)
     for birth in _descendants(root, "birthTime"):
-        born, acquired_at = _moment(birth.get("value")), _acquired_at(root)
+        born = _moment(birth.get("value"))
         if born and acquired_at and acquired_at > born:
             metadata["age_years"] = (acquired_at - born).days // _DAYS_IN_YEAR
     for observation in _descendants(root, "relatedObservation"):

@@ -8,11 +8,14 @@ from typing import Any, Literal, cast, get_args
 
 import numpy as np
 
+from lamae.ecg.readers.limits import read_limited
 from lamae.errors import DataError, FormatError, did_you_mean
 from lamae.files import read_json_object, unchanged
 
 Layout = Literal["leads-first", "samples-first"]
 """Axis order of an array: ``[leads, samples]`` or ``[samples, leads]``."""
+
+_MAX_SIDECAR_BYTES = 1024**2
 
 _LAYOUTS: tuple[Layout, ...] = get_args(Layout)
 
@@ -64,9 +67,9 @@ def describe_array(mapping: Mapping[str, Any], *, origin: str) -> ArrayDescripti
             rate_hz=float(np.asarray(known["rate_hz"]).item()) if "rate_hz" in known else None,
             units=_unit(known["units"]) if "units" in known else None,
             layout=cast(Layout, _strings(known["layout"])[0]) if "layout" in known else None,
-            key=known.get("key"),
+            key=_strings(known["key"])[0] if "key" in known else None,
         )
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError, IndexError) as error:
         if isinstance(error, DataError):
             raise
         raise FormatError(f"{origin}: malformed value: {error}", reason="malformed-sidecar") from error
@@ -96,6 +99,7 @@ def read_sidecar(path: str) -> ArrayDescription:
     sidecar = f"{path}.json"
     if not os.path.exists(sidecar):
         return ArrayDescription()
+    read_limited(sidecar, "the sidecar", _MAX_SIDECAR_BYTES)  # refuses a pipe, or what is too large
     try:
         with unchanged(sidecar):
             content = read_json_object(Path(sidecar))

@@ -1,11 +1,14 @@
 """Reader of arrays (NumPy, MATLAB, HDF5, CSV), whose leads, rate and unit are given by the user or a sidecar."""
 
+import math
 import os
+import sys
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import IO, Any
 
 import numpy as np
 
@@ -20,6 +23,7 @@ from lamae.ecg.readers.array_description import (
     read_sidecar,
 )
 from lamae.ecg.readers.csv_table import load_csv
+from lamae.ecg.readers.hdf5 import HDF5_ERRORS, datasets_in, import_h5py, read_attributes, read_dataset
 from lamae.ecg.readers.leads import (
     ExtraChannels,
     as_float32,
@@ -30,16 +34,15 @@ from lamae.ecg.readers.leads import (
     raise_fault_of_the_system,
     study_id_of,
 )
+from lamae.ecg.readers.limits import MAX_CHANNELS, Budget
 from lamae.ecg.readers.matlab import read_matlab
-from lamae.errors import DataError, FormatError, MissingExtraError
+from lamae.errors import DataError, FormatError
 from lamae.studies import Study
 
 Loaded = tuple[np.ndarray, ArrayDescription]
 """An array as stored in the file, and its description in the file."""
 
-MAX_BYTES = 12 * 86_400 * 1000 * 4
-"""Maximum unpacked size of an array: a day of 12 leads at 1000 Hz in float32."""
-
+_HEADERS = {b"\1\0": np.lib.format.read_array_header_1_0, b"\2\0": np.lib.format.read_array_header_2_0}
 _NUMPY_ERRORS = (ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError, tokenize.TokenError)
 _ZIP_ERRORS = (KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 
@@ -113,7 +116,8 @@ def _make_study(
         raise DataError(f"the array holds {array.dtype}, expected real numbers", reason="wrong-type")
     rows = orient(array, len(known.leads), known.layout)
     chosen, names = choose_leads(known.leads, lead_names, extra_channels)
-    values = rows[list(chosen)] * _factors(known, chosen)
+    with np.errstate(invalid="ignore", over="ignore"):  # what overflows is found below
+        values = rows[list(chosen)] * _factors(known, chosen)
     return make_ecg_study(
         study_id=study_id,
         leads=names,
@@ -135,25 +139,92 @@ def _factors(known: ArrayDescription, chosen: Sequence[int]) -> np.ndarray:
     return np.array([[millivolts_in(units[position])] for position in chosen])
 
 
+@dataclass(frozen=True)
+class _Promise:
+    """Shape and type of an array that is not read yet, by the head of its file."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+
 def _load_npy(path: str, asked: ArrayDescription) -> Loaded:
     with open(path, "rb") as file:
         try:
+            _promise(file, os.path.getsize(path))
+            file.seek(0)
             return np.load(file, allow_pickle=False), ArrayDescription()
+        except DataError:
+            raise
         except _NUMPY_ERRORS as error:
             raise _damaged("the .npy file is damaged, or holds objects", error) from error
 
 
+def _promise(file: IO[bytes], num_bytes: int) -> _Promise | None:
+    """Read the head of a ``.npy`` file of so many bytes; ``None`` if it is another file.
+
+    Raises:
+        FormatError: It promises more than the file holds, or holds objects (``malformed-file``).
+    """
+    if file.read(6) != b"\x93NUMPY":
+        return None
+    version = file.read(2)
+    if version not in _HEADERS:
+        raise FormatError(f"unknown version {list(version)} of the .npy format", reason="malformed-file")
+    shape, _, dtype = _HEADERS[version](file)
+    found = _Promise(shape, dtype)
+    left = num_bytes - file.tell()
+    if dtype.hasobject or min(shape, default=0) < 0 or found.size * max(1, dtype.itemsize) > left:
+        raise FormatError(
+            f"an array of shape {str(list(shape))[:80]} and type {str(dtype)[:80]} is promised, and {left} bytes are "
+            "left: it is cut short, or holds objects",
+            reason="malformed-file",
+        )
+    return found
+
+
 def _load_npz(path: str, asked: ArrayDescription) -> Loaded:
-    with open(path, "rb") as file:
-        try:
-            with np.load(file, allow_pickle=False) as container:
-                for member in container.zip.infolist():
-                    _check_size(member.filename, member.file_size)
-                found = {name: container[name] for name in container.files}
-        except (*_NUMPY_ERRORS, *_ZIP_ERRORS) as error:
-            raise _damaged("the .npz file is damaged, or holds objects", error) from error
-    arrays = {name: array for name, array in found.items() if isinstance(array, np.ndarray)}  # others are bytes
-    return _pick(arrays, asked.key)
+    """Load an array and its description; others are not unpacked."""
+    budget = Budget("the .npz file", os.path.getsize(path))
+    try:
+        with open(path, "rb") as file, zipfile.ZipFile(file) as container:
+            members = {info.filename.removesuffix(".npy"): info for info in container.infolist()}
+            promises = {name: found for name, info in members.items() if (found := _promise_of(container, info))}
+            name = _name_of_signal(promises, asked.key)
+            arrays: dict[str, np.ndarray] = {}
+            wanted_names = {name, *DESCRIPTION_KEYS} & promises.keys()
+            budget.spend(sum(promises[wanted].size * promises[wanted].dtype.itemsize for wanted in wanted_names))
+            for wanted in wanted_names:
+                with container.open(members[wanted]) as member:
+                    arrays[wanted] = _checked_text(np.lib.format.read_array(member, allow_pickle=False))
+    except DataError:
+        raise
+    except (*_NUMPY_ERRORS, *_ZIP_ERRORS) as error:
+        raise _damaged("the .npz file is damaged, or holds objects", error) from error
+    return _pick(arrays, name)
+
+
+def _checked_text(array: np.ndarray) -> np.ndarray:
+    """Return an array; one of text with numbers that are no characters is refused, since they end Python's patience."""
+    if array.dtype.kind == "U":
+        codes = np.frombuffer(array.tobytes(), np.dtype("u4").newbyteorder(array.dtype.byteorder))
+        if codes.max(initial=0) > sys.maxunicode:
+            raise FormatError("an array of text holds numbers that are no characters", reason="malformed-file")
+    return array
+
+
+def _promise_of(container: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Promise | None:
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        return None  # numpy writes no others, and zipfile unpacks them without a limit
+    with container.open(info) as member:
+        return _promise(member, info.file_size)
 
 
 def _damaged(what: str, error: Exception) -> FormatError:
@@ -169,76 +240,39 @@ def _load_matlab(path: str, asked: ArrayDescription) -> Loaded:
 def _load_hdf5(path: str, asked: ArrayDescription) -> Loaded:
     """Load a dataset; ``leads``, ``rate_hz`` and ``units`` may be attributes of it or of the file, or datasets."""
     h5py = import_h5py()
+    budget = Budget("the HDF5 file", os.path.getsize(path))
     try:
         with h5py.File(path, "r") as file:
-            datasets: dict[str, Any] = {}
-            file.visititems(lambda name, item: datasets.update({name: item} if _has_values(item) else {}))
+            if asked.key is not None and asked.key in file:
+                datasets = {name: file[name] for name in (asked.key, *DESCRIPTION_KEYS) if name in file}
+            else:
+                datasets = datasets_in(file)
             name = _name_of_signal(datasets, asked.key)
-            told = {
-                key: value
-                for attributes in (file.attrs, datasets[name].attrs)
-                for key, value in attributes.items()
-                if key in DESCRIPTION_KEYS
-            }
-            members = [key for key in ("leads", "rate_hz", "units", "layout") if key in datasets]
-            told |= {key: check_inside(datasets[key], file)[()] for key in members}
-            _check_size(name, datasets[name].nbytes)
-            return np.asarray(check_inside(datasets[name], file)[()]), _describe_members(told)
-    except (OSError, KeyError, RuntimeError, TypeError) as error:  # h5py: TypeError for types that numpy lacks
+            signal = read_dataset(datasets[name], file, budget)
+            told = read_attributes(file, file, DESCRIPTION_KEYS)
+            told |= read_attributes(datasets[name], file, DESCRIPTION_KEYS)
+            members = [key for key in DESCRIPTION_KEYS if key in datasets and key != name]
+            told |= {key: read_dataset(datasets[key], file, budget) for key in members}
+            return signal, _describe_members(told)
+    except DataError:
+        raise
+    except HDF5_ERRORS as error:
         if isinstance(error, FileNotFoundError):
             raise
         raise _damaged("the HDF5 file is damaged, or of a type that numpy lacks", error) from error
 
 
-def _has_values(item: Any) -> bool:
-    """Return whether an HDF5 object is a dataset, and not an empty one."""
-    return getattr(item, "shape", None) is not None
-
-
-def _check_size(name: str, num_bytes: int) -> None:
-    if num_bytes > MAX_BYTES:
-        raise DataError(
-            f"the array {name!r} unpacks to {num_bytes} bytes, more than the {MAX_BYTES} allowed: damaged, or to be "
-            "split into recordings of at most a day",
-            reason="array-too-large",
-        )
-
-
-def check_inside(dataset: Any, file: Any) -> Any:
-    """Return an HDF5 dataset; one that would read another file of this machine is refused.
-
-    Raises:
-        FormatError: Its values lie in external storage, in other files (a virtual dataset), or behind an external link;
-            or it is a group, or empty.
-    """
-    if getattr(dataset, "shape", None) is None:
-        raise FormatError(f"{dataset.name!r} is a group or empty, expected a dataset", reason="malformed-file")
-    if dataset.file.filename != file.filename or dataset.external or dataset.is_virtual:
-        raise FormatError(
-            f"the dataset {dataset.name!r} keeps its values outside of this file, which is not followed: "
-            "copy them into it",
-            reason="outside-file",
-        )
-    return dataset
-
-
-def import_h5py() -> Any:
-    """Import h5py, or raise an error that names the extra which installs it."""
-    try:
-        import h5py
-    except ImportError as error:
-        raise MissingExtraError("h5py", extra="hdf5", purpose="Reading HDF5 files") from error
-    return h5py
-
-
 def _pick(members: Mapping[str, np.ndarray], key: str | None) -> Loaded:
     """Return the signal among the arrays of a container, and its description from the other arrays."""
     name = _name_of_signal(members, key)
-    told = {key: members[key] for key in ("leads", "rate_hz", "units", "layout") if key in members and key != name}
+    told = {key: members[key] for key in DESCRIPTION_KEYS if key in members and key != name}
     return members[name], _describe_members(told)
 
 
 def _describe_members(told: Mapping[str, Any]) -> ArrayDescription:
+    for key, value in told.items():
+        if np.size(value) > MAX_CHANNELS:
+            raise FormatError(f"{key!r} has {np.size(value)} values", reason="malformed-sidecar")
     plain = {
         key: value.decode() if isinstance(value, bytes) else np.ravel(value).tolist() for key, value in told.items()
     }

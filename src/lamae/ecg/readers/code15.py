@@ -4,6 +4,7 @@ A part has the datasets ``exam_id`` ``[exams]`` and ``tracings`` ``[exams, 4096,
 order, shorter recordings zero-padded symmetrically. Each part ends with a row of zeros with exam_id 0.
 """
 
+import math
 import os
 import threading
 from collections import OrderedDict
@@ -13,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from lamae.ecg.leads import LEADS
-from lamae.ecg.readers.arrays import check_inside, import_h5py
+from lamae.ecg.readers.hdf5 import HDF5_ERRORS, check_inside, check_stored, import_h5py, read_dataset
 from lamae.ecg.readers.leads import as_float32, make_ecg_study, naming
+from lamae.ecg.readers.limits import Budget, open_regular
 from lamae.errors import DataError, FormatError
 from lamae.studies import Study
 
@@ -23,7 +25,6 @@ RATE_HZ = 400.0
 
 _NO_EXAM = 0
 _MAX_OPEN_PARTS = 4
-_PART_ERRORS = (KeyError, OSError, RuntimeError, TypeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ def read_code15_row(path: str | os.PathLike[str], exam_id: int | str) -> Study:
             if row < 0:
                 raise DataError(f"this part has exam {exam_id} more than once", reason="duplicated-record")
             try:
-                tracing = np.asarray(part.tracings[row], np.float32)
-            except _PART_ERRORS as error:
+                tracing = np.asarray(part.tracings[row])
+            except HDF5_ERRORS as error:
                 raise FormatError(f"exam {exam_id} cannot be read: {error}", reason="malformed-file") from error
         return make_ecg_study(
             study_id=str(exam_id),
@@ -115,20 +116,25 @@ def _open_part(path: str) -> _Part:
 
 def _index_part(path: str) -> _Part:
     h5py = import_h5py()
+    open_regular(path).close()
+    budget = Budget("the CODE-15 part", os.path.getsize(path))
     try:
         file = h5py.File(path, "r")
-        ids = np.asarray(check_inside(file["exam_id"], file)[()]).astype(np.int64)
+        ids = read_dataset(file["exam_id"], file, budget)
         tracings = check_inside(file["tracings"], file)
-    except FormatError:
-        raise
-    except _PART_ERRORS as error:
+        check_stored(tracings, file)
+    except HDF5_ERRORS as error:
+        if isinstance(error, DataError):
+            raise
         raise FormatError(f"not a readable CODE-15 part: {error}", reason="malformed-file") from error
-    if tracings.ndim != 3 or tracings.shape[2] != len(LEADS) or ids.shape != tracings.shape[:1]:
+    is_numeric = ids.dtype.kind in "iu" and tracings.dtype.kind in "iuf"
+    if not is_numeric or tracings.ndim != 3 or tracings.shape[2] != len(LEADS) or ids.shape != tracings.shape[:1]:
         raise FormatError(
-            f"not a CODE-15 part: tracings of shape {list(tracings.shape)} for {ids.size} exams, expected "
-            f"[exams, samples, {len(LEADS)}]",
+            f"not a CODE-15 part: {tracings.dtype} tracings of shape {list(tracings.shape)} for {ids.size} exams, "
+            f"expected [exams, samples, {len(LEADS)}]",
             reason="malformed-file",
         )
+    budget.spend(math.prod(tracings.shape[1:]) * tracings.dtype.itemsize)
     row_of: dict[int, int] = {}
     for row, exam_id in enumerate(ids.tolist()):
         row_of[exam_id] = -1 if exam_id in row_of else row

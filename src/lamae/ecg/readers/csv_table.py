@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from lamae.ecg.readers.array_description import list_of
+from lamae.ecg.readers.limits import MAX_TEXT_BYTES, check_channels
 from lamae.errors import DataError, FormatError
 
 _DELIMITERS = ",;\t"
@@ -23,11 +24,13 @@ def load_csv(path: str, leads: Sequence[str] | None) -> tuple[np.ndarray, tuple[
     Raises:
         DataError: A column is missing (``missing-column``), or the number of leads differs from the number of columns
             of a file without header (``wrong-shape``).
+        DataError: There are more columns than channels of any recording (``too-many-channels``).
         FormatError: Lines differ in length, or a field is not a number (``malformed-file``).
     """
     first = _first_line(path)
     commonest = max(_DELIMITERS, key=first.count)
     delimiter = commonest if commonest in first else " "
+    check_channels(first.count(delimiter) + 1)
     names = [name.strip().strip('"').strip() for name in first.split(delimiter)]
     has_names = not all(_is_number(name) for name in names if name)
     columns = _columns(path, delimiter, len(names), has_names)
@@ -43,7 +46,7 @@ def load_csv(path: str, leads: Sequence[str] | None) -> tuple[np.ndarray, tuple[
 def _first_line(path: str) -> str:
     with open(path, encoding="utf-8-sig") as file:
         try:
-            return file.readline().strip("\r\n")
+            return file.readline(MAX_TEXT_BYTES).strip("\r\n")
         except UnicodeDecodeError as error:
             raise FormatError(f"the CSV file is no UTF-8 text: {error}", reason="malformed-file") from error
 

@@ -22,7 +22,7 @@ from lamae.ecg.readers.leads import (
     raise_fault_of_the_system,
     study_id_of,
 )
-from lamae.ecg.readers.limits import check_channels, inflated, open_regular
+from lamae.ecg.readers.limits import Budget, check_channels, inflated, open_regular
 from lamae.ecg.readers.segments import BEAT_WORDS, Segment, merge_segments
 from lamae.errors import DataError, FormatError
 from lamae.studies import Study
@@ -123,8 +123,9 @@ class _Deflated(io.BytesIO):
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is None or size < 0:
+            rest = self.getbuffer()[self.tell() :]
             with contextlib.suppress(zlib.error):  # pydicom meets it again
-                for _ in inflated(self.getbuffer()[self.tell() :], "the deflated DICOM file", wbits=-zlib.MAX_WBITS):
+                for _ in inflated(rest, Budget("the deflated DICOM file", len(rest)), wbits=-zlib.MAX_WBITS):
                     pass
         return super().read(size)
 

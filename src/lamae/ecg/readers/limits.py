@@ -4,6 +4,7 @@ import os
 import stat
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from lamae.errors import DataError
@@ -20,28 +21,42 @@ MAX_TEXT_BYTES = 16 * 1024**2
 MAX_CHANNELS = 1024
 """Maximum number of channels, columns or signals of a file."""
 
+MAX_OBJECTS = 10_000
+"""Maximum number of arrays or variables of a file that is to hold one recording."""
+
 
 _PIECE_BYTES = 65_536  # inflates to at most 68 MB
 
 
-def check_unpacked(what: str, num_bytes: int, file_bytes: int) -> None:
-    """Check what a file promises to unpack to, before it does.
+@dataclass
+class Budget:
+    """What one file may still unpack to: ``MAX_UNPACKED_BYTES``, or ``EXPANSION`` times its size if that is more.
 
-    Args:
+    Attributes:
         what: What is unpacked, for the message.
-        num_bytes: Size in memory, of all that is unpacked.
         file_bytes: Size of the file, or of all files of the record.
-
-    Raises:
-        DataError: It is more than ``MAX_UNPACKED_BYTES`` and than ``EXPANSION`` times the file (``array-too-large``).
+        spent: Number of bytes unpacked, or about to be.
     """
-    allowed = max(MAX_UNPACKED_BYTES, EXPANSION * file_bytes)
-    if num_bytes > allowed:
-        raise DataError(
-            f"{what} unpacks to {_shown(num_bytes)} bytes, more than the {allowed} allowed for a file of {file_bytes}: "
-            "damaged, or to be split into recordings of at most a day, or to be stored uncompressed",
-            reason="array-too-large",
-        )
+
+    what: str
+    file_bytes: int
+    spent: int = 0
+
+    def spend(self, num_bytes: int) -> None:
+        """Count bytes before they are unpacked.
+
+        Raises:
+            DataError: All in all they are more than is allowed (``array-too-large``).
+        """
+        self.spent += num_bytes
+        allowed = max(MAX_UNPACKED_BYTES, EXPANSION * self.file_bytes)
+        if self.spent > allowed:
+            raise DataError(
+                f"{self.what} unpacks to {_shown(self.spent)} bytes, more than the {allowed} allowed for a file of "
+                f"{self.file_bytes}: damaged, or to be split into recordings of at most a day, or to be stored "
+                "uncompressed",
+                reason="array-too-large",
+            )
 
 
 def check_channels(num_channels: int) -> None:
@@ -58,22 +73,21 @@ def check_channels(num_channels: int) -> None:
         )
 
 
-def inflated(packed: bytes | memoryview, what: str, *, wbits: int = zlib.MAX_WBITS) -> Iterator[bytes]:
+def inflated(packed: bytes | memoryview, budget: Budget, *, wbits: int = zlib.MAX_WBITS) -> Iterator[bytes]:
     """Yield the inflated pieces of a zlib stream; what follows its end is left out.
 
     Raises:
         DataError: It inflates to too much (``array-too-large``).
         zlib.error: It is damaged, or cut short.
     """
-    unpacker, num_bytes = zlib.decompressobj(wbits), 0
+    unpacker = zlib.decompressobj(wbits)
     for start in range(0, len(packed), _PIECE_BYTES):
         piece = unpacker.decompress(packed[start : start + _PIECE_BYTES])
-        num_bytes += len(piece)
-        check_unpacked(what, num_bytes, len(packed))
+        budget.spend(len(piece))
         yield piece
         if unpacker.eof:
             return
-    raise zlib.error("incomplete or truncated stream")
+    raise zlib.error("the stream is cut short")
 
 
 def open_regular(path: str | os.PathLike[str]) -> BinaryIO:

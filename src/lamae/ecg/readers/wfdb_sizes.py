@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Mapping
 
-from lamae.ecg.readers.limits import check_channels, check_unpacked
+from lamae.ecg.readers.limits import Budget, check_channels
 from lamae.ecg.readers.wfdb import by_file, path_beside
 from lamae.ecg.readers.wfdb_header import Header
 from lamae.errors import DataError, FormatError
@@ -45,7 +45,7 @@ def check_record(folder: str, header: Header, segments: Mapping[str, Header]) ->
     else:
         num_frames = header.num_samples or 0
     frame = max(sum(spec.samples_per_frame for spec in part.specs) for part in (header, *segments.values()))
-    check_unpacked("the record", _VALUE_BYTES * num_frames * max(frame, 1), sum(stored.values()))
+    Budget("the record", sum(stored.values())).spend(_VALUE_BYTES * num_frames * max(frame, 1))
 
 
 def _check_length(name: str, length: int, segment: Header | None) -> None:
