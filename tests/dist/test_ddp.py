@@ -51,6 +51,16 @@ def test_two_processes_have_the_loss_curve_of_one(pack, tmp_path, words):
     assert [line["step"] for line in lines] == [2, 4, 6, 8, 10, 12, 13]
 
 
+def test_two_processes_have_the_loss_curve_of_one_where_studies_have_nothing_to_predict(tmp_path):
+    """Every study has one long lead among short ones of one patch, which is dropped in some steps."""
+    pack = write_fake_pack(tmp_path / "pack", recorded=lambda study, lead: 110 if lead == study % 12 else 10).path
+    words = ("--optim.batch_size", 9, "--data.min_views", 1, "--optim.accumulation", 2)
+    for run, processes in ((tmp_path / "one", 1), (tmp_path / "two", 2)):
+        done = start(pack, run, *words, processes=processes)
+        assert done.returncode == 0, done.stderr
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-5)
+
+
 @pytest.mark.parametrize("step", [3, 7, 12])
 def test_killed_at_any_step_and_resumed_equals_not_stopped(pack, tmp_path, step):
     whole, cut = tmp_path / "whole", tmp_path / "cut"

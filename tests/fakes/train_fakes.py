@@ -6,7 +6,7 @@ Run as a program it pretrains: ``python train_fakes.py PACK RUN [--kill-at STEP]
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -47,9 +47,13 @@ def write_fake_pack(
     whole: bool = True,
     patients: str = "fake",
     splits: Sequence[str] = SPLITS,
+    recorded: Callable[[int, int], int] | None = None,
     **options: Any,
 ) -> Pack:
-    """Write a pack; with ``whole=False`` some leads are absent and some samples missing."""
+    """Write a pack; with ``whole=False`` some leads are absent and some samples missing.
+
+    ``recorded`` gives the number of samples that are recorded of a lead, from the numbers of its study and of the lead.
+    """
     rng = np.random.default_rng(seed)
     studies = []
     for number in range(num):
@@ -58,6 +62,10 @@ def write_fake_pack(
         missing = not whole and number % 4 == 1
         if missing:
             values[0, -31:] = MISSING_CODE
+        if recorded is not None:
+            missing = True
+            for lead in range(len(names)):
+                values[lead, recorded(number, lead) :] = MISSING_CODE
         scale = np.full(len(names), 0.001, np.float32)
         studies.append(
             PreparedStudy.of_waveforms(

@@ -1,5 +1,7 @@
 """Families of masks: blocks in one to three dimensions, tubes of several scopes, whole recordings."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from clip_fakes import clip_batch
@@ -169,3 +171,58 @@ def test_there_and_back_through_plain_types():
 def test_settings_that_nothing_reads_are_refused(make, words):
     with pytest.raises(ConfigError, match=words):
         make()
+
+
+def short_clips(num_times=(3, 2, 1), recordings=((0, 1, 2), (0, 1, 2))):
+    """Clips of three patches in time, of which so many are recorded of the recordings of each study."""
+    batch = clip_batch(recordings, instances_each=1)
+    frames = 2 * torch.tensor(num_times * len(recordings))[:, None]
+    valid = (torch.arange(6) < frames)[:, :, None, None].expand(-1, 6, 10, 14)
+    return replace(batch, streams={"echo": replace(batch.streams["echo"], valid=valid)})
+
+
+def seen_of(mask, counts=(3, 5, 7)):
+    """Return the grid of visible recorded patches, and of those to predict."""
+    num_visible, both = mask.context.shape[1], torch.cat([mask.context, mask.target], dim=1)
+    assert both.sort(dim=1).values.tolist() == [list(range(105))] * len(both)
+    blank = torch.zeros(both.shape, dtype=torch.bool)
+    seen, asked = mask.slot_valid.clone(), mask.slot_valid.clone()
+    seen[:, num_visible:], asked[:, :num_visible] = False, False
+    return [blank.scatter(1, both, part).view(-1, *counts) for part in (seen, asked)]
+
+
+@pytest.mark.parametrize("strategy", ["random", "tube", "block", "view"])
+def test_of_short_clips_the_same_fraction_is_visible(strategy):
+    family = MaskFamily(
+        strategy=strategy,
+        ratio=0.8,
+        hidden_views=1 if strategy == "view" else 0,
+        scope="instance" if strategy == "tube" else "study",
+    )
+    seen, asked = seen_of(one(family, short_clips()))
+    assert seen.flatten(1).sum(dim=1).tolist() == [21, 14, 7] * 2
+    assert asked.flatten(1).sum(dim=1).tolist() == [84, 56, 28] * 2
+
+
+@pytest.mark.parametrize("family", [*V_JEPA, MaskFamily(strategy="tube", ratio=0.8, full_time=True)])
+def test_tubes_and_blocks_of_short_clips_stay_full_in_time(family):
+    seen, asked = seen_of(one(family, short_clips()))
+    at_once = family.num_visible(3, 5, 7) // 3
+    for row, times in enumerate([3, 2, 1] * 2):
+        assert seen[row].sum(dim=(1, 2)).tolist() == [at_once] * times + [0] * (3 - times)
+        assert asked[row].sum(dim=(1, 2)).tolist() == [35 - at_once] * times + [0] * (3 - times)
+        assert bool((seen[row, :times] == seen[row, 0]).all())
+
+
+def test_a_block_lies_in_what_was_recorded_of_a_short_clip():
+    """As many patches are hidden as the block has, so that nothing is random but its place."""
+    family = MaskFamily(strategy="block", ratio=12 / 35, block_ratio=12 / 35, full_time=True, block_aspect=(0.75, 0.75))
+    batch = clip_batch([[0, 1, 2]] * 11, instances_each=1)
+    valid = torch.zeros(33, 6, 10, 14, dtype=torch.bool)
+    valid[:, 2:4, :, :] = True  # the second of three times
+    batch = replace(batch, streams={"echo": replace(batch.streams["echo"], valid=valid)})
+    _, asked = seen_of(one(family, batch))
+    assert asked.sum(dim=(2, 3)).tolist() == [[0, 12, 0]] * 33
+    for grid in asked[:, 1]:
+        places = grid.nonzero()
+        assert (places.max(dim=0).values - places.min(dim=0).values + 1).tolist() == [3, 4]

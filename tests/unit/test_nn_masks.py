@@ -1,9 +1,11 @@
+import numpy as np
 import pytest
 import torch
 
 from lamae.errors import ConfigError
 from lamae.nn.masks import MaskConfig, MaskFamily, draw_masks, patches_with_data
 from lamae.nn.noise import rank_within
+from lamae.nn.plan import studies_with_target
 
 PATCH = {"ecg": (7,)}  # 11 patches of 77 samples
 LIMB = ("I", "II", "III", "aVR", "aVL", "aVF")
@@ -109,18 +111,104 @@ def test_the_generator_moves_on_and_by_the_same_amount(ecg_batch):
     assert torch.equal(generators[0].get_state(), generators[1].get_state())
 
 
-def test_patches_without_data_come_last_and_are_flagged(ecg_batch):
+def seen_and_asked(mask, batch):
+    """For each instance: its recorded patches that the encoder sees, and those that are to be predicted."""
+    both = torch.cat([mask.context, mask.target], dim=1)
+    assert both.sort(dim=1).values.tolist() == [list(range(both.shape[1]))] * len(both)
+    has_data = patches_with_data(batch.streams["ecg"], (7,))
+    if mask.slot_valid is None:
+        assert bool(has_data.all())
+    else:
+        assert torch.equal(mask.slot_valid, has_data.gather(1, both))
+    return [
+        [sorted(p for p in row if has_data[number, p]) for number, row in enumerate(part.tolist())]
+        for part in (mask.context, mask.target)
+    ]
+
+
+def recorded_until(*num_patches, total=11):
+    """Which samples of leads are recorded that have so many patches from the start on."""
+    return torch.arange(7 * total) < 7 * torch.tensor(num_patches)[:, None]
+
+
+@pytest.mark.parametrize("strategy", ["random", "tube", "block", "view"])
+@pytest.mark.parametrize("ratio", [0.2, 0.5, 0.75, 0.9])
+def test_a_fraction_of_what_was_recorded_is_visible_however_short_it_is(ecg_batch, strategy, ratio):
+    numbers = (40, 28, 10, 3, 2, 1)  # 10 s, 7 s and 2.5 s of patches of 0.25 s, and what is too short for the ratio
+    batch = ecg_batch([LIMB[:2]] * 6, num_samples=280, valid=recorded_until(*np.repeat(numbers, 2).tolist(), total=40))
+    family = MaskFamily(strategy=strategy, ratio=ratio, hidden_views=1 if strategy == "view" else 0)
+    mask = draw(MaskConfig(families=(family,)), batch).streams["ecg"][0]
+    seen, asked = seen_and_asked(mask, batch)
+    for row, number in enumerate(np.repeat(numbers, 2).tolist()):
+        expected = 1 if number == 1 else min(max(round((1 - ratio) * number), 1), number - 1)
+        assert (len(seen[row]), len(asked[row])) == (expected, number - expected)
+
+
+def test_counts_by_hand_of_recordings_of_10_7_and_2_5_seconds_in_one_batch(ecg_batch):
+    batch = ecg_batch([LIMB[:1]] * 3, num_samples=280, valid=recorded_until(40, 28, 10, total=40))
+    plan = draw(MaskConfig(ratio=0.75), batch)
+    seen, asked = seen_and_asked(plan.streams["ecg"][0], batch)
+    assert [len(row) for row in seen] == [10, 7, 2]
+    assert [len(row) for row in asked] == [30, 21, 8]
+    assert plan.num_with_target == 3
+
+
+def test_a_patch_that_is_recorded_in_part_counts(ecg_batch):
     valid = torch.ones(15, 77, dtype=torch.bool)
     valid[2, :63] = False  # the first nine patches of one lead
     valid[4, 7:9] = False  # a part of a patch is not the whole
-    mask = draw(MaskConfig(ratio=0.7), ecg_batch(valid=valid)).streams["ecg"][0]
-    assert set(mask.context[2, :2].tolist()) == {9, 10}
-    assert mask.context_valid[2].tolist() == [True, True, False]
-    target_valid = mask.slot_valid[:, mask.context.shape[1] :]
-    assert target_valid[2].sum() == 0
-    others = [row for row in range(15) if row != 2]
-    assert bool(mask.context_valid[others].all())
-    assert bool(target_valid[others].all())
+    batch = ecg_batch(valid=valid)
+    mask = draw(MaskConfig(ratio=0.7), batch).streams["ecg"][0]
+    seen, asked = seen_and_asked(mask, batch)
+    assert [len(row) for row in seen] == [3, 3, 1] + [3] * 12
+    assert sorted(seen[2] + asked[2]) == [9, 10]
+    assert mask.context_valid.sum(dim=1).tolist() == [3, 3, 1] + [3] * 12
+
+
+@pytest.mark.parametrize("strategy", ["random", "block", "view"])
+def test_whole_recordings_have_the_masks_that_they_have_without_short_ones(ecg_batch, strategy):
+    config = MaskConfig(strategy=strategy, hidden_views=2 if strategy == "view" else 0, latent_ratio=0.5)
+    whole, mixed = ecg_batch([LIMB] * 3), ecg_batch([LIMB] * 3, valid=recorded_until(*[11] * 6, *[4] * 6, *[11] * 6))
+    expected, found = by_name(whole, draw(config, whole)), by_name(mixed, draw(config, mixed))
+    for position in (0, 2):
+        assert all(found[position, lead] == expected[position, lead] for lead in LIMB)
+
+
+@pytest.mark.parametrize("strategy", ["random", "tube", "block", "view"])
+@pytest.mark.parametrize("noise", ["by-name", "by-recording"])
+def test_masks_of_short_recordings_do_not_depend_on_their_companions(ecg_batch, strategy, noise):
+    config = MaskConfig(strategy=strategy, noise=noise, hidden_views=2 if strategy == "view" else 0)
+    lengths = [[11, 4, 9, 2, 5, 7], [3] * 6, [8, 8, 2, 11, 3, 6]]
+    batch = ecg_batch([LIMB] * 3, valid=recorded_until(*lengths[0], *lengths[1], *lengths[2]))
+    seen, asked = seen_and_asked(draw(config, batch).streams["ecg"][0], batch)
+    for position in range(3):
+        alone = ecg_batch([LIMB], positions=[position], global_size=3, valid=recorded_until(*lengths[position]))
+        rows = slice(6 * position, 6 * position + 6)
+        assert seen_and_asked(draw(config, alone).streams["ecg"][0], alone) == [seen[rows], asked[rows]]
+
+
+@pytest.mark.parametrize("strategy", ["random", "tube", "block"])
+def test_noise_by_recording_does_not_depend_on_how_far_a_recording_is_padded(ecg_batch, strategy):
+    config = MaskConfig(strategy=strategy, noise="by-recording")
+    near, far = (ecg_batch([LIMB], num_samples=7 * n, valid=recorded_until(*[5] * 6, total=n)) for n in (6, 17))
+    assert seen_and_asked(draw(config, near).streams["ecg"][0], near) == seen_and_asked(
+        draw(config, far).streams["ecg"][0], far
+    )
+
+
+def test_blocks_of_short_recordings_lie_in_what_was_recorded(ecg_batch):
+    """Leads of which the patches 3 to 8 are recorded, but for a gap at 5."""
+    valid = torch.zeros(300, 77, dtype=torch.bool)
+    valid[:, 21:63] = True
+    valid[:, 35:42] = False
+    batch = ecg_batch([LIMB] * 50, valid=valid)
+    _, asked = seen_and_asked(draw(MaskConfig(strategy="block", ratio=0.6), batch).streams["ecg"][0], batch)
+    assert {tuple(row) for row in asked} == {(3, 4, 6), (4, 6, 7), (6, 7, 8)}
+    two = MaskFamily(strategy="block", ratio=0.6, num_blocks=2, block_ratio=0.3)
+    batch = ecg_batch([LIMB] * 50, valid=recorded_until(*[5] * 300))
+    _, asked = seen_and_asked(draw(MaskConfig(families=(two,)), batch).streams["ecg"][0], batch)
+    assert {len(row) for row in asked} == {3}
+    assert {place for row in asked for place in row} == {0, 1, 2, 3, 4}
 
 
 def test_tube_keeps_the_same_times_where_one_lead_lacks_data(ecg_batch):
@@ -128,11 +216,19 @@ def test_tube_keeps_the_same_times_where_one_lead_lacks_data(ecg_batch):
     valid[:, 70:] = False  # the last patch of all leads
     valid[2, :35] = False  # five patches of one lead
     batch = ecg_batch(valid=valid)
-    mask = draw(MaskConfig(strategy="tube", ratio=0.5), batch).streams["ecg"][0]
-    assert len({tuple(row) for row in mask.context[:5].tolist()}) == 1
-    assert not bool((mask.context == 10).any())
-    has_data = patches_with_data(batch.streams["ecg"], (7,))
-    assert torch.equal(mask.context_valid, has_data.gather(1, mask.context))
+    seen, _ = seen_and_asked(draw(MaskConfig(strategy="tube", ratio=0.5), batch).streams["ecg"][0], batch)
+    assert len(seen[0]) == 5  # half of ten
+    assert seen[0] == seen[1] == seen[3] == seen[4]
+    assert seen[2] == [place for place in seen[0] if place >= 5]
+
+
+def test_studies_without_anything_to_predict_are_not_counted(ecg_batch):
+    batch = ecg_batch([LIMB[:2]] * 4, valid=recorded_until(11, 11, 1, 1, 0, 5, 1, 0))
+    plan = draw(MaskConfig(num_masks=2), batch)
+    assert plan.num_with_target == 2 * 2
+    found = studies_with_target(batch, {"ecg": plan.streams["ecg"][1]})
+    assert found.tolist() == [True, False, True, False]
+    assert draw(MaskConfig(), ecg_batch()).num_with_target == 3
 
 
 def test_an_instance_without_any_data_is_not_encoded(ecg_batch):
@@ -150,6 +246,13 @@ def test_latent_masks_keep_a_constant_share_of_each_study(ecg_batch):
     assert latent.gather_valid.sum(dim=1).tolist() == [9, 3, 8]  # half of 18, 6 and 15 (round half to even)
     put = latent.scatter_index["ecg"]
     assert int((put < latent.gather_index.numel()).sum()) == 20
+
+
+def test_latent_masks_keep_a_constant_share_of_short_studies_too(ecg_batch):
+    """Of 11, 8 and 4 recorded patches 3, 2 and 1 are visible in each of six leads."""
+    batch = ecg_batch([LIMB] * 3, valid=recorded_until(*[11] * 6, *[8] * 6, *[4] * 6))
+    plan = draw(MaskConfig(ratio=0.7, latent_ratio=0.5), batch)
+    assert plan.latent[0].gather_valid.sum(dim=1).tolist() == [9, 6, 3]
 
 
 def test_what_is_taken_is_put_back_in_its_place(ecg_batch):

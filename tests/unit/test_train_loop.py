@@ -222,7 +222,7 @@ def test_the_records_of_a_run(whole_run, pack):
     assert info["packs"][0]["studies_by_split"] == {"test": 6, "train": 24, "validation": 7}
     assert info["packs"][0]["simulated"] is True
     assert info["packs"][0]["content_hash"] == opened.info.content_hash
-    assert info["training"] == {"studies": 24, "patients": 12, "without_views": 0}
+    assert info["training"] == {"studies": 24, "patients": 12, "without_views": 0, "without_targets": 0}
     assert info["parameters"]["total"] == sum(value.numel() for value in weights(whole_run).values())
     assert not (whole_run / "patients.parquet").exists()
     checkpoint = find_checkpoint(whole_run)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +37,8 @@ class Choice:
 class PackDataset:
     """Rows of packs, one after another, that batches are made of.
 
+    Recordings of different lengths are padded to the longest of their batch, and what is padded is marked.
+
     Args:
         packs: Opened packs; they must agree in modality, rate and preprocessing.
         view_names: View names that the model knows; ``view_of`` of the batches points into them.
@@ -51,6 +54,7 @@ class PackDataset:
     Attributes:
         rows: ``[studies]`` int64, row of each study, counted over all packs one after another.
         num_without_views: Studies left out because they have none of the asked ``views``.
+        num_without_targets: Studies left out because there is nothing to predict in them.
 
     Raises:
         ConfigError: The packs do not agree, hold views that the model does not know, or no row is left.
@@ -82,11 +86,27 @@ class PackDataset:
             chosen = chosen[_in_splits(self.packs, (split,) if isinstance(split, str) else tuple(split))[chosen]]
         has_views = _has_any(self.packs, views)[chosen]
         self.rows, self.num_without_views = chosen[has_views], int((~has_views).sum())
+        self.num_without_targets = 0
         if not len(self.rows):
             raise ConfigError(_no_rows(self.packs, split, views))
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    def leave_out(self, without_targets: np.ndarray) -> "PackDataset":
+        """Return the same without the studies ``[studies]`` bool in which there is nothing to predict, and count them.
+
+        Raises:
+            ConfigError: No study is left.
+        """
+        if without_targets.all():
+            raise ConfigError(
+                f"{self.packs[0].path}: none of the {len(self)} studies has anything to predict, because no recording "
+                f"has two recorded patches: use a smaller patch (model.streams.{self.modality}.patch) or longer data"
+            )
+        found = copy(self)
+        found.rows, found.num_without_targets = self.rows[~without_targets], int(without_targets.sum())
+        return found
 
     @property
     def modality(self) -> str:

@@ -12,14 +12,14 @@ MaskStrategy = Literal["random", "tube", "block", "view"]
 
 @dataclass(frozen=True, kw_only=True)
 class MaskFamily:
-    """One kind of mask, drawn once or several times; the numbers of context and target patches are constant.
+    """One kind of mask, drawn once or several times.
 
     Attributes:
         strategy: ``"random"``: patches of each instance by themselves. ``"tube"``: the same patches in all instances of
             ``scope`` (for ECGs: the same times in all leads, so that no lead can be computed from others by Einthoven's
             law). ``"block"``: the union of ``num_blocks`` contiguous blocks of each instance. ``"view"``: whole
             recordings, and random patches of the others.
-        ratio: Fraction of an instance's patches that the encoder does not see.
+        ratio: Fraction of an instance's recorded patches that the encoder does not see.
         hidden_views: Recordings of each study without any visible token (``"view"`` only); one always stays. Such a
             recording is asked for as many patches as the others.
         scope: What shares the patches of a tube: all instances of a ``"study"``, those of a ``"recording"``, or none
@@ -78,7 +78,7 @@ class MaskFamily:
         """Return the number of patches that the encoder sees of an instance: at least 1, and at least 1 is hidden.
 
         Args:
-            counts: Number of patches along each axis, or of all of them.
+            counts: Number of recorded patches along each axis, or of all of them.
 
         Raises:
             ConfigError: There is only one patch, or the mask needs more axes.
@@ -96,7 +96,7 @@ class MaskConfig:
 
     Attributes:
         strategy: Of the only family, see `MaskFamily`; read where ``families`` is empty, as the next two.
-        ratio: Fraction of an instance's patches that the encoder does not see.
+        ratio: Fraction of an instance's recorded patches that the encoder does not see.
         latent_ratio: Fraction of a study's visible tokens that latent attention does not see, under each mask.
         hidden_views: Recordings of each study without any visible token (``"view"`` only); one always stays.
         num_masks: Masks for each instance, which share its loading and normalisation.

@@ -62,10 +62,13 @@ class MaskPlan:
     Attributes:
         streams: For each stream its masks, the same number in each stream.
         latent: The latent layout that goes with each of them.
+        num_with_target: Number of studies that have anything to predict, summed over the masks: what a loss is a mean
+            over.
     """
 
     streams: Mapping[str, tuple[StreamMask, ...]]
     latent: tuple[LatentPlan, ...]
+    num_with_target: int = 0
 
     @property
     def num_masks(self) -> int:
@@ -146,6 +149,17 @@ def make_latent_plan(
         gather_valid=gather_valid,
         scatter_index=_by_instance(where, masks, nowhere=gather_index.numel()),
     )
+
+
+def studies_with_target(batch: StudyBatch, masks: Mapping[str, StreamMask]) -> Bool[Tensor, " studies"]:
+    """Return which studies have a recorded patch to predict, in any stream, under one mask for each stream."""
+    found = torch.zeros(batch.num_studies, dtype=torch.bool)
+    for name, mask in masks.items():
+        num_visible, study_of = mask.context.shape[1], batch.streams[name].study_of
+        if mask.slot_valid is not None:
+            study_of = study_of[mask.slot_valid[:, num_visible:].any(dim=1)]
+        found[study_of] = True
+    return found
 
 
 def full_plan(

@@ -148,6 +148,10 @@ class Pack:
         """Return ``[instances]`` int64, samples or frames of each one's whole recording; nothing is read."""
         return self._index.length[selection.recording].astype(np.int64)
 
+    def gaps_of(self, selection: Selection) -> np.ndarray:
+        """Return ``[instances]`` bool, whether each one's recording has missing samples; nothing is read."""
+        return self._index.has_missing[selection.recording]
+
     def rates_of(self, selection: Selection) -> np.ndarray:
         """Return ``[instances]`` float64, samples or frames a second of each, NaN where unknown; nothing is read."""
         return self._index.rate_hz[selection.recording]

@@ -9,10 +9,13 @@ from lamae.data import PackDataset, check_apart, rows_by_pack, rows_of_some_pati
 from lamae.errors import ConfigError
 from lamae.pack import Pack
 from lamae.train.config import PretrainConfig
+from lamae.train.without_targets import without_targets
 
 
 def choose_studies(config: PretrainConfig, packs: Sequence[Pack]) -> tuple[PackDataset, PackDataset | None]:
     """Return the training and validation studies; None when the packs have no studies in the validation splits.
+
+    Studies in which there is nothing to predict are left out and counted.
 
     Raises:
         ConfigError: The packs do not agree or do not fit the model, or no study or too few patients are left.
@@ -41,8 +44,13 @@ def choose_studies(config: PretrainConfig, packs: Sequence[Pack]) -> tuple[PackD
     training = among()
     if data.max_patients is not None:
         training = among(rows=rows_of_some_patients(training, data.max_patients, seed=data.patients_seed))
-    if not config.model.streams[modality].any_grid:
-        _check_grid(training, config.model.streams[modality].grid)
+    stream, mask = config.model.streams[modality], config.model.mask
+    if not stream.any_grid:
+        _check_grid(training, stream.grid)
+    elif mask.noise == "by-name":
+        _check_one_length(training)
+    whole = among(rows=training.rows, min_views=None, random_clips=False)
+    training = training.leave_out(without_targets(whole, stream, mask))
     if not {name for pack in packs for name in pack.splits()}.intersection(data.validation_splits):
         return training, None
     validation = PackDataset(
@@ -60,7 +68,22 @@ def choose_studies(config: PretrainConfig, packs: Sequence[Pack]) -> tuple[PackD
         use="trained on",
         remedy="prepare the packs again with splits that agree, from one table of patients, or leave one out",
     )
-    return training, validation
+    return training, validation.leave_out(without_targets(validation, stream, mask))
+
+
+def _check_one_length(dataset: PackDataset) -> None:
+    """Check that all recordings are equally long: noise by name depends on the longest one of a batch."""
+    lengths: set[int] = set()
+    for start in range(0, len(dataset), 256):
+        choice = dataset.choose(np.arange(start, min(start + 256, len(dataset))))
+        for number, selection in choice.parts:
+            lengths.update(np.unique(dataset.packs[number].lengths_of(selection)).tolist())
+    if len(lengths) > 1:
+        raise ConfigError(
+            f"{dataset.packs[0].path}: recordings of {min(lengths)} to {max(lengths)} samples, with which masks would "
+            "depend on the other studies of their batch: set model.mask.noise to by-recording, or prepare the data "
+            "with a fixed duration"
+        )
 
 
 def _check_grid(dataset: PackDataset, grid: tuple[int, ...]) -> None:

@@ -158,6 +158,7 @@ class _Run:
                 "studies": len(self.trainer.dataset),
                 "patients": num_patients(patients),
                 "without_views": self.trainer.dataset.num_without_views,
+                "without_targets": self.trainer.dataset.num_without_targets,
             },
             "validation": {"studies": len(self.validation) if self.validation is not None else 0},
             "parameters": count_parameters(self.trainer.model),
@@ -248,8 +249,10 @@ class _Run:
 
     def _opening(self) -> str:
         start = f"goes on at step {self.step}" if self.step else "starts"
+        left_out = self.trainer.dataset.num_without_targets
+        said = f" ({left_out} more are left out: they have nothing to predict)" if left_out else ""
         return (
-            f"{self.folder.path}: {start}; {len(self.trainer.dataset)} studies, "
+            f"{self.folder.path}: {start}; {len(self.trainer.dataset)} studies{said}, "
             f"{sum(p.numel() for p in self.trainer.model.parameters()) / 1e6:.2f} million parameters, "
             f"{self.workers.device} x {self.workers.world_size}, {self.config.precision}"
         )

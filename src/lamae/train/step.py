@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from lamae.batch import StudyBatch
 from lamae.data import MicroBatch, PackDataset, Prefetch, global_batch, micro_batches
+from lamae.errors import DataError
 from lamae.models import Pretrainable
 from lamae.models.pretrainable import total_loss
 from lamae.nn.masks import draw_masks
@@ -87,14 +88,22 @@ class StepResult:
 
 
 def train_step(trainer: Trainer, step: int) -> StepResult:
-    """Do one step: gradients of all micro-batches, the check that they are finite, then the optimiser."""
+    """Do one step: gradients of all micro-batches, the check that they are finite, then the optimiser.
+
+    Losses are computed as sums over ``optim.batch_size`` and then divided by the fraction of these studies that have
+    anything to predict: only when all micro-batches of all processes were seen is it known.
+
+    Raises:
+        DataError: No study of the step has anything to predict.
+    """
     config, workers = trainer.config, trainer.workers
     pieces = own_micro_batches(trainer, step)
     totals: list[Tensor] = []
     losses: list[Mapping[str, LossPart]] = []
-    summary = torch.empty(0)
+    summary, num_with_target = torch.empty(0), 0
     for number, micro in enumerate(pieces):
         batch, plan = draw_batch(trainer, trainer.read(step, number), step)
+        num_with_target += plan.num_with_target
         with _synchronised(trainer.forward, last=number == len(pieces) - 1):
             with autocast(config.precision, workers.device):
                 output = trainer.forward(batch, plan)
@@ -104,9 +113,14 @@ def train_step(trainer: Trainer, step: int) -> StepResult:
         totals.append(total.detach())
         losses.append({name: replace(part, value=part.value.detach()) for name, part in parts.items()})
         summary = output.summary
+    share = _share_with_target(trainer, num_with_target, step)
+    if share < 1:
+        for parameter in trainer.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad.div_(share)
     grad_norm = nn.utils.clip_grad_norm_(trainer.model.parameters(), config.optim.clip or math.inf)
     *own, norm = torch.stack([torch.stack(totals).sum(), *_sums(losses), grad_norm]).tolist()
-    loss, *values = workers.sum(*own)
+    loss, *values = (value / share for value in workers.sum(*own))
     result = StepResult(
         loss=loss,
         grad_norm=norm,
@@ -194,21 +208,22 @@ def find_culprits(trainer: Trainer, step: int) -> list[int]:
 
 @torch.no_grad()
 def validation_loss(trainer: Trainer, dataset: PackDataset) -> float:
-    """Return the mean of the model's own loss over the validation studies, with the same masks each time.
+    """Return the mean of the model's own loss over the validation studies with anything to predict, masks always alike.
 
     Alignment is left out, so that systems with and without it can be compared.
     """
     config = trainer.config
     num = min(len(dataset), config.data.validation_studies)
-    total = 0.0
+    total, num_with_target = 0.0, 0
     for start in range(0, num, config.optim.batch_size):
         rows = np.arange(start, min(start + config.optim.batch_size, num))
         batch = dataset.batch(rows, positions=rows, global_size=num)
         plan = validation_masks(config, batch).to(trainer.workers.device)
+        num_with_target += plan.num_with_target
         with autocast(config.precision, trainer.workers.device):
             output = trainer.model(batch.to(trainer.workers.device), plan)
             total += total_loss(trainer.model.losses(output, global_size=num)).item()
-    return total
+    return total / (num_with_target / (num * len(config.model.mask.drawn)))
 
 
 def validation_masks(config: PretrainConfig, batch: StudyBatch) -> MaskPlan:
@@ -220,6 +235,19 @@ def _masks(config: PretrainConfig, batch: StudyBatch, purpose: int, step: int) -
     seed = int(np.random.SeedSequence([config.seed, purpose, step]).generate_state(1, np.uint64)[0])
     generator = torch.Generator().manual_seed(seed)
     return draw_masks(config.model.mask, batch, config.model.patch_shapes, generator)
+
+
+def _share_with_target(trainer: Trainer, num_with_target: int, step: int) -> float:
+    """Return the fraction of the studies (and masks) of a global batch in which there is anything to predict."""
+    optim, num_masks = trainer.config.optim, len(trainer.config.model.mask.drawn)
+    (total,) = trainer.workers.sum(num_with_target)
+    if not total:
+        raise DataError(
+            f"step {step}: none of the {optim.batch_size} studies has anything to predict, because no recording that "
+            "was drawn has two recorded patches: raise data.min_views or optim.batch_size, or use a smaller patch",
+            reason="no-targets",
+        )
+    return total / (num_masks * optim.batch_size)
 
 
 def _sums(losses: Sequence[Mapping[str, LossPart]]) -> list[Tensor]:
