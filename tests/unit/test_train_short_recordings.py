@@ -1,5 +1,7 @@
 """Training on recordings that are shorter than the model's grid: what is visible, what is learned, what is counted."""
 
+import logging
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -47,7 +49,8 @@ def one_patch_of_some(study, lead):
     return 10 if study % 3 == 0 or lead else 20 + 10 * (study % 9)
 
 
-def test_studies_without_anything_to_predict_are_left_out_and_said(tmp_path, capfd):
+def test_studies_without_anything_to_predict_are_left_out_and_said(tmp_path, capfd, caplog):
+    caplog.set_level(logging.WARNING, logger="lamae")  # a test of the command line may have turned messages on
     pack = write_fake_pack(tmp_path / "pack", recorded=one_patch_of_some)
     config = fake_config(optim__steps=6)
     pretrain(config, [pack.path], tmp_path / "run", progress=True)
@@ -181,9 +184,7 @@ def test_a_step_without_anything_to_predict_is_an_error_with_words(tmp_path, mon
 
 def test_the_validation_loss_is_the_mean_over_studies_with_anything_to_predict(tmp_path):
     trainer = unfiltered(tmp_path, data__validation_studies=2)
-    one, both = (
-        PackDataset(trainer.dataset.packs, view_names=LEADS, rows=np.array(rows)) for rows in ([4], [4, 3])
-    )
+    one, both = (PackDataset(trainer.dataset.packs, view_names=LEADS, rows=np.array(rows)) for rows in ([4], [4, 3]))
     expected = validation_loss(trainer, one)
     assert expected > 0
     assert validation_loss(trainer, both) == pytest.approx(expected, rel=1e-5)
@@ -204,9 +205,7 @@ def test_recordings_of_several_lengths_want_noise_that_does_not_depend_on_the_lo
         for number in range(21)
     ]
     whole = write_fake_pack(tmp_path / "whole", num=21)
-    pack = write_pack(
-        tmp_path / "pack", studies, whole.studies, preprocessing=whole.info.preprocessing, cohort="fake"
-    )
+    pack = write_pack(tmp_path / "pack", studies, whole.studies, preprocessing=whole.info.preprocessing, cohort="fake")
     config = fake_config(model__mask__noise=noise, model__streams__ecg__any_grid=True, optim__steps=5)
     assert pretrain(config, [whole.path], tmp_path / "of one length", progress=False).loss > 0
     if noise == "by-name":
