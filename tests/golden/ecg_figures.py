@@ -28,7 +28,7 @@ def figures(folder: Path) -> dict[str, Any]:
     """Return the figures of the job, which works in ``folder``."""
     cohort, pack, run = folder / "cohort", folder / "pack", folder / "run"
     _lamae("simulate", "ecg", cohort, "--studies", 96, "--seed", 5, "--workers", 1)
-    _lamae("prepare", "mimic-iv-ecg", cohort, pack, "--workers", 0)
+    _lamae("prepare", "mimic-iv-ecg", cohort, pack, "--workers", 0, "--salt", "")
     settings = [word for name, value in MICRO.items() for word in (f"--{name}", value)]
     _lamae("pretrain", "ecg-lamae-tiny", "--data", pack, "--out", run, *settings)
     _lamae("embed", run, pack, "--out", folder / "embeddings.parquet")

@@ -171,7 +171,7 @@ def test_a_stopped_run_goes_on_without_redoing_finished_shards(tmp_path):
     [
         ({"preprocessing": replace(CONFIG, rate_hz=70.0)}, r"preprocessing\.rate_hz: 50\.0 != 70\.0"),
         ({"shard_size": 5}, "shard_size: 3 != 5"),
-        ({"salt": "other"}, "salt: '' != 'other'"),
+        ({"salt": "other"}, "salt: 'another one' != 'yours'"),
     ],
 )
 def test_going_on_with_other_settings_is_refused_with_the_difference(tmp_path, change, expected):
@@ -179,6 +179,20 @@ def test_going_on_with_other_settings_is_refused_with_the_difference(tmp_path, c
     run(cohort, tmp_path / "pack")
     with pytest.raises(ConfigError, match=expected):
         run(cohort, tmp_path / "pack", **change)
+
+
+def test_a_pack_goes_on_with_the_salt_that_it_was_begun_with(tmp_path, monkeypatch):
+    cohort = Recipes(("1",))
+    monkeypatch.setenv("LAMAE_SALT", "of the first user")
+    run(cohort, tmp_path / "pack")
+    (tmp_path / "pack" / "pack.json").unlink()
+    monkeypatch.setenv("LAMAE_SALT", "of the second user")
+    run(cohort, tmp_path / "pack")
+    assert Pack.open(tmp_path / "pack").info.salt == "of the first user"
+    assert run(cohort, tmp_path / "pack").already_finished
+    with pytest.raises(ConfigError) as caught:
+        run(cohort, tmp_path / "pack", salt="secret")
+    assert not any(word in str(caught.value) for word in ("secret", "first user"))
 
 
 def test_going_on_with_another_cohort_is_refused(tmp_path):

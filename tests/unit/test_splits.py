@@ -1,11 +1,15 @@
 """Splits by patient, and the guards."""
 
+import hashlib
+import subprocess
+import sys
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
-from lamae.errors import DataError
-from lamae.splits import SPLITS, assign_splits, check_disjoint, patient_hashes
+from lamae.errors import ConfigError, DataError
+from lamae.splits import SALT_VARIABLE, SPLITS, _make_salt, assign_splits, check_disjoint, patient_hashes, user_salt
 
 NUM_PATIENTS = 4999
 
@@ -77,8 +81,63 @@ def test_hashes_are_salted_and_can_be_compared():
     assert all(len(one) == 16 and int(one, 16) >= 0 for one in hashes)
     assert patient_hashes(pa.chunked_array([["a:1"], ["a:2"]])).tolist() == hashes[:2].tolist()
     assert patient_hashes(["a:1"], salt="ours")[0] != hashes[0]
+    assert patient_hashes(["a:1"], salt=user_salt())[0] == hashes[0]
 
 
 def test_hash_by_hand():
     # printf 'lamae-patient-hash-1\n\nptb-xl:7' | sha256sum | cut -c1-16
-    assert patient_hashes(["ptb-xl:7"]).tolist() == ["2a0b92467751e0eb"]
+    assert patient_hashes(["ptb-xl:7"], salt="").tolist() == ["2a0b92467751e0eb"]
+
+
+def test_a_salt_is_stretched_so_that_short_ones_are_not_guessed_by_the_million():
+    # python -c "import hashlib; print(hashlib.scrypt(b'ours', salt=b'lamae-patient-hash-1', n=16384, r=8, p=1,
+    #   dklen=16).hex())", then printf 'lamae-patient-hash-1\n<that>\nptb-xl:7' | sha256sum | cut -c1-16
+    key = hashlib.scrypt(b"ours", salt=b"lamae-patient-hash-1", n=16384, r=8, p=1, dklen=16).hex()
+    expected = hashlib.sha256(f"lamae-patient-hash-1\n{key}\nptb-xl:7".encode()).hexdigest()[:16]
+    assert patient_hashes(["ptb-xl:7"], salt="ours").tolist() == [expected]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.delenv(SALT_VARIABLE)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    return tmp_path / "lamae" / "salt"
+
+
+def test_the_users_salt_is_random_made_once_and_for_the_user_alone(home, monkeypatch):
+    salt = user_salt()
+    assert len(bytes.fromhex(salt)) == 16
+    assert home.stat().st_mode & 0o777 == 0o600
+    assert [file.name for file in home.parent.iterdir()] == ["salt"]
+    assert user_salt() == salt
+    home.unlink()
+    assert user_salt() != salt
+    monkeypatch.setenv(SALT_VARIABLE, "given")
+    assert user_salt() == "given"
+
+
+def test_processes_that_start_together_end_with_one_salt(home):
+    command = [sys.executable, "-c", "from lamae.splits import user_salt; print(user_salt())"]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(5)]
+    assert {process.communicate()[0] for process in started} == {home.read_text()}
+
+
+def test_a_salt_that_another_process_made_meanwhile_is_kept(home):
+    first = user_salt()
+    _make_salt(home)
+    assert user_salt() == first
+
+
+def test_a_home_that_cannot_be_written_names_the_ways_out(home):
+    home.parent.write_text("a file where the folder should be")
+    with pytest.raises(ConfigError, match=r"lamae/salt: .*neither read nor made there .*--salt .*LAMAE_SALT"):
+        user_salt()
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"\xff\xfe"])
+def test_a_damaged_salt_is_refused_and_not_replaced(home, content):
+    home.parent.mkdir()
+    home.write_bytes(content)
+    with pytest.raises(ConfigError, match="salt of patient hashes"):
+        user_salt()
+    assert home.read_bytes() == content

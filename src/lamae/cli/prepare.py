@@ -35,7 +35,11 @@ def add_verbs(verbs: Verbs) -> None:
     parser.add_argument("--scheduler", help="address of a dask scheduler, such as tcp://host:8786")
     parser.add_argument("--shard-size", type=positive_int, default=256, help="studies a shard (default: 256)")
     add_file_timeout(parser)
-    parser.add_argument("--salt", default="", help="your own part of the salt of patient hashes (default: none)")
+    parser.add_argument(
+        "--salt",
+        help="salt of the hashes of patients, a long random one (default: the environment variable LAMAE_SALT, or one "
+        "that is made for you once and kept in ~/.config/lamae/salt)",
+    )  # fmt: skip
     parser.add_argument(
         "--torn-patients", choices=["refuse", "redraw"], default="refuse",
         help="where files show that studies of several given splits are one patient's: refuse and list them, or draw "

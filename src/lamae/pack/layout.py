@@ -93,7 +93,7 @@ class PackInfo:
         num_recordings: Number of recordings of all studies together.
         num_rejected: Number of refused files.
         rejected_by_reason: Number of refused files by reason.
-        salt: The user's own part of the salt of patient hashes; empty by default.
+        salt: Salt of the hashes of patients; it is in no run and no result.
         shards: The files of recordings, in the order of the studies.
         tables: The two Parquet tables.
         content_hash: Hash over the hashes of all files, hexadecimal.

@@ -25,6 +25,7 @@ from lamae.pack.layout import (
 )
 from lamae.pack.reader import Pack
 from lamae.pack.shard_writer import ShardWriter
+from lamae.splits import user_salt
 from lamae.studies import PreparedStudy
 
 QUALITY_SCHEMA = pa.schema(
@@ -46,7 +47,7 @@ def write_pack(
     view_names: Sequence[str] | None = None,
     rejected: Sequence[Mapping[str, str]] = (),
     shard_size: int = 256,
-    salt: str = "",
+    salt: str | None = None,
 ) -> Pack:
     """Write prepared studies as a pack and open it. For many studies use ``lamae.prepare``, which can resume.
 
@@ -62,7 +63,7 @@ def write_pack(
         view_names: Vocabulary of view names; None: those of the modality's default preprocessing.
         rejected: Refused files, each with ``study_id``, ``path``, ``reason`` and ``message``.
         shard_size: Studies in one file.
-        salt: The user's own part of the salt of patient hashes.
+        salt: Salt of the hashes of patients; None for `lamae.splits.user_salt`.
 
     Raises:
         DataError: The table does not fit the studies, or a pack is there already.
@@ -99,7 +100,7 @@ def write_pack(
         preprocessing=described,
         rate_hz=common_rate(rates) if rates else described.get("rate_hz"),
         view_names=tuple(view_names),
-        salt=salt,
+        salt=user_salt() if salt is None else salt,
     )
     studies_table = join_quality(table, pa.Table.from_pylist(quality, QUALITY_SCHEMA))
     finish_pack(path, info, shards, studies_table, pa.Table.from_pylist(list(rejected), REJECTED_SCHEMA))

@@ -20,7 +20,7 @@ from lamae.modality import find_modality
 from lamae.pack import Pack
 from lamae.pack.layout import INFO_FILE
 from lamae.prepare.finish import finish
-from lamae.prepare.settings import begun_or_resumed, check_same, describe
+from lamae.prepare.settings import begun_or_resumed, begun_salt, check_same, describe
 from lamae.prepare.shard_note import part_file, read_note, studies_by_shard
 from lamae.prepare.shard_task import ShardOutcome, ShardTask, run_shard
 from lamae.prepare.summary import PrepareSummary, summarise
@@ -51,7 +51,7 @@ def prepare(
     workers: int = 2,
     scheduler: str | None = None,
     shard_size: int = 256,
-    salt: str = "",
+    salt: str | None = None,
     torn_patients: TornPatients = "refuse",
     file_timeout_s: float | None = FILE_TIMEOUT_S,
     progress: bool = True,
@@ -69,7 +69,7 @@ def prepare(
         workers: Processes on this machine; 0 works in this process.
         scheduler: Address of a running Dask scheduler (``"tcp://host:8786"``) to use instead of own processes.
         shard_size: Studies of one task; a task that writes much cuts its file in several.
-        salt: The user's own part of the salt of patient hashes.
+        salt: Salt of the hashes of patients; None for that of the begun pack, or else for `lamae.splits.user_salt`.
         torn_patients: What to do when files show that studies of several given splits are one patient's: refuse to
             finish (the same call with ``"redraw"`` goes on there), or draw one split for each such patient.
         file_timeout_s: Seconds that reading and preparing one file may take, see `lamae.reading.read_files`; None sets
@@ -81,7 +81,7 @@ def prepare(
 
     Raises:
         ConfigError: The folder holds something else, a pack begun with other settings or from another table, or a
-            pack that another process is preparing.
+            pack that another process is preparing; or the user's salt can be neither read nor made.
         DataError: The cohort's table cannot be used: a study twice, or a patient in two splits (also where only the
             files show it, at the end; their studies are listed in ``torn_patients.parquet``). As ``FormatError``: the
             note of a finished shard is damaged, or its shard is not as it was written.
@@ -95,6 +95,7 @@ def prepare(
     config = preprocessing or find_modality(cohort.modality).preprocessing()
     table = cohort.table()
     _check_table(table, cohort.name)
+    salt = begun_salt(pack) if salt is None else salt
     settings = describe(cohort, table, config, shard_size=shard_size, salt=salt)
     if (pack / INFO_FILE).exists():
         check_same(pack, settings)

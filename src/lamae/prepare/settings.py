@@ -17,6 +17,7 @@ from lamae.errors import ConfigError
 from lamae.files import read_json_object, remove_half_written, write_atomically
 from lamae.pack.layout import FORMAT_VERSION, SETTINGS_FILE, VIEWS_FOLDER
 from lamae.prepare.shard_note import PARTS_FOLDER
+from lamae.splits import user_salt
 
 _LOCK_FILE = ".lock"
 _ROWS_AT_A_TIME = 65536
@@ -47,6 +48,23 @@ def _hash(table: pa.Table) -> str:
     return digest.hexdigest()
 
 
+def begun_salt(pack: Path) -> str:
+    """Return the salt that a pack was begun with, or the user's for a new one.
+
+    Raises:
+        ConfigError: As `check_same` for damaged settings, or the user's salt can be neither read nor made.
+    """
+    begun = _read_settings(pack / SETTINGS_FILE) if (pack / SETTINGS_FILE).exists() else {}
+    return str(begun["salt"]) if "salt" in begun else user_salt()
+
+
+def _read_settings(file: Path) -> dict[str, Any]:
+    try:
+        return read_json_object(file)
+    except ValueError as error:
+        raise ConfigError(f"{file}: not readable as JSON ({error}); choose another folder, or remove it") from error
+
+
 def check_same(pack: Path, settings: dict[str, Any]) -> None:
     """Make sure that a pack was begun with these settings.
 
@@ -56,11 +74,10 @@ def check_same(pack: Path, settings: dict[str, Any]) -> None:
     file = pack / SETTINGS_FILE
     if not file.exists():
         raise ConfigError(f"{pack}: is not empty and holds no pack begun by `prepare`; choose another folder")
-    try:
-        begun = read_json_object(file)
-    except ValueError as error:
-        raise ConfigError(f"{file}: not readable as JSON ({error}); choose another folder, or remove it") from error
+    begun = _read_settings(file)
     begun.pop("lamae_version", None)
+    if begun.get("salt") != settings["salt"]:  # a message may be logged: it names no salt
+        begun, settings = begun | {"salt": "another one"}, settings | {"salt": "yours"}
     if differences := difference(begun, settings):
         table = "; studies_hash is that of the cohort's table: files, codes, labels, splits"
         raise ConfigError(

@@ -93,7 +93,7 @@ def write_run(
     latent_depth: int = 1,
     preprocessing: Any = PREPROCESSING,
     card: dict[str, Any] | None = None,
-    salt: str = "",
+    salt: str | None = None,
 ) -> Path:
     """Write a run of a model that was never trained, with the patients that it says it was trained on (None: nobody
     knows)."""
