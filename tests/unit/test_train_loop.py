@@ -305,6 +305,8 @@ def test_progress_in_lines(tmp_path, pack, capfd, caplog):
     assert "starts; 24 studies" in shown
     assert "step 2/4  loss " in shown
     assert " left" in shown
+    pretrain(fake_config(optim__steps=4), [pack], tmp_path / "silent", progress=False)
+    assert "step 2/4" not in capfd.readouterr().err
 
 
 def test_tensorboard(tmp_path, pack):

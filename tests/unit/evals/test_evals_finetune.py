@@ -8,12 +8,12 @@ import torch
 
 from lamae.checkpoint import find_checkpoint
 from lamae.data import PackDataset
-from lamae.errors import CheckpointError, DataError
+from lamae.errors import CheckpointError, ConfigError, DataError
 from lamae.evals import EvalSettings, FinetuneConfig, finetune, load_classifier
 from lamae.evals.finetuning.classifier import StudyClassifier
 from lamae.evals.finetuning.finetune import head_config
 from lamae.evals.finetuning.training import fit, make_optimiser
-from lamae.evals.probes.encoder import load_encoder
+from lamae.evals.probes.encoder import load_encoder, stream_of
 from lamae.evals.probes.head_training import masked_loss
 from lamae.evals.settings import silent
 from lamae.evals.tasks.task import make_task
@@ -93,6 +93,20 @@ def test_rates_fall_towards_the_input_and_the_decoder_is_left_alone(toy_run: Pat
     assert all(value is None for name, value in names.items() if ".decoders." in name)
     decays = {group["weight_decay"] for group in optimiser.param_groups}
     assert decays == {0.0, 0.05}
+
+
+def test_before_it_learns_a_linear_head_knows_nothing(toy_run: Path, toy_pack: Pack):
+    start = load_encoder(find_checkpoint(toy_run), weights="pretrained", seed=0)
+    task = make_task(toy_pack, "inverted", QUICK)
+    model = StudyClassifier(start, head_config(task, task.parts[0], "cls", ("I",)), width=16).eval()
+    dataset = PackDataset([toy_pack], view_names=start.config.streams["ecg"].view_names)
+    assert model.predict(dataset.batch(np.arange(3))).tolist() == [[0.5]] * 3
+
+
+def test_a_model_without_the_packs_stream_is_refused():
+    with pytest.raises(ConfigError, match="the model has no stream 'echo', only ecg"):
+        stream_of({"ecg": 1}, "echo")
+    assert stream_of({"ecg": 1, "echo": 2}, "echo") == 2
 
 
 def test_every_trained_weight_has_a_gradient(toy_run: Path, toy_pack: Pack):

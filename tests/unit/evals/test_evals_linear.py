@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 
 from lamae.errors import DataError
-from lamae.evals.probes.linear_models import fit_logistic, fit_ridge, standardise
+from lamae.evals.probes.linear_models import _lbfgs, _two_loops, fit_logistic, fit_ridge, standardise
 
 
 def problem(num_rows: int = 211, num_features: int = 17, num_labels: int = 3) -> tuple[np.ndarray, np.ndarray]:
@@ -66,3 +66,29 @@ def test_features_that_are_not_finite_are_refused():
         standardise(features)
     with pytest.raises(DataError, match="at least two training studies, found 1"):
         standardise(features[:1])
+
+
+def test_the_minimiser_learns_the_curvature_from_its_steps():
+    """Curvatures from 1 to 625 in one label, all 1 in the other: down the gradient alone it takes hundreds of steps."""
+    curvature = np.array([[1.0, 1.0], [5.0, 1.0], [25.0, 1.0], [125.0, 1.0], [625.0, 1.0]])
+    calls = []
+
+    def problem(here: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        calls.append(here)
+        return 0.5 * (curvature * (here - 3) ** 2).sum(axis=0), curvature * (here - 3)
+
+    found, converged = _lbfgs(problem, np.zeros((5, 2)))
+    assert converged
+    np.testing.assert_allclose(found, 3.0, atol=0.02)  # the gradient has fallen to a hundred-thousandth
+    assert len(calls) < 100
+
+
+def test_two_loops_by_hand():
+    """A step of 2 that changed the gradient by 8 says a curvature of 4; of a step without change nothing is known."""
+    gradient = np.array([[12.0, 12.0]])
+    history = [(np.array([[2.0, 2.0]]), np.array([[8.0, 0.0]]))]
+    assert _two_loops(gradient, history).tolist() == [[3.0, 12.0]]
+    assert _two_loops(gradient, []).tolist() == [[12.0, 12.0]]
+    both = _two_loops(np.array([[6.0], [10.0]]), [(np.array([[1.0], [0.0]]), np.array([[2.0], [0.0]])),
+                                                 (np.array([[0.0], [1.0]]), np.array([[0.0], [5.0]]))])  # fmt: skip
+    assert both.tolist() == [[3.0], [2.0]]

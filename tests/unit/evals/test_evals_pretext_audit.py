@@ -195,6 +195,14 @@ def test_cells_with_a_latent_mask_show_what_latent_attention_sees():
 # ---------------------------------------------------------------- on data
 
 
+def test_the_column_of_labels_put_right_is_there_only_where_labels_were_exchanged(hearts):
+    found = audit(model_config(), AuditData(pack=hearts))
+    assert found["data"]["labels_exchanged"] == 0
+    assert "| labels put right |" not in as_text(found)
+    assert "| labels put right |" in as_text(found | {"data": found["data"] | {"labels_exchanged": 1}})
+    assert "explained by Einthoven" not in as_text(audit(model_config()))
+
+
 @pytest.mark.parametrize("target", ["patch-normalised", "raw"])
 @pytest.mark.parametrize("normalise", ["study", "view", "fixed"])
 def test_einthoven_explains_what_follows_and_nothing_else(hearts, target, normalise):
