@@ -1,11 +1,18 @@
 import torch
 
+from lamae.models.masked_autoencoder import _mean_token
 from lamae.models.study_context import _mean_of_encoded
 from lamae.nn.plan import LatentPlan, StreamMask
 
 TOKENS = torch.tensor([[[1.0], [3.0]], [[50.0], [60.0]], [[5.0], [9.0]]])
 """Two tokens each of three instances."""
 MEMBERS = torch.tensor([[0, 1]])
+
+
+def test_the_mean_token_of_a_study_leaves_out_padding():
+    plan = LatentPlan(members=MEMBERS, gather_valid=torch.tensor([[True, True], [True, False], [False, False]]))
+    assert _mean_token(TOKENS, plan).tolist() == [[2.0], [50.0], [0.0]]
+    assert _mean_token(TOKENS, LatentPlan(members=MEMBERS)).tolist() == [[2.0], [55.0], [7.0]]
 
 
 def mask(encoded: torch.Tensor | None) -> StreamMask:

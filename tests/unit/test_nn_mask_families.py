@@ -17,6 +17,26 @@ V_JEPA = (
 )
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"ratio": 1.0},
+        {"ratio": 0.0},
+        {"block_ratio": 1.0, "strategy": "block"},
+        {"block_ratio": 0.0, "strategy": "block"},
+        {"block_aspect": (0.0, 1.0), "strategy": "block"},
+        {"block_aspect": (2.0, 1.0), "strategy": "block"},
+    ],
+)
+def test_ratios_and_aspects_at_the_edge_are_refused(bad):
+    with pytest.raises(ConfigError, match=r"must lie in \(0, 1\) and block_aspect be two rising numbers"):
+        MaskFamily(**bad)
+
+
+def test_one_aspect_is_a_range():
+    assert MaskFamily(strategy="block", block_aspect=(1.0, 1.0)).block_aspect == (1.0, 1.0)
+
+
 def draw(config, batch, seed=3, patch=PATCH):
     return draw_masks(config, batch, {"echo": patch}, torch.Generator().manual_seed(seed))
 

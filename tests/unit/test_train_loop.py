@@ -65,6 +65,7 @@ def without_times(run):
 def test_a_run_learns(whole_run, tmp_path, pack):
     lines = read_metrics(whole_run / "metrics.jsonl")
     assert [line["step"] for line in lines] == [2, 4, 6, 8, 10, 12, 13]
+    assert [path.name for path in checkpoints(whole_run / "checkpoint")] == ["step-00000010", "step-00000013"]  # keep 2
     assert lines[-1]["loss"] < 0.9 * lines[0]["loss"]
     assert all(line["feature_std"] > 0 and line["effective_rank"] > 1 for line in lines)
     assert ["validation_loss" in line for line in lines] == [False, True, False, True, False, True, True]

@@ -192,6 +192,11 @@ def test_compiled_follows_eager(dataset):
         ({"data__validation_studies": 0}, "data.validation_studies must be above 0"),
         ({"data__views": []}, "data.views must name a lead"),
         ({"data__min_views": 0}, "data.min_views must be above 0"),
+        ({"data__max_patients": 0}, "data.max_patients must be above 0"),
+        ({"data__patients_seed": -1}, "data.patients_seed must not be negative"),
+        ({"optim__betas": [-0.1, 0.9]}, r"optim.betas must lie in \[0, 1\)"),
+        ({"optim__cooldown_steps": -1, "optim__schedule": "constant"}, "cooldown_steps must fit between the warm-up"),
+        ({"optim__warmup_steps": -1}, "optim.warmup_steps must lie between 0"),
         ({"log_every": 0}, "log_every must be above 0"),
         ({"save_every": 0}, "save_every must be above 0"),
         ({"keep": 0}, "keep must be above 0"),
@@ -210,6 +215,15 @@ def test_compiled_follows_eager(dataset):
 def test_wrong_settings(overrides, words):
     with pytest.raises(ConfigError, match=words):
         fake_config(**overrides)
+
+
+def test_settings_at_the_edge_of_their_range_are_taken():
+    optim = {"optim__warmup_steps": 0, "optim__weight_decay": 0, "optim__betas": [0.0, 0.0], "optim__accumulation": 1}
+    config = fake_config(**optim, data__min_views=1, data__max_patients=1, data__validation_studies=1, keep=1, seed=0)
+    assert (config.data.min_views, config.data.max_patients, config.data.patients_seed) == (1, 1, 0)
+    steady = fake_config(optim__schedule="constant", optim__warmup_steps=3, optim__cooldown_steps=10)
+    assert steady.optim.cooldown_steps == 10
+    assert fake_config(alignment={}, data__views=["I", "II"]).alignment is not None
 
 
 def test_no_gpu_is_said(monkeypatch):

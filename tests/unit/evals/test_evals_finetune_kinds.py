@@ -13,7 +13,7 @@ from lamae.checkpoint import find_checkpoint, load_model, optimiser_tensors, res
 from lamae.data import PackDataset
 from lamae.errors import CheckpointError, ConfigError
 from lamae.evals import EvalSettings, FinetuneConfig, finetune, load_classifier, read_result
-from lamae.evals.finetuning.finetune import make_classifier, with_added_latent
+from lamae.evals.finetuning.finetune import make_classifier, protocol_words, with_added_latent
 from lamae.evals.probes.encoder import load_encoder
 from lamae.evals.tasks.task import make_task
 from lamae.pack import Pack
@@ -109,6 +109,19 @@ def test_added_latent_attention_leaves_the_encoder_and_depends_on_its_seed(indep
     for name, value in weights_of(one).items():
         torch.testing.assert_close(value, weights_of(same)[name], rtol=0, atol=0)
     assert (one.latent.cls - other.latent.cls).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("changes", "init", "words"),
+    [
+        ({}, "pretrained", "all weights and a linear head"),
+        ({"head": "mlp"}, "scratch", "supervised from random weights: all weights and a perceptron as head"),
+        ({"head": "attentive", "train": "head"}, "pretrained", "an attentive head on a frozen encoder"),
+        ({"added_latent": 2}, "pretrained", "all weights and 2 layers of added latent attention and a linear head"),
+    ],
+)
+def test_a_protocol_in_words(changes: dict, init, words: str):
+    assert protocol_words(replace(SHORT, **changes), init) == words
 
 
 def test_from_scratch_both_architectures_have_their_names(toy_run: Path, independent: Path, toy_pack: Pack):

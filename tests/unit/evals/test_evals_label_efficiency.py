@@ -93,6 +93,14 @@ def test_two_draws_have_a_spread_and_settings_have_defaults(toy_run: Path, toy_p
     assert [read_result(path).info["bootstrap"]["draws"] for path in tmp_path.iterdir() if path.is_dir()] == [1000] * 2
 
 
+def test_results_of_other_settings_of_fine_tuning_are_not_kept(toy_run: Path, toy_pack: Pack, tmp_path: Path):
+    given = {"fractions": (1.0,), "protocol": "fine-tune", "settings": QUICK}
+    for _ in range(2):  # the same settings are kept
+        label_efficiency(toy_run, toy_pack, "inverted", tmp_path, config=FinetuneConfig(epochs=1), **given)
+    with pytest.raises(ConfigError, match="the result of another request is there already"):
+        label_efficiency(toy_run, toy_pack, "inverted", tmp_path, config=FinetuneConfig(epochs=2), **given)
+
+
 def test_finished_results_are_kept_and_those_of_another_request_are_replaced_when_asked(
     toy_run: Path, toy_pack: Pack, tmp_path: Path
 ):

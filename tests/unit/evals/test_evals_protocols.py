@@ -21,6 +21,7 @@ from lamae.evals.probes.head_training import HeadGrid
 from lamae.evals.probes.knn import K_GRID, predict_by_neighbours
 from lamae.evals.probes.linear_probe import predict_linearly
 from lamae.evals.probes.mlp import predict_by_mlp
+from lamae.evals.probes.selection import base_rate_logits
 from lamae.evals.tasks.task import Task, make_task
 from lamae.metrics import auroc, r_squared
 from lamae.models import Features
@@ -219,6 +220,12 @@ def test_progress_counts_the_divisions(toy_pack: Pack, predict):
     assert said == [(1, 3), (2, 3), (3, 3)]
 
 
+def test_logits_of_base_rates_by_hand():
+    """One in four known, and none, which is held at one in ten thousand."""
+    targets = np.array([[1, 0], [0, 0], [0, np.nan], [0, 0], [np.nan, 0]])
+    np.testing.assert_allclose(base_rate_logits(targets), [-np.log(3), -np.log(9999)])
+
+
 def test_as_many_neighbours_as_training_studies_are_asked_for(toy_pack: Pack, monkeypatch: pytest.MonkeyPatch):
     task = make_task(toy_pack, "inverted", QUICK)
     num = len(task.parts[0].train)
@@ -318,6 +325,17 @@ def test_tokens_are_padded_to_the_longest_study(toy_run: Path, toy_pack: Pack, t
     np.testing.assert_array_equal(
         tokens.reshape(2, 12, 3, 10, 16), expected.reshape(2, 12, 1, 10, 16).repeat(3, axis=2)
     )
+
+
+def test_tokens_of_two_packs_by_hand():
+    """2 studies of 3 tokens and 4 studies of 2 tokens; the shorter ones are padded with what is no token."""
+    first = np.arange(6, dtype=np.float16).reshape(2, 3, 1), np.array([[True, True, True], [True, False, True]])
+    second = np.arange(10, 18, dtype=np.float16).reshape(4, 2, 1), np.ones((4, 2), dtype=bool)
+    tokens = TaskTokens(tables=(first, second), readout="tokens", num_heads=3)
+    assert tokens.dim == 1
+    values, valid = tokens.take(np.array([5, 1, 2]))
+    assert values[..., 0].tolist() == [[16, 17, 0], [3, 4, 5], [10, 11, 0]]
+    assert valid.tolist() == [[True, True, False], [True, False, True], [True, True, False]]
 
 
 def test_only_labelled_studies_are_extracted(toy_run: Path, toy_pack: Pack, tmp_path: Path):
