@@ -169,3 +169,38 @@ def test_what_a_study_keeps_does_not_depend_on_how_many_recordings_its_neighbour
         beside = kept_views(position_of, view_of, **options)
         alone = kept_views(position_of[:4], view_of[:4], **options)
         assert alone.tolist() == beside[:4].tolist()
+
+
+@pytest.mark.parametrize("min_views", [1, 2, 3, 4, 12])
+def test_how_many_recordings_stay_is_drawn_among_those_that_a_study_has(min_views):
+    """Studies of 12, 8, 3 and 1 leads under a model of twelve: each number as often as the others."""
+    present = [12, 8, 3, 1]
+    position_of, view_of = np.repeat(np.arange(4), present), np.concatenate([np.arange(n) for n in present])
+    counts = np.array(
+        [
+            np.bincount(
+                position_of[
+                    kept_views(position_of, view_of, num_views=12, min_views=min_views, global_size=4, seed=(7, step))
+                ],
+                minlength=4,
+            )
+            for step in range(3000)
+        ]
+    )
+    for study, number in enumerate(present):
+        possible = range(min(min_views, number), number + 1)
+        found = np.bincount(counts[:, study], minlength=number + 1)
+        assert set(np.flatnonzero(found)) == set(possible)
+        expected = 3000 / len(possible)
+        assert np.abs(found[possible.start :] - expected).max() < 5 * np.sqrt(expected)
+
+
+def test_whole_studies_keep_what_they_always_kept():
+    """Noise for each name, then a number for each study: what runs on whole ECGs depend on to the bit."""
+    position_of, view_of = np.repeat(np.arange(7), 12), np.tile(np.arange(12), 7)
+    kept = kept_views(position_of, view_of, num_views=12, min_views=2, global_size=7, seed=(11, 3))
+    rng = np.random.default_rng((11, 3))
+    noise, numbers = rng.random((7, 12)), rng.integers(2, 12, size=7, endpoint=True)
+    assert np.bincount(position_of[kept]).tolist() == numbers.tolist()
+    for study in range(7):
+        assert set(np.flatnonzero(kept[position_of == study])) == set(noise[study].argsort()[: numbers[study]])

@@ -14,7 +14,7 @@ def kept_views(
     global_size: int,
     seed: Sequence[int],
 ) -> np.ndarray:
-    """Choose the recordings that stay: for each study a random number of them, at least ``min_views``.
+    """Choose the recordings that stay: for each study a random number of those it has, at least ``min_views``.
 
     Noise is drawn for the whole global batch and all view names (and once more for each further recording of a name),
     so that the choice depends on the seed alone, not on how the batch was cut among processes or in which order the
@@ -41,9 +41,9 @@ def kept_views(
         noise = rng.random((global_size, num_views))
         own = np.where(repeat == number, noise[position_of, view_of], own)
     present = np.bincount(position_of, minlength=global_size)
-    if (present > num_views).any():  # more recordings than names
-        more = min_views + (fraction * (present - min_views + 1)).astype(np.int64)
-        kept = np.where(present > num_views, more, kept)
+    lowest = np.minimum(min_views, present)
+    among_own = lowest + (fraction * (present - lowest + 1)).astype(np.int64)
+    kept = np.where(present == num_views, kept, among_own)  # two draws: those of whole studies came first
     return rank_within(position_of, own) < kept[position_of]
 
 

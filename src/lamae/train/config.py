@@ -71,7 +71,8 @@ class DataConfig:
         validation_splits: Splits whose loss is measured; none when the packs have no such studies.
         validation_studies: Studies used for that loss, the first ones of these splits.
         views: Leads to use; None for all of the packs.
-        min_views: Drop recordings at random in training, keeping at least so many of each study; None drops nothing.
+        min_views: Drop recordings at random in training, keeping at least so many of those that a study has (all, where
+            it has no more); None drops nothing.
         verify: Hash each file of views before its first read; sizes are checked in any case.
         max_patients: Train on so many of the patients only, with all of their studies; None for all. A smaller choice
             is part of a larger one.
