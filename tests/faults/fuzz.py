@@ -5,6 +5,7 @@ same; ``--only N`` reads the N-th alone and prints its traceback.
 """
 
 import argparse
+import contextlib
 import multiprocessing
 import os
 import resource
@@ -174,7 +175,8 @@ def _serve(pipe: Connection) -> None:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
         for seed in all_seeds():  # imports what each reader needs before the memory is limited
             _write(Path(folder), seed.on_disk)
-            read_seed(seed, Path(folder))
+            with contextlib.suppress(*([DataError] if "-real" in seed.name else [])):  # some real files are no ECGs
+                read_seed(seed, Path(folder))
         limit_memory(MEMORY_BYTES)
         pipe.send("ready")
         while True:
