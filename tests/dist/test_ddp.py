@@ -9,10 +9,16 @@ import train_fakes
 from train_fakes import write_fake_pack
 
 from lamae.checkpoint import load_model
+from lamae.ecg.leads import LEADS
 from lamae.train.run_folder import read_metrics
 
 pytestmark = [pytest.mark.dist, pytest.mark.slow]
 PROGRAM = Path(train_fakes.__file__)
+TWO_STREAMS = (
+    f"{{ecg: {{patch: [10], grid: [110], view_names: [{', '.join(LEADS)}]}},"
+    " echo: {patch: [8, 8], grid: [16, 16], view_names: [A4C]}}"
+)
+"""A model of two streams, of which the pack holds one."""
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +46,7 @@ def losses(run):
         ("--optim.accumulation", 2, "--model.mask.strategy", "tube"),
         ("--alignment", "{metric: cosine}", "--model.encoder_weights", "private", "--data.min_views", 1),
         ("--model.encoder.depth", 0, "--data.max_patients", 7),
+        ("--model.streams", TWO_STREAMS),
     ],
 )
 def test_two_processes_have_the_loss_curve_of_one(pack, tmp_path, words):

@@ -111,7 +111,8 @@ def make_trainer(config: PretrainConfig, dataset: PackDataset, workers: Workers)
     model = build_model(config.model, generator=torch.Generator().manual_seed(config.seed)).to(workers.device)
     forward: nn.Module = torch.compile(model) if config.compile else model  # type: ignore[assignment]
     if workers.world_size > 1:
-        forward = DistributedDataParallel(forward)
+        several = len(config.model.streams) > 1  # a stream that no pack holds has no gradients
+        forward = DistributedDataParallel(forward, find_unused_parameters=several)
     return Trainer(
         config=config,
         model=model,
