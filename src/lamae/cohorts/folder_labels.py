@@ -83,12 +83,13 @@ def label_columns(
 
 def _read_table(file: Path, naming: LabelColumns) -> pa.Table:
     ids = dict.fromkeys((naming.study, naming.patient, naming.split), pa.string())
+    texts = ids | {"acquired_at": pa.string()}  # as written: Arrow would move times with a zone to another one
     try:
         if file.suffix.lower() in (".parquet", ".pq"):
             table = pq.read_table(file)
         else:
             csv_columns(file)
-            convert = pa_csv.ConvertOptions(column_types=ids, strings_can_be_null=True)
+            convert = pa_csv.ConvertOptions(column_types=texts, strings_can_be_null=True)
             parse = pa_csv.ParseOptions(newlines_in_values=True)
             table = pa_csv.read_csv(file, convert_options=convert, parse_options=parse)
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:

@@ -94,9 +94,8 @@ def record_key(ecg_ids: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def age_years(ages: np.ndarray) -> np.ndarray:
-    """Return ages with 90 for "above 89" (written as 300) and NaN for what is no age."""
-    ages = np.where(ages == _AGE_OVER_89, _AGE_LIMIT, ages)
-    return np.where((ages >= 0) & (ages <= 120), ages, np.nan).astype(np.float32)
+    """Return ages with 90 for "above 89" (written as 300)."""
+    return np.where(ages == _AGE_OVER_89, _AGE_LIMIT, ages).astype(np.float32)
 
 
 def _covariates(source: pa.Table) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
+from lamae.ages_and_dates import OLDEST_AGE_YEARS, YEARS
+from lamae.cohorts.times import TIME, times
 from lamae.errors import DataError, did_you_mean
 from lamae.files import unchanged
 from lamae.splits import assign_splits, check_disjoint, stand_in_key
 
-TEXT, NUMBER, WHOLE, TIME, TRUTH = pa.string(), pa.float32(), pa.int32(), pa.timestamp("us"), pa.bool_()
+TEXT, NUMBER, WHOLE, TRUTH = pa.string(), pa.float32(), pa.int32(), pa.bool_()
 CODES = pa.list_(pa.string())
 
 _TYPES = {
@@ -68,14 +71,21 @@ def _read_columns(path: Path, required: Mapping[str, pa.DataType], optional: Map
     check_columns(path, found, required)
     types = dict(required) | {name: kind for name, kind in optional.items() if name in found}
     convert = pa_csv.ConvertOptions(
-        include_columns=list(types), column_types=types, strings_can_be_null=True, null_values=_NULLS
+        include_columns=list(types),
+        column_types={name: TEXT if kind == TIME else kind for name, kind in types.items()},
+        strings_can_be_null=True,
+        null_values=_NULLS,
     )
     try:
-        return pa_csv.read_csv(
+        table = pa_csv.read_csv(
             path, convert_options=convert, parse_options=pa_csv.ParseOptions(newlines_in_values=True)
         )
     except (pa.ArrowInvalid, pa.ArrowKeyError) as error:
         raise unreadable_table(path, error) from error
+    for position, (name, kind) in enumerate(types.items()):
+        if kind == TIME:
+            table = table.set_column(position, name, times(table[name], f"{path}: the column {name!r}"))
+    return table
 
 
 @contextmanager
@@ -180,7 +190,8 @@ def studies_table(
     Args:
         columns: Arrays (or lists) by name.
         where: The cohort's folder, for messages.
-        notes: What to tell at the end of the preparation, such as ``num_absent``; kept with the table.
+        notes: What to tell at the end of the preparation, such as ``num_absent``; kept with the table. Ages and times
+            that nobody and no recording has become null and are counted here.
         split_seed: Where the columns give no split, draw one by patient with this seed; the table says so, and the
             preparation may draw it again where files know the patients better.
 
@@ -196,11 +207,31 @@ def studies_table(
     ordered += [name for name in columns if name not in ordered]
     table = pa.table({name: _typed(name, columns[name], where) for name in ordered})
     _check_unique(table["study_id"], where)
+    table, implausible = _without_implausible(table)
     if "split" in table.column_names:
         check_disjoint(table, where=where)
     if split_seed is not None:
         table = table.replace_schema_metadata({_SPLIT_SEED: str(split_seed)})
-    return with_notes(table, notes or {})
+    return with_notes(table, {**(notes or {}), **implausible})
+
+
+def _without_implausible(table: pa.Table) -> tuple[pa.Table, dict[str, int]]:
+    """Return the table with null for ages and times that nobody and no recording has, and how many those were."""
+    counted: dict[str, int] = {}
+    limits = {
+        "age_years": (0, OLDEST_AGE_YEARS),
+        "acquired_at": (datetime(YEARS.start, 1, 1), datetime(YEARS.stop, 1, 1)),
+    }
+    for name, (lowest, highest) in limits.items():
+        if name not in table.column_names:
+            continue
+        column = table[name] if name == "acquired_at" else pc.if_else(pc.is_nan(table[name]), None, table[name])
+        fits = pc.and_(pc.greater_equal(column, lowest), pc.less_equal(column, highest))
+        if num := len(column) - column.null_count - (pc.sum(fits).as_py() or 0):
+            counted[f"num_implausible_{'ages' if name == 'age_years' else 'dates'}"] = num
+        column = pc.if_else(fits, column, None)
+        table = table.set_column(table.column_names.index(name), name, column)
+    return table, counted
 
 
 def drawn_with_seed(table: pa.Table) -> int | None:
@@ -321,6 +352,9 @@ def _type_of(name: str) -> pa.DataType:
 
 def _typed(name: str, values: Any, where: Path) -> Any:
     kind = _type_of(name)
+    if kind == TIME:
+        column = values if isinstance(values, pa.Array | pa.ChunkedArray) else pa.array(values, from_pandas=True)
+        return times(column, f"{where}: the column {name!r}")
     if not isinstance(values, pa.Array | pa.ChunkedArray):
         return pa.array(values, kind, from_pandas=True)
     try:

@@ -83,6 +83,26 @@ def test_a_stated_age_goes_before_the_date_of_birth(tmp_path):
     assert study.metadata["age_years"] == 46.0
 
 
+@pytest.mark.parametrize(("age", "expected"), [("120", 120.0), ("300", None), ("-1", None)])
+def test_a_stated_age_that_is_none(tmp_path, age, expected):
+    stated = (
+        '<controlVariable><relatedObservation><code code="21612-7"/>'
+        f'<value xsi:type="PQ" value="{age}" unit="a"/></relatedObservation></controlVariable>'
+    )
+    assert read_aecg(write(tmp_path, document(stated, series(RHYTHM)))).metadata.get("age_years") == expected
+
+
+def test_a_birth_too_long_ago_gives_no_age(tmp_path):
+    study = read_aecg(write(tmp_path, document('<birthTime value="18000101"/>', series(RHYTHM))))
+    assert "age_years" not in study.metadata
+
+
+def test_a_zone_leaves_the_clock_time_as_in_all_readers(tmp_path):
+    text = document(series(RHYTHM)).replace('"20021122091000"', '"20021122091000+0900"')
+    assert "+0900" in text
+    assert str(read_aecg(write(tmp_path, text)).acquired_at) == "2002-11-22 09:10:00"
+
+
 @pytest.mark.parametrize(
     "inner",
     [

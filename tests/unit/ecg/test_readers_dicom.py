@@ -97,6 +97,23 @@ def test_the_file_that_ships_with_pydicom():
 
 
 @pytest.mark.parametrize(
+    ("age", "moment", "expected"),
+    [
+        ("042Y", "20130125105919.25+0900", (42.0, "2013-01-25 10:59:19.250000")),
+        ("018M", "20130125105919-0530", (1.5, "2013-01-25 10:59:19")),
+        ("120Y", "20130125", (120.0, "2013-01-25 00:00:00")),
+        ("300Y", "00010101000000", (None, "None")),
+        ("999Y", "", (None, "None")),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Invalid value for VR")
+def test_ages_and_times(tmp_path, samples, age, moment, expected):
+    groups = [group(samples, [channel("2:1"), channel("2:2")])]
+    study = read_dicom_ecg(write(tmp_path / "ecg", groups, PatientAge=age, AcquisitionDateTime=moment))
+    assert (study.metadata.get("age_years"), str(study.acquired_at)) == expected
+
+
+@pytest.mark.parametrize(
     ("value", "scheme", "meaning", "lead"),
     [
         ("2:62", "MDC", "aVR, augmented voltage, right", "aVR"),

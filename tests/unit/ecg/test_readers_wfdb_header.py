@@ -55,6 +55,8 @@ def test_what_the_standard_takes_for_granted():
         ("05-Feb-2020 11:39:16", datetime(2020, 2, 5, 11, 39, 16)),
         ("11:39:16 31/02/2020", None),
         ("11:39:16 5-Foo-2020", None),
+        ("11:39:16 01/01/0001", None),
+        ("00:00:00 2006", None),
     ],
 )
 def test_start_of_the_recording(start, expected):

@@ -10,6 +10,7 @@ from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
 import numpy as np
 
+from lamae.ages_and_dates import known_time, parse_time, with_known_age
 from lamae.ecg.readers.leads import (
     ExtraChannels,
     as_float32,
@@ -212,7 +213,7 @@ def _read_times(sequence: Element) -> tuple[float, float]:
     if head is not None and head.get("unit") is not None:
         start_s = _number(head, "head") * _seconds_in(head.get("unit"))
     elif head is not None:
-        moment = _moment(head.get("value"))
+        moment = parse_time(head.get("value"))
         start_s = (moment - datetime(1970, 1, 1)).total_seconds() if moment else 0.0
     return start_s, float(f"{1 / step_s:.10g}")  # ten digits, so that steps of 3.90625 ms are 256 Hz and no more
 
@@ -275,7 +276,7 @@ def _acquired_at(root: Element) -> datetime | None:
     effective = _child(root, "effectiveTime")
     for moment in (_child(effective, "center"), _child(effective, "low"), effective):
         if moment is not None and moment.get("value"):
-            return _moment(moment.get("value"))
+            return known_time(parse_time(moment.get("value")))
     return None
 
 
@@ -286,26 +287,14 @@ def _describe_patient(root: Element) -> dict[str, Any]:
             metadata["sex"] = "female" if gender.get("code", "").upper() == "F" else "male"
     acquired_at = _acquired_at(root)
     for birth in _descendants(root, "birthTime"):
-        born = _moment(birth.get("value"))
+        born = parse_time(birth.get("value"))
         if born and acquired_at and acquired_at > born:
             metadata["age_years"] = (acquired_at - born).days // _DAYS_IN_YEAR
     for observation in _descendants(root, "relatedObservation"):
         stated = _child(observation, "value")
         if _code(observation) == _AGE_CODE and stated is not None and stated.get("unit") == "a":
             metadata["age_years"] = _number(stated, "age")
-    return metadata
-
-
-def _moment(text: str | None) -> datetime | None:
-    """Parse an HL7 time such as ``20021122091000.000``, given to the day or finer, ignoring the time zone."""
-    whole, _, fraction = (text or "").partition("+")[0].partition("-")[0].partition(".")
-    layout = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}.get(len(whole))
-    if layout is None or not whole.isdecimal() or (fraction and not fraction.isdecimal()):
-        return None
-    try:
-        return datetime.strptime(whole, layout).replace(microsecond=int((fraction or "0").ljust(6, "0")[:6]))
-    except ValueError:  # a 13th month: the waveform is usable without its date
-        return None
+    return with_known_age(metadata)
 
 
 def _name(element: Element) -> str:

@@ -7,11 +7,11 @@ import struct
 import warnings
 import zlib
 from collections.abc import Mapping
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lamae.ages_and_dates import known_time, parse_time, with_known_age
 from lamae.ecg.readers.leads import (
     ExtraChannels,
     as_float32,
@@ -146,7 +146,7 @@ def _read_study(
         rate_hz=rate_hz,
         source_format="dicom-ecg",
         patient_id=str(dataset.get("PatientID") or "") or None,
-        acquired_at=_acquired_at(dataset),
+        acquired_at=known_time(parse_time(str(dataset.get("AcquisitionDateTime") or ""))),
         metadata=_describe_patient(dataset),
     )
 
@@ -281,14 +281,6 @@ def _lead_number(code: str) -> int | None:
     return int(code) - 2 * 65536 if code.isdecimal() else None
 
 
-def _acquired_at(dataset: "Dataset") -> datetime | None:
-    text = str(dataset.get("AcquisitionDateTime") or "").partition(".")[0]
-    try:
-        return datetime.strptime(text[:14], "%Y%m%d%H%M%S")
-    except ValueError:  # absent, or a date alone
-        return None
-
-
 def _describe_patient(dataset: "Dataset") -> dict[str, Any]:
     metadata: dict[str, Any] = {}
     age = str(dataset.get("PatientAge") or "").strip().upper()
@@ -297,4 +289,4 @@ def _describe_patient(dataset: "Dataset") -> dict[str, Any]:
     sex = str(dataset.get("PatientSex") or "").strip().upper()
     if sex in ("F", "M"):
         metadata["sex"] = "female" if sex == "F" else "male"
-    return metadata
+    return with_known_age(metadata)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lamae.ages_and_dates import known_time, with_known_age
 from lamae.ecg.plausible import LARGEST_MV
 from lamae.ecg.readers.leads import millivolts_in
 from lamae.errors import DataError, FormatError
@@ -30,7 +31,6 @@ _FORMAT = re.compile(r"(\d{1,9})(?:x(\d{1,9}))?(?::(\d{1,18}))?(?:\+(\d{1,18}))?
 _GAIN = re.compile(r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)(?:\((-?\d{1,18})\))?(?:/(\S+))?")
 _START = re.compile(r"(\d+)[/-](\d+|[A-Za-z]{3})[/-](\d{4}) (\d+):(\d+):(\d+)(?:\.(\d+))?")
 _MONTHS = "janfebmaraprmayjunjulaugsepoctnovdec"
-_OLDEST_AGE_YEARS = 120
 
 
 class SignalSpec(NamedTuple):
@@ -263,9 +263,10 @@ def _parse_start(first: str, second: str) -> datetime | None:
         month = _MONTHS.find(month.casefold()) // 3 + 1
     microsecond = int((fraction or "0").ljust(6, "0")[:6])
     try:
-        return datetime(int(year), int(month), int(day), int(hour), int(minute), int(second_), microsecond)
+        moment = datetime(int(year), int(month), int(day), int(hour), int(minute), int(second_), microsecond)
     except (ValueError, OverflowError):  # a 31st of February: the record is usable without its date
         return None
+    return known_time(moment)
 
 
 def parse_comments(comments: Iterable[str]) -> tuple[str | None, dict[str, Any]]:
@@ -284,7 +285,7 @@ def parse_comments(comments: Iterable[str]) -> tuple[str | None, dict[str, Any]]
             continue
         if key == "subject_id":
             patient_id = value
-        elif key == "age" and value.replace(".", "", 1).isdecimal() and float(value) <= _OLDEST_AGE_YEARS:
+        elif key == "age" and value.replace(".", "", 1).isdecimal():
             metadata["age_years"] = float(value)
         elif key == "sex" and value.casefold() in ("f", "female", "m", "male"):
             metadata["sex"] = "female" if value[0] in "fF" else "male"
@@ -292,4 +293,4 @@ def parse_comments(comments: Iterable[str]) -> tuple[str | None, dict[str, Any]]
             codes = tuple(code.strip() for code in value.split(",") if code.strip().isdecimal())
             if codes:
                 metadata["codes"] = {"snomed": codes}
-    return patient_id, metadata
+    return patient_id, with_known_age(metadata)
