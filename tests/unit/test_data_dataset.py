@@ -4,10 +4,12 @@ import pytest
 import torch
 
 from lamae.data import PackDataset, global_batch, micro_batches
+from lamae.data.dataset import _joined
 from lamae.data.view_dropout import kept_views
 from lamae.ecg.leads import LEADS
 from lamae.errors import ConfigError, DataError
 from lamae.pack import write_pack
+from lamae.pack.selection import Gathered
 from lamae.studies import MISSING_CODE, PreparedStudy
 
 SAMPLES = 13
@@ -148,6 +150,27 @@ def test_packs_of_different_lengths_cannot_share_a_batch(tmp_path, packs):
     dataset = PackDataset([packs[0], longer], view_names=LEADS)
     with pytest.raises(DataError, match=r"studies of one batch have \[13, 17\] samples"):
         dataset.batch(np.array([0, 5]))
+
+
+def test_clips_of_two_packs_are_joined_with_what_is_padding_by_hand():
+    def gathered(num, recorded):
+        return Gathered(
+            values=np.full((num, 3, 2, 2), num, np.uint8),
+            scale=np.full(num, 0.5, np.float32),
+            study_of=np.arange(num),
+            recording_of=np.zeros(num, np.int64),
+            view_of=np.full(num, num),
+            time_s=np.zeros(num, np.float32),
+            recorded=recorded,
+        )
+
+    short = np.array([[True, True, False]])
+    joined = _joined([gathered(2, None), gathered(1, short)], [0, 2])
+    assert joined.study_of.tolist() == [0, 1, 2]
+    assert joined.view_of.tolist() == [2, 2, 1]
+    assert joined.recorded is not None
+    assert joined.recorded.tolist() == [[True] * 3, [True] * 3, [True, True, False]]
+    assert _joined([gathered(2, None), gathered(1, None)], [0, 2]).recorded is None
 
 
 def test_dropping_views_can_keep_more_recordings_than_there_are_names():

@@ -6,7 +6,15 @@ from torch import nn
 
 from lamae.errors import ConfigError
 from lamae.nn.attention import LONGEST_MATMUL, SelfAttention, attend, attention_weights, choose_kernel
-from lamae.nn.transformer import Block, Transformer, TransformerConfig, initialise, initialise_mimetic
+from lamae.nn.transformer import (
+    Block,
+    Transformer,
+    TransformerConfig,
+    initialise,
+    initialise_mimetic,
+    initialise_tokens,
+    token_parameter,
+)
 
 
 def qkv(*, num_queries=7, num_keys=11, dtype=torch.float32):
@@ -145,6 +153,15 @@ def test_initialisation_is_xavier_uniform_and_repeatable():
 def test_bad_sizes_are_refused(changes, words):
     with pytest.raises(ConfigError, match=words):
         TransformerConfig(**({"dim": 15, "depth": 1, "num_heads": 3} | changes))
+
+
+def test_tokens_are_drawn_within_two_standard_deviations():
+    parameter = token_parameter(7, 1009)
+    initialise_tokens(parameter, generator=torch.Generator().manual_seed(3))
+    token = parameter.detach()
+    assert -0.04 <= float(token.min()) < -0.038
+    assert 0.038 < float(token.max()) <= 0.04
+    assert float(token.std()) == pytest.approx(0.0176, rel=0.02)  # 0.02 * 0.88, for it is cut
 
 
 def test_mimetic_attention_begins_with_the_most_similar_token():

@@ -22,6 +22,8 @@ V_JEPA = (
     [
         {"ratio": 1.0},
         {"ratio": 0.0},
+        {"ratio": 0.0, "block_ratio": 0.5, "strategy": "block"},
+        {"ratio": 1.0, "block_ratio": 0.5, "strategy": "block"},
         {"block_ratio": 1.0, "strategy": "block"},
         {"block_ratio": 0.0, "strategy": "block"},
         {"block_aspect": (0.0, 1.0), "strategy": "block"},
@@ -31,6 +33,12 @@ V_JEPA = (
 def test_ratios_and_aspects_at_the_edge_are_refused(bad):
     with pytest.raises(ConfigError, match=r"must lie in \(0, 1\) and block_aspect be two rising numbers"):
         MaskFamily(**bad)
+
+
+@pytest.mark.parametrize("bad", [{"ratio": 1.0}, {"ratio": 0.0}, {"latent_ratio": 1.0}, {"latent_ratio": -0.1}])
+def test_ratios_of_flat_settings_at_the_edge_are_refused(bad):
+    with pytest.raises(ConfigError, match=r"ratio must lie in \(0, 1\) and latent_ratio in \[0, 1\)"):
+        MaskConfig(**bad)
 
 
 def test_one_aspect_is_a_range():

@@ -125,6 +125,18 @@ def test_a_model_of_two_streams_goes_on_where_the_packs_teach_one(tmp_path, pack
     assert_same_bits(tmp_path / "whole", tmp_path / "cut")
 
 
+def test_a_run_says_that_it_is_running(tmp_path, pack, monkeypatch):
+    said, real_step = [], loop.train_step
+
+    def step_and_look(trainer, number):
+        said.append(RunFolder(tmp_path / "run").info["status"])
+        return real_step(trainer, number)
+
+    monkeypatch.setattr(loop, "train_step", step_and_look)
+    pretrain(fake_config(optim__steps=3), [pack], tmp_path / "run", progress=False)
+    assert said == ["running"] * 3
+
+
 @pytest.mark.parametrize("step", [4, 8])
 def test_a_crash_loses_the_steps_since_the_checkpoint_only(whole_run, tmp_path, pack, monkeypatch, step):
     run = tmp_path / "run"

@@ -15,7 +15,7 @@ from lamae.train import DataConfig, OptimConfig
 from lamae.train.loop import make_trainer
 from lamae.train.optim import learning_rate, make_optimiser, schedule_in_words
 from lamae.train.run_folder import read_metrics
-from lamae.train.step import train_step, validation_loss
+from lamae.train.step import read_ahead, train_step, validation_loss
 from lamae.train.stopping import stop_requests
 from lamae.train.workers import Workers
 
@@ -224,6 +224,12 @@ def test_settings_at_the_edge_of_their_range_are_taken():
     steady = fake_config(optim__schedule="constant", optim__warmup_steps=3, optim__cooldown_steps=10)
     assert steady.optim.cooldown_steps == 10
     assert fake_config(alignment={}, data__views=["I", "II"]).alignment is not None
+
+
+def test_what_is_read_ahead_ends_with_the_run(dataset):
+    with read_ahead(make_trainer(fake_config(optim__accumulation=2), dataset, ALONE)) as ahead:
+        found = [ahead._following(key) for key in ((3, 0), (3, 1), (11, 1), (12, 0), (12, 1))]
+    assert found == [(3, 1), (4, 0), (12, 0), (12, 1), None]
 
 
 def test_no_gpu_is_said(monkeypatch):

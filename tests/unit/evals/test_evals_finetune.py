@@ -91,8 +91,11 @@ def test_rates_fall_towards_the_input_and_the_decoder_is_left_alone(toy_run: Pat
     assert names["encoder.encoders.ecg.transformer.blocks.0.mlp.0.weight"] == 0.25
     assert names["encoder.encoders.ecg.embed.weight"] == 0.125
     assert all(value is None for name, value in names.items() if ".decoders." in name)
-    decays = {group["weight_decay"] for group in optimiser.param_groups}
-    assert decays == {0.0, 0.05}
+    decay = {id(p): group["weight_decay"] for group in optimiser.param_groups for p in group["params"]}
+    decays = {name: decay[id(p)] for name, p in model.named_parameters() if id(p) in decay}
+    assert set(decays.values()) == {0.0, 0.05}
+    assert decays["encoder.encoders.ecg.embed.weight"] == decays["encoder.encoders.ecg.identity"] == 0.05
+    assert {decays[name] for name in decays if name.endswith("bias") or "norm" in name or "cls" in name} == {0.0}
 
 
 def test_before_it_learns_a_linear_head_knows_nothing(toy_run: Path, toy_pack: Pack):

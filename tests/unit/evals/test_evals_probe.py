@@ -16,8 +16,10 @@ from lamae.checkpoint import load_model, save_checkpoint
 from lamae.errors import CheckpointError, ConfigError, DataError
 from lamae.evals import EvalSettings, extract, handmade, paired_difference, probe, read_result
 from lamae.evals.probes import features
+from lamae.evals.probes.encoder import run_cache
 from lamae.evals.probes.handmade import impute
 from lamae.evals.probes.linear_probe import predict_linearly
+from lamae.evals.probes.probe import _features_folder
 from lamae.evals.probes.selection import scaled_log_loss
 from lamae.evals.tasks.task import Part, make_task
 from lamae.models import Readout
@@ -361,3 +363,15 @@ def test_absent_policy_is_in_the_result(toy_run: Path, toy_pack: Pack):
 def test_misspelt_words_name_the_nearest(toy_run: Path, toy_pack: Pack, words, message):
     with pytest.raises(ConfigError, match=message):
         probe(toy_run, toy_pack, "inverted", settings=EvalSettings(draws=11), **words)
+
+
+def test_tokens_need_a_folder_that_is_removed_where_none_is_kept(toy_run: Path):
+    with _features_folder(toy_run, cache=False, needed=True) as folder:
+        assert folder is not None
+        assert Path(folder).is_dir()
+    assert not Path(folder).exists()
+    with _features_folder(toy_run, cache=False, needed=False) as folder:
+        assert folder is None
+    for needed in (True, False):
+        with _features_folder(toy_run, cache=True, needed=needed) as folder:
+            assert folder == run_cache(toy_run)
