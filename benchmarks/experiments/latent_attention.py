@@ -228,7 +228,7 @@ def tables(out: Path) -> None:
     for name, data, systems, seeds, readout, reference in questions:
         found = list(_results(out, data, systems, seeds, readout, bypassed=name.endswith("all-systems")))
         if len({path.name.removeprefix(f"{data}-") for path in found}) > 1:
-            compare(found, out / "comparisons" / name, settings=Settings(reference=reference))
+            compare(found, out / "comparisons" / name, settings=Settings(reference=reference), overwrite=True)
             print(out / "comparisons" / name / "comparison.html", flush=True)
 
 

@@ -200,7 +200,10 @@ def test_pretraining_on_test_patients_is_a_warning(tmp_path):
     content["selection"]["converged"] = False
     (folder / "result.json").write_text(json.dumps(content))
     text = render([folder])
-    assert "3 tested patients and 5 tested records were in the pretraining data, so this figure flatters." in text
+    words = "was trained on 3 tested patients and 5 tested records: the figures flatter"
+    assert f"LAMAE, 10 % of the labels {words}." in text
+    assert f'<small class="caveat">{words}</small></th>' in text
+    assert f'<strong class="caveat">It {words}.</strong></p>' in text
     assert "LAMAE, 10 % of the labels: the probe did not converge everywhere." in text
     assert "(10 % of the training patients)" in text
     assert "Cross-validated over 9 folds by patient" in text
@@ -211,7 +214,36 @@ def test_unknown_pretraining_patients_are_a_warning(tmp_path):
     content = json.loads((folder / "result.json").read_text())
     content["leak"] = {"checked": False, "allowed": True}
     (folder / "result.json").write_text(json.dumps(content))
-    assert "whether tested patients were pretrained on is not known" in render([folder])
+    assert "LAMAE was trained on patients that nobody knows: the figures flatter." in render([folder])
+
+
+def test_an_unfinished_run_is_said_beside_its_figures(tmp_path):
+    folder = write_result(tmp_path / "r", studies=53)
+    content = json.loads((folder / "result.json").read_text())
+    content["run"] |= {"finished": False, "step": 120, "card": {"steps": 500}}
+    (folder / "result.json").write_text(json.dumps(content))
+    assert '<small class="caveat">had pretrained for 120 of 500 steps only</small></th>' in render([folder])
+
+
+def test_a_control_that_did_not_see_the_patients_gives_no_difference(tmp_path):
+    ours, random = write_result(tmp_path / "r", studies=53), write_result(tmp_path / "c", system="Random", studies=53)
+    for folder, leak in ((ours, {"patients_pretrained_on": 3}), (random, None)):
+        content = json.loads((folder / "result.json").read_text())
+        weights = "random, seed 0" if folder == random else "pretrained"
+        content["run"] |= {"weights": weights}
+        (folder / "result.json").write_text(json.dumps(content | {"leak": leak}))
+    text = render([ours, random])
+    assert "no paired difference to Random, because it was trained on 3 tested patients and 0 tested records" in text
+    assert "; difference to" not in text
+
+
+def test_another_page_is_replaced_only_when_asked(tmp_path: Path) -> None:
+    first, second = write_result(tmp_path / "a", studies=53), write_result(tmp_path / "b", system="Other", studies=53)
+    page = write_report([first], tmp_path / "report.html").read_bytes()
+    with pytest.raises(ConfigError, match=r"report\.html: another file is there already.*--overwrite"):
+        write_report([second], tmp_path / "report.html")
+    assert write_report([first], tmp_path / "report.html").read_bytes() == page
+    assert write_report([second], tmp_path / "report.html", overwrite=True).read_bytes() != page
 
 
 def test_a_folder_in_the_place_of_the_page(tmp_path: Path) -> None:
@@ -228,7 +260,7 @@ def test_a_full_disk_keeps_the_page_before(tmp_path: Path, monkeypatch: pytest.M
     before = write_report([run], out).read_bytes()
     monkeypatch.setattr("lamae.files.os.fsync", full)
     with pytest.raises(OSError, match=r"the disk is full; nothing half-written is kept.*report\.html"):
-        write_report([run], out, title="Another")
+        write_report([run], out, title="Another", overwrite=True)
     assert out.read_bytes() == before
     assert list(out.parent.iterdir()) == [out]
 

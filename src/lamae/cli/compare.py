@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lamae.cli.arguments import Verbs, count, positive_int
+from lamae.cli.arguments import Verbs, add_overwrite, count, positive_int
 
 if TYPE_CHECKING:
     from lamae.compare import Comparison
@@ -20,6 +20,7 @@ def add_verbs(verbs: Verbs) -> None:
     )
     parser.add_argument("results", type=Path, nargs="+", metavar="RESULT", help="folders of results")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="folder to write")
+    add_overwrite(parser)
     parser.add_argument("--reference", metavar="SYSTEM", help="hold the others against it (default: independent leads)")
     parser.add_argument("--draws", type=positive_int, help="draws of patients (default: those of the first result)")
     parser.add_argument(
@@ -41,7 +42,8 @@ def run(arguments: argparse.Namespace) -> None:
         permutations=arguments.permutations,
         mixed=arguments.mixed,
     )
-    print(told(compare(arguments.results, arguments.out, settings=settings), arguments.out))
+    comparison = compare(arguments.results, arguments.out, settings=settings, overwrite=arguments.overwrite)
+    print(told(comparison, arguments.out))
 
 
 def told(comparison: "Comparison", out: Path) -> str:

@@ -121,7 +121,7 @@ def write_page(out: Path, runs: list[Path], results: dict[str, "Evaluation"]) ->
     from lamae.report import write_report
 
     say("5. Report")
-    return write_report([*runs, *(out / "results" / name for name in results)], out / "report.html")
+    return write_report([*runs, *(out / "results" / name for name in results)], out / "report.html", overwrite=True)
 
 
 def as_table(results: dict[str, "Evaluation"]) -> str:

@@ -54,7 +54,7 @@ def run(
     }
     results = judge(runs, pack, out / "results", min_count=min_count, fractions=fractions)
     say("5. Compare")
-    comparison = compare(results, out / "comparison")
+    comparison = compare(results, out / "comparison", overwrite=True)
     print(f"\n{told(comparison, out / 'comparison')}")
     print(f"Simulated data: it shows that the machinery works, and nothing about patients. Took {_since(started)}.")
     return 0

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lamae.cli.arguments import Verbs
+from lamae.cli.arguments import Verbs, add_overwrite
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -17,6 +17,7 @@ def add_verbs(verbs: Verbs) -> None:
         help="folders of runs, results and comparisons",
     )
     parser.add_argument("--out", type=Path, required=True, help="HTML file to write")
+    add_overwrite(parser)
     parser.add_argument("--title", help="title of the page")
     parser.set_defaults(run=run)
 
@@ -25,4 +26,5 @@ def run(arguments: argparse.Namespace) -> None:
     """Write the page and print where it is."""
     from lamae.report import write_report
 
-    print(f"report: {write_report(arguments.inputs, arguments.out, title=arguments.title)}")
+    page = write_report(arguments.inputs, arguments.out, title=arguments.title, overwrite=arguments.overwrite)
+    print(f"report: {page}")

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lamae.compare.entry import Entry, grouped, listed
+from lamae.compare.entry import Entry, grouped, listed, systems_of
 from lamae.compare.groups import Group
 from lamae.errors import DataError
-from lamae.results import Evaluation, aligned, restricted
+from lamae.results import Evaluation, aligned, leak_words, restricted
 
 _SAME_SETTINGS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "policy for absent labels": lambda info: info.get("absent_policy", "skip"),
@@ -65,13 +65,14 @@ def evaluations_alike(group: Group) -> tuple[tuple[str, ...], dict[Entry, Evalua
 
 
 def _check_leaks(group: Group) -> list[str]:
-    by_leak = grouped((entry for entry in group.entries if entry.initialisation == "pretrained"), _leak)
+    pretrained = [entry for entry in group.entries if entry.initialisation == "pretrained"]
+    by_leak = grouped(pretrained, lambda entry: leak_words(entry.info))
     clean, leaks = by_leak.pop("", []), list(by_leak)
     if leaks and clean:
         leaking = by_leak[leaks[0]][0]
         raise DataError(
             f"{leaking.folder} ({leaking.system}) {leaks[0]}, and {clean[0].folder} ({clean[0].system}) "
-            "was not: the first is flattered; pretrain both without the tested patients",
+            "was not: the first is flattered; train both without the tested patients",
             reason="leak-differs",
         )
     if len(leaks) > 1:
@@ -81,18 +82,11 @@ def _check_leaks(group: Group) -> list[str]:
             "patients",
             reason="leak-differs",
         )
-    return [f"Every pretrained encoder here {leaks[0]}: the figures flatter, all alike."] if leaks else []
-
-
-def _leak(entry: Entry) -> str:
-    """Return how many of the tested patients an encoder saw in pretraining, in words; empty if none."""
-    leak = entry.info.get("leak") or {}
-    if leak.get("checked") is False:
-        return "was pretrained on patients that nobody knows"
-    patients, records = leak.get("patients_pretrained_on", 0), leak.get("records_pretrained_on", 0)
-    return (
-        f"was pretrained on {patients:,} tested patients and {records:,} tested records" if patients or records else ""
-    )
+    if not leaks:
+        return []
+    others = ", ".join(systems_of(entry for entry in group.entries if entry not in pretrained))
+    untested = f" No difference to what was not ({others}) is tested: no stars." if others else ""
+    return [f"Every pretrained encoder here {leaks[0]}: the figures flatter, all alike.{untested}"]
 
 
 def _training_warnings(group: Group) -> list[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from lamae.compare.charts import Chart, SystemStyle, styles_of
 from lamae.compare.difference_tables import difference_table, label_forest, macro_forest, seed_table
 from lamae.compare.differences import Difference
-from lamae.compare.entry import AS_RECORDED, Entry, systems_of
+from lamae.compare.entry import AS_RECORDED, Entry, caveats_of, systems_of
 from lamae.compare.groups import Group, make_groups
 from lamae.compare.judged import LATENT_ATTENTION, Judged, Settings, judge_group
 from lamae.compare.matching import matched_control_table
@@ -42,12 +42,14 @@ class Comparison:
         simulated: True if any tested study is simulated.
         sections: In the order in which they are shown; the first part of the first one is the main table.
         warnings: Differences between the pretrainings of the systems.
+        caveats: What must stand beside the figures of a system, by its name.
     """
 
     title: str
     simulated: bool
     sections: Sequence[Section]
     warnings: Sequence[str]
+    caveats: Mapping[str, str]
 
     @property
     def main_table(self) -> Table:
@@ -86,6 +88,7 @@ def make_comparison(entries: Sequence[Entry], settings: Settings) -> Comparison:
         simulated=any(entry.simulated for entry in entries),
         sections=sections,
         warnings=matching.notes,
+        caveats=caveats_of(entries),
     )
 
 

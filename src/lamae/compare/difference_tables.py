@@ -6,7 +6,7 @@ from typing import Any
 
 from lamae.compare.charts import Chart, ForestRow, as_chart, forest
 from lamae.compare.differences import Difference
-from lamae.compare.entry import simulated_words
+from lamae.compare.entry import foreword
 from lamae.compare.estimates import MACRO
 from lamae.compare.judged import Judged
 from lamae.compare.score_tables import caption_of
@@ -139,7 +139,7 @@ def label_forest(judged: Judged, one: Difference, key: str) -> Chart:
 def _chart(judged: Judged, rows: Sequence[ForestRow], *, key: str, of: str, title: str) -> Chart:
     over = "patients and pretraining seeds" if judged.has_several_seeds else "patients"
     caption = (
-        f"{simulated_words(judged.group.entries)}Right of nothing the first system is better. {100 * judged.level:g} % "
+        f"{foreword(judged.group.entries)}Right of nothing the first system is better. {100 * judged.level:g} % "
         f"intervals over {over}, each alone; stars after Holm's correction over the labels (macro is one test)."
     )
     figure = forest(rows, x_label=f"difference of {of}")

@@ -1,7 +1,7 @@
 """The paired difference of two systems: by seed, over seeds and patients, for macro and each label, with its tests."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -49,6 +49,12 @@ class Difference:
     def name(self) -> str:
         """Both systems."""
         return f"{self.system} − {self.reference}"
+
+    def untested(self) -> "Difference":
+        """Return the difference without any test of it: no p values, hence no stars."""
+        nothing = dict.fromkeys(self.rows, np.nan)
+        rows = {row: replace(found, p_value=np.nan, p_seeds=np.nan) for row, found in self.rows.items()}
+        return replace(self, rows=rows, p_permutation=nothing, p_value=nothing, p_holm=nothing)
 
     def stars(self, row: str) -> str:
         """Return ``*``, ``**`` or ``***`` for a corrected p value below .05, .01 and .001."""

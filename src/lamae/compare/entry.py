@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lamae.results import Evaluation, read_result, task_of
+from lamae.results import Evaluation, caveats, read_result, task_of
 
 AS_RECORDED = "as recorded"
 Item = TypeVar("Item")
@@ -142,9 +142,18 @@ def amount_words(amount: tuple[str, float]) -> str:
     return "all labels" if number == 1 else f"{100 * number:g} % of the labels"
 
 
-def simulated_words(entries: Iterable[Entry]) -> str:
-    """Return the sentence that a caption begins with where the tested studies are simulated, else nothing."""
-    return "SIMULATED DATA: no patient was tested. " if any(entry.simulated for entry in entries) else ""
+def caveats_of(entries: Iterable[Entry]) -> dict[str, str]:
+    """Return for each system what must stand beside its figures; systems without any are left out."""
+    found: dict[str, dict[str, None]] = {}
+    for entry in entries:
+        found.setdefault(entry.system, {}).update(dict.fromkeys(caveats(entry.info)))
+    return {system: "; ".join(words) for system, words in found.items() if words}
+
+
+def foreword(entries: Sequence[Entry]) -> str:
+    """Return what a caption begins with: that the tested studies are simulated, and the caveats of each system."""
+    simulated = "SIMULATED DATA: no patient was tested. " if any(entry.simulated for entry in entries) else ""
+    return simulated + "".join(f"{system} {words}. " for system, words in caveats_of(entries).items())
 
 
 def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:

@@ -15,7 +15,7 @@ from lamae.compare.groups import Group
 from lamae.errors import ConfigError
 from lamae.metrics import Kind
 from lamae.metrics.weighted_sums import METRIC_NAMES
-from lamae.results import Evaluation
+from lamae.results import Evaluation, leak_words
 
 LATENT_ATTENTION, INDEPENDENT = "LAMAE", "Ind_P"
 _PREFERRED_REFERENCES = (INDEPENDENT, "Independent leads")
@@ -143,21 +143,23 @@ class Judged:
         return label_rows(self.labels, self.group.first.info)
 
     def difference(self, system: str, reference: str) -> Difference:
-        """Return the difference of two systems."""
+        """Return the difference of two systems; it is not tested where only one of them saw tested patients."""
+        leaks = [{leak_words(entry.info) for entry in self.group.systems[name]} for name in (system, reference)]
         first = self.alike[self.group.first]
         evaluations = {
             name: {entry: self.alike[entry] for entry in self.group.systems[name]} for name in (system, reference)
         }
-        return difference(
+        found = difference(
             (system, self.by_seed[system], evaluations[system]),
             (reference, self.by_seed[reference], evaluations[reference]),
             rows=self.rows,
             kind=self.kind,
             level=self.level,
             num_patients=self.num_patients,
-            permutations=self.settings.permutations,
+            permutations=self.settings.permutations if leaks[0] == leaks[1] else 0,
             absent=first.info.get("absent_policy", "skip"),
         )
+        return found if leaks[0] == leaks[1] else found.untested()
 
 
 def judge_group(group: Group, settings: Settings) -> Judged:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lamae.compare.entry import Entry, simulated_words, systems_of
+from lamae.compare.entry import Entry, foreword, systems_of
 from lamae.compare.table import Cell, Row, Table
 from lamae.report.wording import NOTHING, count
 
@@ -49,7 +49,7 @@ def matched_control_table(entries: Sequence[Entry]) -> Table:
     return Table(
         key="matched-controls",
         title="Matched controls",
-        caption=f"{simulated_words(entries)}What pretraining was and cost, from each run's own card. Operations are "
+        caption=f"{foreword(entries)}What pretraining was and cost, from each run's own card. Operations are "
         "those of PyTorch's counter for forward and backward of a whole batch; wall time depends on the machine. "
         "Systems without pretraining have the figures of their encoder only.",
         corner="",

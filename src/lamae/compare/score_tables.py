@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lamae.compare.entry import AS_RECORDED, amount_words, grouped, simulated_words
+from lamae.compare.entry import AS_RECORDED, amount_words, foreword, grouped
 from lamae.compare.estimates import MACRO, OverSeeds
 from lamae.compare.groups import Group
 from lamae.compare.judged import Judged, LabelRow
@@ -160,7 +160,7 @@ def caption_of(judged: Judged, what: str, *, correction: bool) -> str:
         f"cross-validated over {folds} folds" if folds else "",
     ]
     parts = [
-        f"{simulated_words(group.entries)}{what} on {data['cohort']} {data['cohort_version']}, label set "
+        f"{foreword(group.entries)}{what} on {data['cohort']} {data['cohort_version']}, label set "
         f"{group.task[3]} ({len(judged.labels)} labels), {test.get('studies', '?'):,} test studies of "
         f"{judged.num_patients:,} patients.",
         f"{', '.join(part for part in protocol if part)}.",

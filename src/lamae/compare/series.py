@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from lamae.compare.charts import Chart, SystemStyle, as_chart, efficiency, robustness
-from lamae.compare.entry import AS_RECORDED, Entry, amount_words, grouped, simulated_words
+from lamae.compare.entry import AS_RECORDED, Entry, amount_words, foreword, grouped
 from lamae.compare.estimates import MACRO, OverSeeds
 from lamae.compare.groups import Group
 from lamae.compare.judged import Judged, Settings, judge_group
@@ -60,7 +60,7 @@ def efficiency_chart(series: Sequence[Judged], styles: Mapping[str, SystemStyle]
     name = f"macro {metric_name(first.metric)}"
     draws = sorted({len({entry.label_draw for entry in judged.group.entries}) for judged in series[:-1]})
     caption = (
-        f"{simulated_words(first.group.entries)}{heading(name)} over the {len(first.labels)} labels that every share "
+        f"{foreword(first.group.entries)}{heading(name)} over the {len(first.labels)} labels that every share "
         f"of the labels could teach. Mean over seeds and draws of labelled patients ({' or '.join(map(str, draws))} "
         f"draws below all labels); whiskers: {100 * first.level:g} % intervals over patients, and seeds where there "
         f"are several, drawn a little aside of each other."
@@ -79,7 +79,7 @@ def robustness_chart(series: Sequence[Judged], styles: Mapping[str, SystemStyle]
     alike = [judged.group.condition for judged in series if _is_trained_alike(judged)]
     exception = f", except for {'; '.join(alike)}" if alike else ""
     caption = (
-        f"{simulated_words(first.group.entries)}{heading(name)} when only the test signals are changed; nothing was "
+        f"{foreword(first.group.entries)}{heading(name)} when only the test signals are changed; nothing was "
         f"learned or selected anew{exception}. {100 * first.level:g} % intervals over patients, and seeds where there "
         "are several."
     )

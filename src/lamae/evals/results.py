@@ -119,8 +119,8 @@ def judge(
         study_hash=task.study_hash[tested],
         patient_hash=task.patient_hash[tested],
         fold=task.fold[tested],
-        targets=targets.astype(np.float32),
-        scores=scores.astype(np.float32),
+        targets=targets,
+        scores=scores.astype(np.float64),
     )
 
 

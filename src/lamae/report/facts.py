@@ -38,18 +38,11 @@ def facts_by_system(results: Sequence[Result]) -> list[str]:
 
 
 def warnings(results: Sequence[Result]) -> list[str]:
-    """Return warnings: tested patients seen in pretraining, a probe at the edge of its grid or not converged."""
+    """Return the caveats of each result, and a probe at the edge of its grid or not converged."""
     found = []
     for result in results:
-        leak, selection = result.info.get("leak") or {}, result.info.get("selection") or {}
-        shared = leak.get("patients_pretrained_on", 0), leak.get("records_pretrained_on", 0)
-        if any(shared):
-            found.append(
-                f"{result.system}: {shared[0]:,} tested patients and {shared[1]:,} tested records were in the "
-                "pretraining data, so this figure flatters."
-            )
-        if leak.get("checked") is False:
-            found.append(f"{result.system}: whether tested patients were pretrained on is not known.")
+        selection = result.info.get("selection") or {}
+        found += [f"{result.system} {caveat}." for caveat in result.caveats]
         if at_edge := selection.get("at_edge_of_grid"):
             chosen = "k" if "k" in selection else "L2"
             found.append(f"{result.system}: the chosen {chosen} lies at the edge of its grid ({at_edge} of the fits).")

@@ -10,7 +10,7 @@ from lamae.config import read_yaml
 from lamae.errors import DataError, FormatError
 from lamae.files import read_json_object
 from lamae.report.examples import Arrays, read_attention, read_reconstruction
-from lamae.results import Evaluation, read_info
+from lamae.results import Evaluation, caveats, read_info
 from lamae.results import read_result as read_evaluation
 from lamae.results.folder import PREDICTIONS_FILE
 
@@ -39,6 +39,11 @@ class Result:
 
     info: Mapping[str, Any]
     evaluation: Evaluation | None
+
+    @property
+    def caveats(self) -> list[str]:
+        """What must stand beside its figures."""
+        return caveats(self.info)
 
     @property
     def system(self) -> str:

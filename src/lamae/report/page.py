@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from lamae._version import __version__
 from lamae.errors import ConfigError
-from lamae.files import write_atomically
+from lamae.files import refuse_existing, write_atomically
 from lamae.report.curves import make_curves
 from lamae.report.folders import read_folders
 from lamae.report.pretraining import cards_of, make_sections
@@ -20,14 +20,15 @@ from lamae.report.wording import NOTHING, count, heading, key_name, metric_name
 _HERE = Path(__file__).parent
 
 
-def write_report(inputs: Sequence[Path], out: Path, *, title: str | None = None) -> Path:
+def write_report(inputs: Sequence[Path], out: Path, *, title: str | None = None, overwrite: bool = False) -> Path:
     """Write one self-contained HTML page from RUN and RESULT folders.
 
     Args:
         inputs: Folders of runs, results and comparisons, in the order in which to show them. The headline
             is about the first result that rests on a pretraining run: order, not score, chooses it.
-        out: The HTML file to write; it replaces an older one as a whole or not at all.
+        out: The HTML file to write, as a whole or not at all.
         title: Title of the page.
+        overwrite: Replace another file; the same page may be written again.
 
     Returns:
         The path that was written.
@@ -35,15 +36,17 @@ def write_report(inputs: Sequence[Path], out: Path, *, title: str | None = None)
     Raises:
         DataError: There is no input, or a folder is neither a RUN nor a RESULT, and no comparison.
         FormatError: A file is damaged, lacks what it must hold, or has an unknown format version.
-        ConfigError: ``out`` is a folder.
+        ConfigError: ``out`` is a folder, or another file that is not to be replaced.
         OSError: Writing failed; nothing half-written is left behind.
     """
     out = Path(out)
     if out.is_dir():
         raise ConfigError(f"{out}: is a folder; give the name of the HTML file to write, such as {out / 'report.html'}")
-    page = render(inputs, title=title)
+    page = render(inputs, title=title).encode()
+    is_same = out.is_file() and out.read_bytes() == page
+    refuse_existing(out, overwrite=overwrite or is_same, what="another file")
     out.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(out, page.encode())
+    write_atomically(out, page)
     return out
 
 

@@ -11,7 +11,7 @@ from lamae.report.facts import facts_by_system, shared_facts, skipped_labels, wa
 from lamae.report.folders import Result
 from lamae.report.style import MARK_PATHS, NUM_SERIES
 from lamae.report.wording import number, signed, with_interval
-from lamae.results import is_pretrained, is_random_control, paired_difference, task_of
+from lamae.results import is_pretrained, is_random_control, leak_words, paired_difference, task_of
 
 LABELS_IN_CHART = 30
 """A chart shows the labels with the most positives up to this number; the table below it holds all."""
@@ -202,6 +202,8 @@ def _difference(result: Result, controls: Sequence[Result]) -> tuple[str, str]:
     if is_random_control(result.info):
         return "", ""
     try:
+        if leak_words(result.info) != leak_words(control.info):
+            raise DataError(f"it {leak_words(result.info) or 'saw none of them'}", reason="leak-differs")
         if result.evaluation is None or control.evaluation is None:
             raise DataError("the predictions are not there", reason="missing-file")
         return with_interval(vars(paired_difference(result.evaluation, control.evaluation)), signed), ""

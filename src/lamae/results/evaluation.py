@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lamae.metrics import Interval
+from lamae.results.identity import caveats
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,8 +20,8 @@ class Evaluation:
         study_hash: ``[tested studies]``.
         patient_hash: ``[tested studies]``.
         fold: ``[tested studies]`` int64, -1 where there is none.
-        targets: ``[tested studies, labels]`` float32, NaN where unknown.
-        scores: ``[tested studies, labels]`` float32: probabilities, or values of a regression.
+        targets: ``[tested studies, labels]`` float64, NaN where unknown.
+        scores: ``[tested studies, labels]`` float64: probabilities, or values of a regression.
     """
 
     info: Mapping[str, Any]
@@ -56,6 +57,7 @@ class Evaluation:
             found = self.metric(name)
             interval = "" if math.isnan(found.low) else f" [{found.low:.3f}, {found.high:.3f}]"
             lines.append(f"  {name} {found.value:.3f}{interval}")
+        lines += [f"  NOTE: {self.info['system']} {caveat}" for caveat in caveats(self.info)]
         if self.info["skipped_labels"]:
             lines.append(f"  {len(self.info['skipped_labels'])} labels skipped: see result.json")
         return "\n".join(lines)

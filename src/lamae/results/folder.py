@@ -38,7 +38,7 @@ def write_result(out: str | Path, evaluation: Evaluation) -> Path:
     }
     for prefix, values in (("target", evaluation.targets), ("score", evaluation.scores)):
         for label, name in enumerate(evaluation.label_names):
-            columns[f"{prefix}_{name}"] = pa.array(values[:, label], pa.float32())
+            columns[f"{prefix}_{name}"] = pa.array(values[:, label], pa.float64())
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink, compression="zstd")
     write_atomically(out / PREDICTIONS_FILE, sink.getvalue())
@@ -96,9 +96,14 @@ def read_result(path: str | Path) -> Evaluation:
         study_hash=np.array(table["study_hash"].to_pylist(), dtype="U16"),
         patient_hash=np.array(table["patient_hash"].to_pylist(), dtype="U16"),
         fold=np.array([-1 if fold is None else fold for fold in table["fold"].to_pylist()]),
-        targets=np.stack([table[f"target_{name}"].to_numpy() for name in names], axis=1),
-        scores=np.stack([table[f"score_{name}"].to_numpy() for name in names], axis=1),
+        targets=_columns(table, "target", names),
+        scores=_columns(table, "score", names),
     )
+
+
+def _columns(table: pa.Table, prefix: str, names: list[str]) -> np.ndarray:
+    """Return ``[studies, labels]`` float64; results of older versions hold float32."""
+    return np.stack([table[f"{prefix}_{name}"].to_numpy() for name in names], axis=1).astype(np.float64)
 
 
 def _check_columns(path: Path, table: pa.Table, names: list[str]) -> None:

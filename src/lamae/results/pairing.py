@@ -62,7 +62,7 @@ def aligned(theirs: Evaluation, *, to: Evaluation) -> Evaluation:
     """
     order, columns = _same_studies(to, theirs), _same_labels(to, theirs)
     targets = theirs.targets[order][:, columns]
-    if not np.array_equal(to.targets, targets, equal_nan=True):
+    if not _equal(to.targets, targets):
         differing = [name for i, name in enumerate(to.label_names) if not _equal(to.targets[:, i], targets[:, i])]
         raise DataError(f"the two results have other targets for {', '.join(differing)}", reason="targets-differ")
     labels = {**theirs.info["labels"], "names": list(to.label_names)}
@@ -117,4 +117,5 @@ def _same_labels(ours: Evaluation, theirs: Evaluation) -> list[int]:
 
 
 def _equal(one: np.ndarray, other: np.ndarray) -> bool:
-    return np.array_equal(one, other, equal_nan=True)
+    """Return True for equal targets, as far as results of older versions hold them."""
+    return np.array_equal(one.astype(np.float32), other.astype(np.float32), equal_nan=True)

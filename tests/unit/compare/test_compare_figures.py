@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from compare_fakes import card, fake_evaluation
 from scipy import stats
@@ -19,8 +21,8 @@ from lamae.compare.groups import make_groups
 from lamae.compare.judged import MACRO, judge_group, label_rows
 from lamae.compare.matching import matched_control_table, matching_warnings
 from lamae.compare.score_tables import label_table, macro_table, macro_values
-from lamae.metrics import combined_difference, holm, permutation_test
-from lamae.results import paired_difference
+from lamae.metrics import combined_difference, holm, patient_bootstrap, permutation_test
+from lamae.results import paired_difference, read_result, write_result
 
 SMALL = {"studies": 97, "num_labels": 5, "draws": 53}
 
@@ -252,3 +254,34 @@ def test_values_are_compared_by_r_squared():
     assert found.differences["LAMAE"].stars(MACRO) == "*"
     assert [cell.mark for cell in macro_table(found, "macro").rows[0].cells] == ["best", "best"]
     assert "R²" in label_table(found, "labels").caption
+
+
+def test_saturated_scores_are_judged_as_their_result_was(tmp_path):
+    """They differ by less than a float32 can hold near 1, so a shorter copy of them would tie and score otherwise."""
+    folders = []
+    for system in ("LAMAE", "Ind_P"):
+        evaluation = fake_evaluation(system, studies=61, num_labels=3, draws=7)
+        scores = 1 - 1e-9 * (1 - evaluation.scores.astype(np.float64))
+        assert len(np.unique(scores.astype(np.float32))) == 1
+        outcome = patient_bootstrap(
+            evaluation.targets, scores, evaluation.patient_hash, kind="probabilities", thresholds=0.4, draws=7, seed=1
+        )
+        evaluation.info["metrics"] = {f"macro_{name}": vars(found) for name, found in outcome.macro.items()}
+        folders.append(write_result(tmp_path / system, replace(evaluation, scores=scores)))
+    read = read_result(folders[0])
+    assert (read.scores.dtype, read.targets.dtype) == (np.float64, np.float64)
+    entries = [Entry(folder=folder, evaluation=read_result(folder)) for folder in folders]
+    table = judge_group(make_groups(entries)[0], Settings(permutations=0, draws=7))
+    for entry in entries:
+        found, told = table.values(entry.system, "auroc")["macro"], entry.evaluation.metric("macro_auroc")
+        assert found.value == told.value != 0.5
+        assert (found.low, found.high) == (pytest.approx(told.low, abs=1e-6), pytest.approx(told.high, abs=1e-6))
+
+
+def test_results_of_older_versions_with_shorter_numbers_are_read(tmp_path):
+    folder = write_result(tmp_path / "r", fake_evaluation("LAMAE", studies=61, num_labels=3, draws=7))
+    table = pq.read_table(folder / "predictions.parquet")
+    short = [pa.float32() if pa.types.is_floating(field.type) else field.type for field in table.schema]
+    shorter = table.cast(pa.schema(list(zip(table.column_names, short, strict=True))))
+    pq.write_table(shorter, folder / "predictions.parquet")
+    assert read_result(folder).scores.dtype == np.float64

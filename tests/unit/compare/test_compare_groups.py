@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from compare_fakes import fake_evaluation, write_fake
 
@@ -164,16 +165,33 @@ def test_other_thresholds_are_warned_of():
 def test_a_leak_of_one_is_refused_and_one_of_all_is_said():
     leak = {"patients_pretrained_on": 7, "records_pretrained_on": 9, "allowed": True}
     one = [changed(entry(), leak=leak), entry("Ind_P"), entry("Random")]
-    with pytest.raises(DataError, match=r"LAMAE\) was pretrained on 7 tested patients and 9 tested records"):
+    with pytest.raises(DataError, match=r"LAMAE\) was trained on 7 tested patients and 9 tested records"):
         check_group(make_groups(one)[0])
     both = [changed(entry(), leak=leak), changed(entry("Ind_P"), leak=leak), entry("Random")]
     assert check_group(make_groups(both)[0]) == [
-        "Every pretrained encoder here was pretrained on 7 tested patients and 9 tested records: the figures flatter, "
-        "all alike."
+        "Every pretrained encoder here was trained on 7 tested patients and 9 tested records: the figures flatter, "
+        "all alike. No difference to what was not (Random) is tested: no stars."
     ]
     other = [one[0], changed(entry("Ind_P"), leak=leak | {"patients_pretrained_on": 8})]
     with pytest.raises(DataError, match="saw different numbers of tested patients"):
         check_group(make_groups(other)[0])
+
+
+def test_nothing_is_tested_against_a_control_that_did_not_see_the_patients():
+    leak = {"patients_pretrained_on": 7, "records_pretrained_on": 9, "allowed": True}
+    good = {"skill": 3.0, "studies": 397}
+    leaking = [changed(entry(name, **good), leak=leak) for name in ("LAMAE", "Joint")]
+    random = entry("Random", skill=0.1, studies=397)
+    ours, clean = judged(*leaking, random), judged(entry("LAMAE", **good), random)
+    assert clean.differences["LAMAE"].stars("macro") == "***"
+    for reference, system in (("Random", "LAMAE"), ("LAMAE", "Random")):
+        found = ours.difference(system, reference)
+        assert not any(found.stars(row) for row in found.rows)
+        for part in (found.p_value, found.p_holm, found.p_permutation):
+            assert all(np.isnan(one) for one in part.values())
+        assert np.isnan(found.rows["macro"].p_value)
+        assert found.rows["macro"].value == pytest.approx(clean.difference(system, reference).rows["macro"].value)
+    assert np.isfinite(ours.difference("LAMAE", "Joint").p_holm["macro"])
 
 
 def test_other_training_sets_are_warned_of():

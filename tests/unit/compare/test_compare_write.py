@@ -259,3 +259,51 @@ def test_a_condition_that_was_trained_on_is_named_in_the_caption(tmp_path):
     comparison = compare(results, tmp_path / "out", settings=QUICK)
     caption = next(content.caption for content in comparison.contents if content.key == "robustness")
     assert "nothing was learned or selected anew, except for leads:I (trained alike)." in caption
+
+
+def test_another_comparison_is_replaced_only_when_asked(tmp_path, capsys):
+    systems = {"LAMAE": 1.5, "Ind_P": 1.0, "Random": 0.2}
+    results = write_many(tmp_path / "r", systems, seeds=(0,), fractions=(1.0,), **SMALL)
+    out = tmp_path / "out"
+    compare(results, out, settings=QUICK)
+    before = {path: path.read_bytes() for path in out.rglob("*.*")}
+    for others, settings in ((results[:2], QUICK), (results, Settings(permutations=0))):
+        with pytest.raises(ConfigError, match=r"comparison\.json: another comparison is there already.*--overwrite"):
+            compare(others, out, settings=settings)
+    words = ["compare", *map(str, results[:2]), "--out", str(out), "--permutations", "0"]
+    assert main(words) == 2
+    assert "another comparison is there already" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
+    compare(results, out, settings=QUICK)
+    assert {path: path.read_bytes() for path in out.rglob("*.*")} == before
+    assert main([*words, "--overwrite"]) == 0
+    assert "Random" not in (out / "tables.md").read_text()
+
+
+def test_what_flatters_or_is_unfinished_stands_beside_the_figures_in_every_format(tmp_path, capsys):
+    leak = {"checked": True, "patients_pretrained_on": 7, "records_pretrained_on": 9, "allowed": True}
+    results = []
+    for name in ("LAMAE", "Joint", "Random"):
+        evaluation = fake_evaluation(name, **SMALL)
+        if name != "Random":
+            evaluation.info["leak"] = leak
+        if name == "Joint":
+            evaluation.info["run"] |= {"finished": False, "step": 120}
+        results.append(write_result(tmp_path / name, evaluation))
+    assert main(["compare", *map(str, results), "--out", str(tmp_path / "out"), "--permutations", "19"]) == 0
+    seen, unfinished = (
+        "LAMAE was trained on 7 tested patients and 9 tested records",
+        "had pretrained for 120 of 500 steps",
+    )
+    told = capsys.readouterr().out
+    assert (seen in told, unfinished in told) == (True, True)
+    content = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    parts = [part for section in content["sections"] for part in section["parts"]]
+    assert all(seen in part["caption"] and unfinished in part["caption"] for part in parts)
+    for path in (tmp_path / "out" / "tables").iterdir():
+        assert (seen in path.read_text(), unfinished in path.read_text()) == (True, True), path
+    rows = list(csv.DictReader((tmp_path / "out" / "tables" / "labels.csv").read_text().splitlines()))
+    assert {row["system"] for row in rows if row["caveats"]} == {"LAMAE", "Joint"}
+    page = (tmp_path / "out" / "comparison.html").read_text(encoding="utf-8")
+    assert page.count(seen) >= len(parts)
+    assert not any(row["stars"] for row in rows)
