@@ -70,6 +70,11 @@ def short_text(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()
 
 
+def escaped(path: str | os.PathLike[str]) -> str:
+    r"""Return a path as a table can hold it: bytes of its name that are not UTF-8 are written ``\xe9``."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def check_name(path: str | os.PathLike[str]) -> None:
     """Check that tables and JSON can hold the name of a file.
 
@@ -80,6 +85,6 @@ def check_name(path: str | os.PathLike[str]) -> None:
         os.fspath(path).encode()
     except UnicodeEncodeError as error:
         raise DataError(
-            f"{short_text(os.fspath(path))}: the name of this file is not UTF-8, and a table cannot hold it: rename it",
+            f"{escaped(path)}: the name of this file is not UTF-8, and a table cannot hold it: rename it",
             reason="name-not-utf-8",
         ) from error

@@ -1,14 +1,12 @@
 """Bad files of every kind that ended a run once, each with the reason for which it is refused."""
 
-import io
 import os
+import re
 import socket
-import struct
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
+from test_bombs import TOLD, dicom_file, inflating, npy_head, zipped
 
 from lamae.ecg.leads import LEADS
 
@@ -37,9 +35,15 @@ def write_bad(folder: Path) -> dict[str, str]:
         server.bind("socket.dcm")
         os.chdir(before)
     (folder / NOT_UTF_8).write_bytes((folder / GOOD[0]).read_bytes())
-    (folder / "deflated.dcm").write_bytes(_deflated_dicom(b"\0" * 997))
-    (folder / "bomb.dcm").write_bytes(_deflated_dicom(zlib.compress(bytes(2**31), 9, -zlib.MAX_WBITS)))
-    (folder / "bomb.npz").write_bytes(_npz_bomb())
+    for name, content in (("deflated.dcm", bytes(997)), ("bomb.dcm", inflating(2**31))):
+        (folder / name).write_bytes(dicom_file(content, b"1.2.840.10008.1.2.1.99").files["ecg.dcm"])
+    archive = bytearray(
+        zipped({f"{name}.npy": npy_head((1, 75 * 2**20)) + bytes(997) for name in ("ecg", "leads", "units", "rate_hz")})
+    )
+    for directory in re.finditer(b"PK\x01\x02", archive):  # promises of what the members unpack to
+        archive[directory.start() + 24 : directory.start() + 28] = (400 * 2**20).to_bytes(4, "little")
+    (folder / "bomb.npz.json").write_bytes(TOLD)
+    (folder / "bomb.npz").write_bytes(archive)
     (folder / "promise.hea").write_text(f"promise 1 500 {10**11}\npromise.dat 16 200/mV 16 0 0 0 0 I\n")
     (folder / "promise.dat").write_bytes(bytes(997))
     (folder / "deep.npz").write_bytes((folder / GOOD[0]).read_bytes())
@@ -51,7 +55,7 @@ def write_bad(folder: Path) -> dict[str, str]:
         "device.xml": "not-a-file",
         "nowhere.dcm": "missing-file",
         "loop.dcm": "unreadable-file",
-        "socket.dcm": "unreadable-file",
+        "socket.dcm": "not-a-file",
         NOT_UTF_8: "name-not-utf-8",
         "deflated.dcm": "malformed-dicom",
         "bomb.dcm": "array-too-large",
@@ -60,25 +64,3 @@ def write_bad(folder: Path) -> dict[str, str]:
         "deep.npz": "malformed-sidecar",
         "wide.csv": "too-many-channels",
     }
-
-
-def _deflated_dicom(rest: bytes) -> bytes:
-    """Return a DICOM file of the deflated transfer syntax (PS3.5 A.5) with this behind its file meta information."""
-    syntax = b"1.2.840.10008.1.2.1.99"
-    meta = struct.pack("<HH2sH", 0x0002, 0x0010, b"UI", len(syntax)) + syntax
-    length = struct.pack("<HH2sHI", 0x0002, 0x0000, b"UL", 4, len(meta))
-    return bytes(128) + b"DICM" + length + meta + rest
-
-
-def _npz_bomb() -> bytes:
-    """Return an archive of arrays that each fit into memory, but not together."""
-    content = io.BytesIO()
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (12, 2**24)})
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for number in range(3):
-            with archive.open(f"array{number}.npy", "w") as member:
-                member.write(header.getvalue())
-                for _ in range(12):
-                    member.write(bytes(2**26))
-    return content.getvalue()

@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
+from lamae.boundary import escaped
 from lamae.cohorts.ecg_folder import EcgFolder
 from lamae.cohorts.ptb_xl import age_years
-from lamae.cohorts.tables import escaped, head_of, nan_to_null, studies_table, walk_files
+from lamae.cohorts.tables import head_of, nan_to_null, studies_table, walk_files
 from lamae.errors import DataError
 from lamae.splits import stand_in_key
 

@@ -4,7 +4,8 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from lamae.cohorts.tables import escaped, head_of, walk_files
+from lamae.boundary import escaped
+from lamae.cohorts.tables import head_of, walk_files
 from lamae.ecg.readers.wfdb_header import decode_header
 
 _SUFFIXES = frozenset(

@@ -306,11 +306,6 @@ def head_of(file: Path, num_bytes: int = 2**20) -> bytes | None:
         return None
 
 
-def escaped(path: str) -> str:
-    r"""Return a path as a table can hold it: bytes of its name that are not UTF-8 are written ``\xe9``."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 def _refuse_folder(error: OSError) -> None:
     raise DataError(
         f"{error.filename}: this folder cannot be listed ({error.strerror}), so its recordings would be lost: make it "

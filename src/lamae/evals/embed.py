@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lamae._version import __version__
-from lamae.boundary import short_text
+from lamae.boundary import escaped, short_text
 from lamae.checkpoint import CheckpointMeta, find_checkpoint, read_meta
 from lamae.embedder import Embedder, load
 from lamae.errors import ConfigError, DataError
@@ -152,8 +152,8 @@ def _vectors(
                     prepared = embedder.prepare(study.held())
                     waiting.append(((study.end.study_id, name), prepared))
                 except DataError as error:
-                    row = {"source": name, "reason": error.reason, "message": str(error)}
-                    rejected.append({key: short_text(text) for key, text in row.items()})
+                    message = short_text(str(error))
+                    rejected.append({"source": escaped(name), "reason": error.reason, "message": message})
                 if len(waiting) >= batch_size:
                     yield _of_studies(embedder, waiting, readout)
                     waiting = []

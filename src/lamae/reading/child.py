@@ -43,6 +43,8 @@ def receive(pipe: BinaryIO) -> bytes | None:
 
 def main() -> None:
     """Serve until nobody is there any more."""
+    import scipy.signal  # noqa: F401 (takes seconds, which are not to be those of the first file)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process that asked decides
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # it would hold patients' data

@@ -16,7 +16,7 @@ from typing import BinaryIO, cast
 
 import cloudpickle
 
-from lamae.boundary import short_text
+from lamae.boundary import escaped
 from lamae.errors import ConfigError, DataError
 from lamae.reading.child import receive, send
 from lamae.reading.study import Piece, ReadStudy, Source, Words, pieces_of
@@ -222,7 +222,7 @@ def _folder() -> str | None:
 
 def _lost(path: object, status: int, timeout_s: float) -> DataError:
     """Return the refusal of the file over which the process has ended."""
-    named = short_text(str(path))
+    named = escaped(str(path))
     if status == -signal.SIGALRM:
         return DataError(
             f"{named}: reading this file took more than {timeout_s:g} s: damaged, or on a slow drive; --file-timeout "

@@ -1,5 +1,6 @@
 """Limits of what one file may hold or promise, checked before anything is allocated; only regular files are opened."""
 
+import errno
 import os
 import stat
 import zlib
@@ -97,12 +98,18 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
         OSError: It cannot be opened.
         DataError: It is no regular file (``not-a-file``).
     """
-    file = open(path, "rb", 0, opener=_open_at_once)  # noqa: SIM115 - the caller closes it
+    refusal = DataError(
+        f"{os.fspath(path)}: this is a pipe, device or socket, expected a regular file", reason="not-a-file"
+    )
+    try:
+        file = open(path, "rb", 0, opener=_open_at_once)  # noqa: SIM115 - the caller closes it
+    except OSError as error:
+        if error.errno == errno.ENXIO:  # a socket
+            raise refusal from error
+        raise
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
-        raise DataError(
-            f"{os.fspath(path)}: this is a pipe, device or socket, expected a regular file", reason="not-a-file"
-        )
+        raise refusal
     return file
 
 
