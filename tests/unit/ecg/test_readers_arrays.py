@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import sys
 import zipfile
 from pathlib import Path
@@ -379,14 +380,55 @@ def test_hdf5_never_reads_another_file(tmp_path, way):
     assert caught.value.reason == "outside-file"
 
 
-def test_hdf5_links_to_another_file_are_not_followed(tmp_path):
+@pytest.mark.parametrize(
+    ("key", "reason"),
+    [
+        (None, "missing-array"),
+        ("ecg", "outside-file"),
+        ("folder/values", "outside-file"),
+        ("soft", "outside-file"),
+        ("pipe", "outside-file"),
+        ("circle", "malformed-file"),
+    ],
+)
+def test_hdf5_links_to_another_file_are_not_followed(tmp_path, key, reason):
+    """Another file is not even opened: a pipe would be waited for without end."""
     h5py = pytest.importorskip("h5py")
-    with h5py.File(tmp_path / "other.h5", "w") as file:
+    other = str(tmp_path / "other.h5")
+    with h5py.File(other, "w") as file:
         file["values"] = np.zeros((3, 500), np.float32)
+    os.mkfifo(tmp_path / "pipe")
     with h5py.File(tmp_path / "ecg.h5", "w") as file:
-        file["ecg"] = h5py.ExternalLink(str(tmp_path / "other.h5"), "values")
-    with pytest.raises(DataError):
-        lamae.read(tmp_path / "ecg.h5", leads=["I", "II", "V1"], rate_hz=250.0, units="mV")
+        file["ecg"], file["folder"] = h5py.ExternalLink(other, "values"), h5py.ExternalLink(other, "/")
+        file["soft"], file["circle"] = h5py.SoftLink("/folder/values"), h5py.SoftLink("/circle")
+        file["pipe"] = h5py.ExternalLink(str(tmp_path / "pipe"), "/")
+    with pytest.raises(DataError) as caught:
+        lamae.read(tmp_path / "ecg.h5", leads=["I", "II", "V1"], rate_hz=250.0, units="mV", key=key)
+    assert caught.value.reason == reason
+
+
+def test_an_hdf5_dataset_behind_a_soft_link_is_read_by_its_key(tmp_path: Path, signal: np.ndarray) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["study/ecg"], file["units"] = signal, "mV"
+        file["here"] = h5py.SoftLink("study/ecg")
+    read = lamae.read(tmp_path / "a.h5", leads=LEADS, rate_hz=250.0, key="here")
+    np.testing.assert_array_equal(read.views["I"].values, signal[0])
+
+
+@pytest.mark.parametrize(("name", "reason"), [("region", "wrong-type"), ("leads", "malformed-sidecar")])
+def test_references_in_an_hdf5_file_are_not_followed(
+    tmp_path: Path, signal: np.ndarray, name: str, reason: str
+) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["ecg"] = signal
+        to = file["ecg"].regionref[:2] if name == "region" else file["ecg"].ref
+        file.create_dataset(name, data=[to] * 3, dtype=h5py.regionref_dtype if name == "region" else h5py.ref_dtype)
+    told = {"key": "region", "leads": LEADS} if name == "region" else {}
+    with pytest.raises(DataError) as caught:
+        lamae.read(tmp_path / "a.h5", rate_hz=250.0, units="mV", **told)
+    assert caught.value.reason == reason
 
 
 def test_what_is_no_array_stands_beside_a_signal_in_npz(tmp_path: Path, signal: np.ndarray) -> None:

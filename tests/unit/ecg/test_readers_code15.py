@@ -144,7 +144,7 @@ def test_values_in_another_file_are_refused(part, tmp_path, name):
         other = "tracings" if name == "exam_id" else "exam_id"
         file[other] = source[other][()]
         file[name] = h5py.ExternalLink(str(part), name)
-    with pytest.raises(FormatError, match=f"'/{name}' keeps its values outside of this file"):
+    with pytest.raises(FormatError, match=f"'{name}' is a link to another file, which is not followed"):
         read_code15_row(linked, 1169160)
 
 

@@ -23,7 +23,15 @@ from lamae.ecg.readers.array_description import (
     read_sidecar,
 )
 from lamae.ecg.readers.csv_table import load_csv
-from lamae.ecg.readers.hdf5 import HDF5_ERRORS, datasets_in, import_h5py, read_attributes, read_dataset
+from lamae.ecg.readers.hdf5 import (
+    HDF5_ERRORS,
+    datasets_in,
+    find_inside,
+    has_values,
+    import_h5py,
+    read_attributes,
+    read_dataset,
+)
 from lamae.ecg.readers.leads import (
     ExtraChannels,
     as_float32,
@@ -243,10 +251,9 @@ def _load_hdf5(path: str, asked: ArrayDescription) -> Loaded:
     budget = Budget("the HDF5 file", os.path.getsize(path))
     try:
         with h5py.File(path, "r") as file:
-            if asked.key is not None and asked.key in file:
-                datasets = {name: file[name] for name in (asked.key, *DESCRIPTION_KEYS) if name in file}
-            else:
-                datasets = datasets_in(file)
+            wanted = () if asked.key is None else (asked.key, *DESCRIPTION_KEYS)
+            named = {name: item for name in wanted if has_values(item := find_inside(file, name))}
+            datasets = named if asked.key in named else datasets_in(file)
             name = _name_of_signal(datasets, asked.key)
             signal = read_dataset(datasets[name], file, budget)
             told = read_attributes(file, file, DESCRIPTION_KEYS)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from lamae.ecg.leads import LEADS
-from lamae.ecg.readers.hdf5 import HDF5_ERRORS, check_inside, check_stored, import_h5py, read_dataset
+from lamae.ecg.readers.hdf5 import HDF5_ERRORS, check_inside, check_stored, find_inside, import_h5py, read_dataset
 from lamae.ecg.readers.leads import as_float32, make_ecg_study, naming
 from lamae.ecg.readers.limits import Budget, open_regular
 from lamae.errors import DataError, FormatError
@@ -118,12 +118,15 @@ def _index_part(path: str) -> _Part:
     h5py = import_h5py()
     open_regular(path).close()
     budget = Budget("the CODE-15 part", os.path.getsize(path))
+    file = None
     try:
         file = h5py.File(path, "r")
-        ids = read_dataset(file["exam_id"], file, budget)
-        tracings = check_inside(file["tracings"], file)
+        ids = read_dataset(_member(file, "exam_id"), file, budget)
+        tracings = check_inside(_member(file, "tracings"), file)
         check_stored(tracings, file)
     except HDF5_ERRORS as error:
+        if file is not None:
+            file.close()
         if isinstance(error, DataError):
             raise
         raise FormatError(f"not a readable CODE-15 part: {error}", reason="malformed-file") from error
@@ -139,3 +142,10 @@ def _index_part(path: str) -> _Part:
     for row, exam_id in enumerate(ids.tolist()):
         row_of[exam_id] = -1 if exam_id in row_of else row
     return _Part(file, tracings, row_of)
+
+
+def _member(file: Any, name: str) -> Any:
+    found = find_inside(file, name)
+    if found is None:
+        raise FormatError(f"not a readable CODE-15 part: it has no dataset {name!r}", reason="malformed-file")
+    return found

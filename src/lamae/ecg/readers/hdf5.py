@@ -25,7 +25,7 @@ HDF5_ERRORS = (
 
 _HEAP = re.compile(rb"GCOL\x01")
 _HEAP_HEAD = 16
-_MAX_DEPTH = 32
+_MAX_DEPTH = 32  # of groups, and of links that lead to links
 _MOST_INFLATED = 1032
 """Deflate gives at most 1032 bytes for one."""
 
@@ -70,9 +70,14 @@ def datasets_in(file: Any) -> dict[str, Any]:
                 )
             if isinstance(item, h5py.Group):
                 pending.append((f"{prefix}{name}/", item, depth + 1))
-            elif getattr(item, "shape", None) is not None:
+            elif has_values(item):
                 found[f"{prefix}{name}"] = item
     return found
+
+
+def has_values(item: Any) -> bool:
+    """Return True for a dataset that is not empty."""
+    return getattr(item, "shape", None) is not None
 
 
 def _address(item: Any) -> tuple[int, int]:
@@ -96,6 +101,37 @@ def read_dataset(dataset: Any, file: Any, budget: Budget) -> np.ndarray:
     budget.spend(dataset.size * dataset.dtype.itemsize)
     check_stored(dataset, file)
     return np.asarray(dataset[()])
+
+
+def find_inside(file: Any, path: str) -> Any | None:
+    """Return the object at a path of a file, or ``None``; a soft link is followed, one to another file is not.
+
+    Raises:
+        FormatError: The path leads to another file (``outside-file``), or in a circle (``malformed-file``).
+    """
+    h5py = import_h5py()
+    item, parts, num_links = file, path.split("/"), 0
+    while parts:
+        part = parts.pop(0)
+        if part in ("", "."):
+            continue
+        link = item.get(part, getlink=True) if isinstance(item, h5py.Group) else None
+        if link is None:
+            return None
+        if isinstance(link, h5py.ExternalLink):
+            raise FormatError(
+                f"{path!r} is a link to another file, which is not followed: copy what it names into this one",
+                reason="outside-file",
+            )
+        if isinstance(link, h5py.SoftLink):
+            num_links += 1
+            if num_links > _MAX_DEPTH:
+                raise FormatError(f"the links of {path!r} go in a circle", reason="malformed-file")
+            item = file if link.path.startswith("/") else item
+            parts = [*link.path.split("/"), *parts]
+        else:
+            item = item[part]
+    return item
 
 
 def read_attributes(item: Any, file: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -143,7 +179,7 @@ def check_inside(dataset: Any, file: Any) -> Any:
         FormatError: Its values lie in external storage, in other files (a virtual dataset), or behind an external link
             (``outside-file``); or it is a group, or empty (``malformed-file``).
     """
-    if getattr(dataset, "shape", None) is None:
+    if not has_values(dataset):
         raise FormatError(f"{dataset.name!r} is a group or empty, expected a dataset", reason="malformed-file")
     if dataset.file.filename != file.filename or dataset.external or dataset.is_virtual:
         raise FormatError(

@@ -148,6 +148,8 @@ def _read_samples(folder: str, file_name: str, header: Header, signals: range) -
 
 def path_beside(folder: str, file_name: str) -> str:
     """Return the path of a file that a header names, which must lie beside it (``foreign-path``)."""
+    if "\0" in file_name:
+        raise FormatError(f"the header names the file {file_name!r}: no file is called so", reason="malformed-header")
     if os.path.basename(file_name) != file_name:
         raise DataError(
             f"the header names the file {file_name!r} in another folder: it must lie beside the header",

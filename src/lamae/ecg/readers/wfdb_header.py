@@ -30,6 +30,7 @@ MAX_SEGMENTS = 10_000
 _FORMAT = re.compile(r"(\d{1,9})(?:x(\d{1,9}))?(?::(\d{1,18}))?(?:\+(\d{1,18}))?")
 _GAIN = re.compile(r"([-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?)(?:\((-?\d{1,18})\))?(?:/(\S+))?")
 _START = re.compile(r"(\d+)[/-](\d+|[A-Za-z]{3})[/-](\d{4}) (\d+):(\d+):(\d+)(?:\.(\d+))?")
+_SNOMED = re.compile(r"[0-9]{1,18}")
 _MONTHS = "janfebmaraprmayjunjulaugsepoctnovdec"
 
 
@@ -290,7 +291,7 @@ def parse_comments(comments: Iterable[str]) -> tuple[str | None, dict[str, Any]]
         elif key == "sex" and value.casefold() in ("f", "female", "m", "male"):
             metadata["sex"] = "female" if value[0] in "fF" else "male"
         elif key == "dx":
-            codes = tuple(code.strip() for code in value.split(",") if code.strip().isdecimal())
+            codes = tuple(code for code in map(str.strip, value.split(",")) if _SNOMED.fullmatch(code))
             if codes:
                 metadata["codes"] = {"snomed": codes}
     return patient_id, with_known_age(metadata)

@@ -5,6 +5,7 @@ of gains, units, names and dates holds for every record, and a header that the p
 """
 
 import os
+import re
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -18,6 +19,8 @@ from lamae.ecg.readers.wfdb import path_beside
 from lamae.ecg.readers.wfdb_header import Header
 from lamae.errors import FormatError, MissingExtraError
 from lamae.files import unchanged
+
+_INTEGER = re.compile(r"-?[0-9]{1,9}")
 
 
 def unpack(folder: str, header: Header, signals: Sequence[int]) -> list[np.ndarray]:
@@ -46,7 +49,8 @@ def unpack(folder: str, header: Header, signals: Sequence[int]) -> list[np.ndarr
             file.write(_plain_header(header, list(files)))
         samples = _samples(os.path.join(scratch, "record"))
     specs = header.specs
-    return [as_float32((samples[at] - specs[at].baseline) / specs[at].steps_per_mv) for at in signals]
+    with np.errstate(over="ignore"):  # found by as_float32
+        return [as_float32((samples[at] - specs[at].baseline) / specs[at].steps_per_mv) for at in signals]
 
 
 def _plain_header(header: Header, files: Sequence[str]) -> str:
@@ -54,7 +58,7 @@ def _plain_header(header: Header, files: Sequence[str]) -> str:
     lines = [f"record {len(header.specs)} 250 {header.num_samples or ''}".rstrip()]
     for number, (name, spec, checks) in enumerate(zip(header.files, header.specs, header.checks, strict=True)):
         storage = f"{spec.format}x{spec.samples_per_frame}:{spec.skew}+{spec.byte_offset}"
-        initial = checks[0] if checks and checks[0].removeprefix("-").isdecimal() else "0"  # of differences: format 8
+        initial = checks[0] if checks and _INTEGER.fullmatch(checks[0]) else "0"  # of differences: format 8
         lines.append(f"{files.index(name)}.dat {storage} 1(0)/mV 16 0 {initial} 0 0 signal {number}")
     return "\n".join(lines) + "\n"
 
