@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import lamae
+from lamae.ecg.leads import LEADS as TWELVE
 from lamae.errors import DataError, FormatError, MissingExtraError
 from lamae.studies import Study
 
@@ -297,6 +298,37 @@ def test_csv_with_names(tmp_path, text):
     study = lamae.read(path, rate_hz=100, units="mV")
     assert list(study.views) == LEADS
     np.testing.assert_array_equal(np.stack([view.values for view in study.views.values()]), EXPECTED)
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", " "])
+@pytest.mark.parametrize("quote", ["", '"'])
+@pytest.mark.parametrize(
+    ("num_leads", "sample"), [(12, "7"), (12, "0.25"), (4, "-7"), (3, "0.25"), (2, "0.001"), (1, "0.5")]
+)
+def test_numbers_of_columns_are_no_sample(tmp_path, delimiter, quote, num_leads, sample):
+    """As ``DataFrame(array).to_csv(index=False)`` writes them."""
+    header = delimiter.join(f"{quote}{position}{quote}" for position in range(num_leads))
+    line = delimiter.join([sample] * num_leads)
+    (tmp_path / "ecg.csv").write_text(f"{header}\n" + f"{line}\n" * 13)
+    study = lamae.read(tmp_path / "ecg.csv", leads=TWELVE[:num_leads], rate_hz=100, units="mV")
+    for view in study.views.values():
+        np.testing.assert_array_equal(view.values, np.full(13, float(sample), np.float32))
+
+
+@pytest.mark.parametrize("first", ["1,2,3,4", "0,1,2,4", "0.0,1.0,2.0,3.0", "0,1,2,3.5", "3,2,1,0"])
+def test_other_lines_of_numbers_are_samples(tmp_path, first):
+    (tmp_path / "ecg.csv").write_text(f"{first}\n" + "5,6,7,8\n" * 13)
+    study = lamae.read(tmp_path / "ecg.csv", leads=TWELVE[:4], rate_hz=100, units="mV")
+    assert [view.values[0] for view in study.views.values()] == [float(field) for field in first.split(",")]
+    assert study.views["I"].num_samples == 14
+
+
+@pytest.mark.parametrize(("first", "second"), [("0", "3"), ("0,1", "-1,5"), ("0,1,2", "4,5,6")])
+def test_numbers_that_may_be_a_header_or_a_sample_are_refused(tmp_path, first, second):
+    (tmp_path / "ecg.csv").write_text(f"{first}\n" + f"{second}\n" * 13)
+    with pytest.raises(DataError, match="may number the columns, as pandas does, or be a sample") as caught:
+        lamae.read(tmp_path / "ecg.csv", leads=TWELVE[: len(first.split(","))], rate_hz=100, units="mV")
+    assert caught.value.reason == "ambiguous-header"
 
 
 def test_csv_columns_are_chosen_by_name(tmp_path):
