@@ -16,6 +16,7 @@ from lamae.errors import CheckpointError, ConfigError
 from lamae.modality import MODALITIES
 from lamae.models import MaskedAutoencoder, Readout, read_out
 from lamae.pack import Pack
+from lamae.provenance import taught
 from lamae.studies import PreparedStudy, Study
 
 OneStudy: TypeAlias = Study | PreparedStudy | str | os.PathLike[str]
@@ -62,7 +63,9 @@ class Embedder:
         self.readout: Readout = meta.readout
         self._stream = model.config.streams[meta.modality]
         self.view_names = self._stream.view_names
-        self.weights = f"trained weights after {meta.step} steps, SHA-256 {meta.weights_sha256[:16]}"
+        self.weights = (
+            f"trained weights after {meta.step} steps{taught(meta.trained_on)}, SHA-256 {meta.weights_sha256[:16]}"
+        )
         self._device = device
 
     def embed(

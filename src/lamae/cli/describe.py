@@ -43,6 +43,8 @@ def run_describe(arguments: argparse.Namespace) -> None:
         print(describe_run(folder))
     elif (folder / "result.json").is_file():
         print(describe_result(folder))
+    elif (folder / "meta.json").is_file():
+        print(describe_checkpoint(folder))
     elif (folder / "prepare.json").is_file():
         raise DataError(
             f"{folder}: this pack is not finished; run the same `prepare` again and it goes on where it was"
@@ -99,7 +101,20 @@ def describe_result(folder: Path) -> str:
 
     result = read_result(folder)
     card = (result.info.get("run") or {}).get("card")
-    return f"{result}\n\n{card_lines(card)}" if card else str(result)
+    parts = [str(result), *([card_lines(card)] if card else [])]
+    if (folder / "checkpoint").is_dir():
+        parts.append(f"encoder that is kept here\n{describe_checkpoint(folder)}")
+    return "\n\n".join(parts)
+
+
+def describe_checkpoint(folder: Path) -> str:
+    """Return the name of the encoder of a checkpoint, its steps, and every training of its weights."""
+    from lamae.checkpoint import find_checkpoint, read_meta
+    from lamae.evals.identity import describe_encoder, system_name
+
+    said = describe_encoder(read_meta(find_checkpoint(folder)), weights="pretrained", seed=0)
+    content = {"system": system_name(said), "step": said["step"], "trained on": said["trained_on"] or "nobody knows"}
+    return _as_lines(content)
 
 
 def describe_recipe(name: str) -> str:

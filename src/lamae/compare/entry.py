@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lamae.provenance import taught
 from lamae.results import Evaluation, caveats, read_result, task_of
 
 AS_RECORDED = "as recorded"
@@ -71,6 +72,12 @@ class Entry:
     def readout(self) -> str | None:
         """Read-out of the features, None where there is none."""
         return self.info.get("readout")
+
+    @property
+    def history(self) -> str:
+        """Labels that the encoder learned before, and whether its pretraining stopped early, in words."""
+        stopped = ", not finished" if self.run.get("finished") is False else ""
+        return taught(self.run.get("trained_on") or ()) + stopped
 
     @property
     def has_study_token(self) -> bool:

@@ -135,10 +135,11 @@ def _is_judged(entry: Entry, protocol: str, entries: Sequence[Entry]) -> bool:
 def _refuse_two_ways(entries: Sequence[Entry]) -> None:
     """Refuse a system that was judged in two ways in one table: their mean would be no figure of either."""
     for system, own in grouped(entries, lambda entry: entry.system).items():
-        ways = grouped(own, lambda entry: (entry.protocol, entry.readout))
+        ways = grouped(own, lambda entry: (entry.protocol, entry.readout, entry.history))
         if len(ways) > 1:
             words = " and ".join(
-                f"{protocol}, {readout} ({held[0].folder})" for (protocol, readout), held in ways.items()
+                f"{protocol}, {readout}{history} ({held[0].folder})"
+                for (protocol, readout, history), held in ways.items()
             )
             raise DataError(
                 f"{system!r} was judged in several ways for one table: {words}; leave all but one out, or name them "

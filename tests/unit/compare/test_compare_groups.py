@@ -177,6 +177,19 @@ def test_a_leak_of_one_is_refused_and_one_of_all_is_said():
         check_group(make_groups(other)[0])
 
 
+@pytest.mark.parametrize(
+    ("run", "words"),
+    [
+        ({"trained_on": [{"verb": "finetune", "labels": "rhythm"}]}, "linear, view-concat, fine-tuned on rhythm"),
+        ({"finished": False, "step": 120}, "linear, view-concat, not finished"),
+    ],
+)
+def test_weights_of_another_history_are_no_seed_of_a_system_whatever_they_are_called(run, words):
+    other = changed(entry("LAMAE", seed=1), run=run)
+    with pytest.raises(DataError, match=f"'LAMAE' was judged in several ways for one table.*{words}"):
+        make_groups([entry("LAMAE", seed=0), other, entry("Ind_P")])
+
+
 def test_nothing_is_tested_against_a_control_that_did_not_see_the_patients():
     leak = {"patients_pretrained_on": 7, "records_pretrained_on": 9, "allowed": True}
     good = {"skill": 3.0, "studies": 397}

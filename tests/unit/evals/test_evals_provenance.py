@@ -1,5 +1,6 @@
 """A checkpoint says itself what it was trained on: nested, moved or copied, and over its whole ancestry."""
 
+import csv
 import shutil
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from lamae.checkpoint import find_checkpoint, load_model, read_meta, read_provenance, save_checkpoint
+from lamae.cli.main import main
 from lamae.errors import DataError
 from lamae.evals import EvalSettings, FinetuneConfig, finetune, probe
 from lamae.evals.sweeps.label_efficiency import label_efficiency
@@ -156,3 +158,30 @@ def test_the_same_encoder_saved_twice_has_the_same_list(tmp_path: Path, nested: 
     copy = save_checkpoint(tmp_path, model=model, provenance=known, **said)
     assert read_meta(copy).files == {**meta.files}
     assert read_meta(copy).trained_on == meta.trained_on
+
+
+def test_sweeps_and_prints_say_what_flatters(tmp_path: Path, toy_pack: Pack):
+    run = write_run(tmp_path / "run", toy_pack.patient_keys(), card=CARD | {"steps": 500})
+    tested = len(patients_of(toy_pack, "test"))
+    words = f"LAMAE, step 3 of 500 was trained on {tested} tested patients and 0 tested records: the figures flatter"
+    unfinished = "LAMAE, step 3 of 500 had pretrained for 3 of 500 steps only"
+    printed = str(probe(run, toy_pack, "inverted", settings=ALLOWED))
+    assert f"NOTE: {words}" in printed
+    assert f"NOTE: {unfinished}" in printed
+    amounts = label_efficiency(run, toy_pack, "inverted", tmp_path / "a", fractions=[1.0], settings=ALLOWED)
+    conditions = robustness(run, toy_pack, "inverted", tmp_path / "b", conditions=["leads:2"], settings=ALLOWED)
+    for summary, name in ((amounts, "label-efficiency"), (conditions, "robustness")):
+        for text in (str(summary), (summary.out / f"{name}.md").read_text()):
+            assert f"NOTE: {words}." in text
+            assert f"NOTE: {unfinished}." in text
+        rows = list(csv.DictReader((summary.out / f"{name}.csv").read_text().splitlines()))
+        assert rows
+        assert all("the figures flatter; had pretrained for 3 of 500 steps only" in row["caveats"] for row in rows)
+
+
+def test_describe_names_the_encoder_that_a_fine_tuning_kept(nested: Path, capsys: pytest.CaptureFixture[str]):
+    for place in (nested, find_checkpoint(nested)):
+        assert main(["describe", str(place)]) == 0
+        told = capsys.readouterr().out
+        assert "system: LAMAE, fine-tuned on inverted" in told
+        assert "labels: inverted" in told

@@ -12,7 +12,7 @@ import numpy as np
 
 from lamae.files import write_atomically
 from lamae.metrics import Interval
-from lamae.results import Evaluation, paired_difference
+from lamae.results import Evaluation, caveats, paired_difference
 
 AS_RECORDED = "as recorded"
 
@@ -77,10 +77,12 @@ class EfficiencySummary:
         label_names: Labels that the figures are means over.
         not_everywhere: Labels that some draw could not teach, which are left out of the means.
         rows: One an amount, fewest labels first.
+        caveats: What must stand beside the figures, see `lamae.results.caveats`.
     """
 
     out: Path
     system: str
+    caveats: tuple[str, ...]
     label_names: tuple[str, ...]
     not_everywhere: tuple[str, ...]
     rows: tuple[EfficiencyRow, ...]
@@ -100,7 +102,7 @@ class EfficiencySummary:
         notes = f"\nMeans over the {len(self.label_names)} labels that every draw could teach.\n"
         if self.not_everywhere:
             notes += f"Left out, some draw had none of them: {', '.join(self.not_everywhere)}.\n"
-        return _markdown(head, rows) + notes
+        return _markdown(head, rows) + notes + _said(self.system, self.caveats)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,10 +114,12 @@ class RobustnessSummary:
         system: Display name.
         metric: ``"macro_auroc"``, or ``"macro_r2"`` for values.
         rows: As recorded first, then one a condition.
+        caveats: What must stand beside the figures, see `lamae.results.caveats`.
     """
 
     out: Path
     system: str
+    caveats: tuple[str, ...]
     metric: str
     rows: tuple[RobustnessRow, ...]
 
@@ -129,7 +133,7 @@ class RobustnessSummary:
             f"{row.condition} | {_interval(row.value)} | {_interval(row.difference, sign='+')} | {_note(row.said)}"
             for row in self.rows
         ]
-        return _markdown(f"condition | {macro} | minus as recorded | note", rows)
+        return _markdown(f"condition | {macro} | minus as recorded | note", rows) + _said(self.system, self.caveats)
 
 
 def summarise_efficiency(out: Path, found: Sequence[tuple[str, Evaluation]]) -> EfficiencySummary:
@@ -149,11 +153,13 @@ def summarise_efficiency(out: Path, found: Sequence[tuple[str, Evaluation]]) -> 
     summary = EfficiencySummary(
         out=out,
         system=evaluations[0].system,
+        caveats=tuple(dict.fromkeys(caveat for one in evaluations for caveat in caveats(one.info))),
         label_names=common,
         not_everywhere=tuple(name for name in every if name not in common),
         rows=tuple(_efficiency_row(one, [made for amount, made in found if amount == one], common) for one in amounts),
     )
-    rows = [{"system": summary.system, **asdict(row)} for row in summary.rows]
+    said = "; ".join(summary.caveats)
+    rows = [{"system": summary.system, **asdict(row), "caveats": said} for row in summary.rows]
     _write(out, "label-efficiency", rows, summary.markdown())
     return summary
 
@@ -179,7 +185,8 @@ def summarise_robustness(out: Path, evaluations: Sequence[Evaluation]) -> Robust
         )
         for one in evaluations
     )
-    summary = RobustnessSummary(out=out, system=clean.system, metric=metric, rows=rows)
+    said = tuple(caveats(clean.info))
+    summary = RobustnessSummary(out=out, system=clean.system, metric=metric, rows=rows, caveats=said)
     _write(out, "robustness", [_robustness_csv(summary, row) for row in rows], summary.markdown())
     return summary
 
@@ -222,6 +229,7 @@ def _robustness_csv(summary: RobustnessSummary, row: RobustnessRow) -> dict[str,
         **{name: "" if math.isnan(value) else value for name, value in figures.items()},
         "arrived_snr_db": row.said.get("arrived_snr_db", ""),
         "note": _note(row.said),
+        "caveats": "; ".join(summary.caveats),
     }
 
 
@@ -251,6 +259,10 @@ def _interval(found: Interval | None, *, sign: str = "") -> str:
 def _markdown(head: str, rows: Sequence[str]) -> str:
     lines = [f"| {head} |", "|" + "---|" * (head.count("|") + 1), *(f"| {row} |" for row in rows)]
     return "\n".join(lines) + "\n"
+
+
+def _said(system: str, caveats: Sequence[str]) -> str:
+    return "".join(f"\nNOTE: {system} {caveat}.\n" for caveat in caveats)
 
 
 def _write(out: Path, name: str, rows: Sequence[Mapping[str, Any]], markdown: str) -> None:
