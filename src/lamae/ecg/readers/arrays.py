@@ -1,14 +1,8 @@
 """Reader of arrays (NumPy, MATLAB, HDF5, CSV), whose leads, rate and unit are given by the user or a sidecar."""
 
-import math
 import os
-import sys
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -44,15 +38,15 @@ from lamae.ecg.readers.leads import (
 )
 from lamae.ecg.readers.limits import MAX_CHANNELS, Budget
 from lamae.ecg.readers.matlab import read_matlab
+from lamae.ecg.readers.numpy_files import load_npy, load_npz
 from lamae.errors import DataError, FormatError
 from lamae.studies import Study
 
+TOLD_KEYS = ("leads", "rate_hz", "units", "layout")
+"""Arrays of a file that describe its signal."""
+
 Loaded = tuple[np.ndarray, ArrayDescription]
 """An array as stored in the file, and its description in the file."""
-
-_HEADERS = {b"\1\0": np.lib.format.read_array_header_1_0, b"\2\0": np.lib.format.read_array_header_2_0}
-_NUMPY_ERRORS = (ValueError, OSError, EOFError, SyntaxError, TypeError, OverflowError, MemoryError, tokenize.TokenError)
-_ZIP_ERRORS = (KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError)
 
 
 def read_array(
@@ -147,97 +141,13 @@ def _factors(known: ArrayDescription, chosen: Sequence[int]) -> np.ndarray:
     return np.array([[millivolts_in(units[position])] for position in chosen])
 
 
-@dataclass(frozen=True)
-class _Promise:
-    """Shape and type of an array that is not read yet, by the head of its file."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        return math.prod(self.shape)
-
-
 def _load_npy(path: str, asked: ArrayDescription) -> Loaded:
-    with open(path, "rb") as file:
-        try:
-            _promise(file, os.path.getsize(path))
-            file.seek(0)
-            return np.load(file, allow_pickle=False), ArrayDescription()
-        except DataError:
-            raise
-        except _NUMPY_ERRORS as error:
-            raise _damaged("the .npy file is damaged, or holds objects", error) from error
-
-
-def _promise(file: IO[bytes], num_bytes: int) -> _Promise | None:
-    """Read the head of a ``.npy`` file of so many bytes; ``None`` if it is another file.
-
-    Raises:
-        FormatError: It promises more than the file holds, or holds objects (``malformed-file``).
-    """
-    if file.read(6) != b"\x93NUMPY":
-        return None
-    version = file.read(2)
-    if version not in _HEADERS:
-        raise FormatError(f"unknown version {list(version)} of the .npy format", reason="malformed-file")
-    shape, _, dtype = _HEADERS[version](file)
-    found = _Promise(shape, dtype)
-    left = num_bytes - file.tell()
-    if dtype.hasobject or min(shape, default=0) < 0 or found.size * max(1, dtype.itemsize) > left:
-        raise FormatError(
-            f"an array of shape {str(list(shape))[:80]} and type {str(dtype)[:80]} is promised, and {left} bytes are "
-            "left: it is cut short, or holds objects",
-            reason="malformed-file",
-        )
-    return found
+    return load_npy(path), ArrayDescription()
 
 
 def _load_npz(path: str, asked: ArrayDescription) -> Loaded:
-    """Load an array and its description; others are not unpacked."""
-    budget = Budget("the .npz file", os.path.getsize(path))
-    try:
-        with open(path, "rb") as file, zipfile.ZipFile(file) as container:
-            members = {info.filename.removesuffix(".npy"): info for info in container.infolist()}
-            promises = {name: found for name, info in members.items() if (found := _promise_of(container, info))}
-            name = _name_of_signal(promises, asked.key)
-            arrays: dict[str, np.ndarray] = {}
-            wanted_names = {name, *DESCRIPTION_KEYS} & promises.keys()
-            budget.spend(sum(promises[wanted].size * promises[wanted].dtype.itemsize for wanted in wanted_names))
-            for wanted in wanted_names:
-                with container.open(members[wanted]) as member:
-                    arrays[wanted] = _checked_text(np.lib.format.read_array(member, allow_pickle=False))
-    except DataError:
-        raise
-    except (*_NUMPY_ERRORS, *_ZIP_ERRORS) as error:
-        raise _damaged("the .npz file is damaged, or holds objects", error) from error
+    arrays, name = load_npz(path, lambda members: _name_of_signal(members, asked.key), TOLD_KEYS)
     return _pick(arrays, name)
-
-
-def _checked_text(array: np.ndarray) -> np.ndarray:
-    """Return an array; one of text with numbers that are no characters is refused, since they end Python's patience."""
-    if array.dtype.kind == "U":
-        codes = np.frombuffer(array.tobytes(), np.dtype("u4").newbyteorder(array.dtype.byteorder))
-        if codes.max(initial=0) > sys.maxunicode:
-            raise FormatError("an array of text holds numbers that are no characters", reason="malformed-file")
-    return array
-
-
-def _promise_of(container: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Promise | None:
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        return None  # numpy writes no others, and zipfile unpacks them without a limit
-    with container.open(info) as member:
-        return _promise(member, info.file_size)
-
-
-def _damaged(what: str, error: Exception) -> FormatError:
-    raise_fault_of_the_system(error)
-    return FormatError(f"{what}: {error}", reason="malformed-file")
 
 
 def _load_matlab(path: str, asked: ArrayDescription) -> Loaded:
@@ -251,14 +161,14 @@ def _load_hdf5(path: str, asked: ArrayDescription) -> Loaded:
     budget = Budget("the HDF5 file", os.path.getsize(path))
     try:
         with h5py.File(path, "r") as file:
-            wanted = () if asked.key is None else (asked.key, *DESCRIPTION_KEYS)
+            wanted = () if asked.key is None else (asked.key, *TOLD_KEYS)
             named = {name: item for name in wanted if has_values(item := find_inside(file, name))}
             datasets = named if asked.key in named else datasets_in(file)
             name = _name_of_signal(datasets, asked.key)
             signal = read_dataset(datasets[name], file, budget)
             told = read_attributes(file, file, DESCRIPTION_KEYS)
             told |= read_attributes(datasets[name], file, DESCRIPTION_KEYS)
-            members = [key for key in DESCRIPTION_KEYS if key in datasets and key != name]
+            members = [key for key in TOLD_KEYS if key in datasets and key != name]
             told |= {key: read_dataset(datasets[key], file, budget) for key in members}
             return signal, _describe_members(told)
     except DataError:
@@ -266,13 +176,15 @@ def _load_hdf5(path: str, asked: ArrayDescription) -> Loaded:
     except HDF5_ERRORS as error:
         if isinstance(error, FileNotFoundError):
             raise
-        raise _damaged("the HDF5 file is damaged, or of a type that numpy lacks", error) from error
+        raise_fault_of_the_system(error)
+        message = f"the HDF5 file is damaged, or of a type that numpy lacks: {error}"
+        raise FormatError(message, reason="malformed-file") from error
 
 
 def _pick(members: Mapping[str, np.ndarray], key: str | None) -> Loaded:
     """Return the signal among the arrays of a container, and its description from the other arrays."""
     name = _name_of_signal(members, key)
-    told = {key: members[key] for key in DESCRIPTION_KEYS if key in members and key != name}
+    told = {key: members[key] for key in TOLD_KEYS if key in members and key != name}
     return members[name], _describe_members(told)
 
 
