@@ -206,6 +206,17 @@ def test_one_process_is_kept_for_the_next_files_and_ends_with_its_parent(tmp_pat
     assert reading_files._idle[0]._process.pid != pid
 
 
+def test_a_fork_does_not_use_the_process_of_its_parent(tmp_path):
+    run(("1",), tmp_path / "one")
+    (process,) = reading_files._idle
+    if (forked := os.fork()) == 0:
+        os._exit(not (reading_files._idle_or_new() is not process and process._process.returncode == 0))
+    assert os.waitpid(forked, 0)[1] == 0
+    assert process.is_usable()
+    run(("2",), tmp_path / "two")
+    assert reading_files._idle == [process]
+
+
 def test_the_process_that_reads_knows_no_torch(tmp_path):
     run(("1",), tmp_path / "pack")
     maps = Path(f"/proc/{reading_files._idle[0]._process.pid}/maps").read_text()

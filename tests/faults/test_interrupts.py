@@ -86,3 +86,26 @@ def test_an_address_where_nothing_listens_is_an_error(root, tmp_path, address, m
     monkeypatch.setattr("lamae.prepare.run._ANSWER_S", 1)
     with pytest.raises(ConnectionError, match=f"no Dask scheduler answers at {address}"):
         prepare(open_cohort("folder", root), tmp_path / "pack", scheduler=address, progress=False)
+
+
+HANGING = """
+import sys, time
+from lamae.prepare import prepare
+sys.path.insert(0, sys.argv[2])
+from test_boundary import CONFIG, Faults
+
+if __name__ == "__main__":
+    prepare(Faults(("1", "sleeps")), sys.argv[1], preprocessing=CONFIG, workers=0, progress=False, file_timeout_s=4.0)
+"""
+
+
+def test_a_process_that_hangs_on_a_file_outlives_nobody_who_was_killed(tmp_path):
+    command = [sys.executable, "-c", HANGING, str(tmp_path / "pack"), str(Path(__file__).parent)]
+    process = subprocess.Popen(command)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    wait_for(lambda: children.read_text().split())
+    (reader,) = map(int, children.read_text().split())
+    wait_for(lambda: (tmp_path / "pack" / "views").exists())
+    process.kill()
+    process.wait()
+    wait_for(lambda: not Path(f"/proc/{reader}").exists(), 60.0)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from itertools import groupby, tee
+from itertools import count, groupby, islice
 from pathlib import Path
 
 import numpy as np
@@ -102,9 +102,10 @@ def embed(
     num_studies, width, writer = 0, 0, None
     try:
         with naming_full_disk(out):
-            for rows, vectors in _vectors(
-                embedder, meta, inputs, readout, batch_size, rejected, file_timeout_s, progress
-            ):
+            studies = _studies(embedder, meta, inputs, rejected, file_timeout_s, progress)
+            while batch := list(islice(studies, batch_size)):
+                rows = [row for row, _ in batch]
+                vectors = embedder.embed([study for _, study in batch], readout=readout, batch_size=batch_size)
                 table = _table(rows, vectors, hash_ids=hash_ids)
                 if writer is None:
                     schema = table.schema.with_metadata({"lamae": json.dumps(_said(embedder, readout))})
@@ -124,60 +125,35 @@ def embed(
     return EmbedSummary(out=out, num_studies=num_studies, width=width, rejected_by_reason=reasons, rejected=listed)
 
 
-def _vectors(
+def _studies(
     embedder: Embedder,
     meta: CheckpointMeta,
     inputs: Sequence[str | Path],
-    readout: Readout | None,
-    batch_size: int,
     rejected: list[dict[str, str]],
     file_timeout_s: float | None,
     progress: Progress,
-) -> Iterator[tuple[list[_Row], np.ndarray]]:
-    done, source = (
-        0,
-        Source(read=embedder.modality.read, preprocess=embedder.modality.preprocess, config=embedder.preprocessing),
-    )
-    for is_pack, items in groupby(inputs, key=os.path.isdir):
-        if is_pack:
-            for item in items:
-                yield from _of_pack(embedder, meta, Path(item), readout, batch_size)
-                progress("embedding", done := done + 1, len(inputs))
-            continue
-        waiting: list[tuple[_Row, PreparedStudy]] = []
-        files, names = tee(os.fspath(item) for item in items)
-        with closing(read_files(source, ((file,) for file in files), file_timeout_s=file_timeout_s)) as studies:
-            for name, study in zip(names, studies, strict=True):
+) -> Iterator[tuple[_Row, PreparedStudy]]:
+    """Yield the studies of packs and files in order, and list the files that cannot be used."""
+    modality, done = embedder.modality, count(1)
+    source = Source(read=modality.read, preprocess=modality.preprocess, config=embedder.preprocessing)
+    for is_pack, items in groupby(map(Path, inputs), key=os.path.isdir):
+        names = [str(item) for item in items]
+        for name in names if is_pack else ():
+            pack = Pack.open(name)
+            check_preprocessing(meta, pack)
+            yield from (((pack.study_id(row), name), pack.study(row)) for row in range(len(pack)))
+            progress("embedding", next(done), len(inputs))
+        files = () if is_pack else names
+        with closing(read_files(source, zip(files, strict=True), file_timeout_s=file_timeout_s)) as studies:
+            for name, study in zip(files, studies, strict=True):
                 try:
                     prepared = embedder.prepare(study.held())
-                    waiting.append(((study.end.study_id, name), prepared))
                 except DataError as error:
                     message = short_text(str(error))
                     rejected.append({"source": escaped(name), "reason": error.reason, "message": message})
-                if len(waiting) >= batch_size:
-                    yield _of_studies(embedder, waiting, readout)
-                    waiting = []
-                progress("embedding", done := done + 1, len(inputs))
-        if waiting:
-            yield _of_studies(embedder, waiting, readout)
-
-
-def _of_pack(
-    embedder: Embedder, meta: CheckpointMeta, path: Path, readout: Readout | None, batch_size: int
-) -> Iterator[tuple[list[_Row], np.ndarray]]:
-    pack = Pack.open(path)
-    check_preprocessing(meta, pack)
-    for start in range(0, len(pack), batch_size):
-        rows = range(start, min(start + batch_size, len(pack)))
-        vectors = embedder.embed([pack.study(row) for row in rows], readout=readout, batch_size=batch_size)
-        yield [(pack.study_id(row), str(path)) for row in rows], vectors
-
-
-def _of_studies(
-    embedder: Embedder, waiting: list[tuple[_Row, PreparedStudy]], readout: Readout | None
-) -> tuple[list[_Row], np.ndarray]:
-    rows, studies = zip(*waiting, strict=True)
-    return list(rows), embedder.embed(studies, readout=readout)
+                else:
+                    yield (study.end.study_id, name), prepared
+                progress("embedding", next(done), len(inputs))
 
 
 def _table(rows: list[_Row], vectors: np.ndarray, *, hash_ids: bool) -> pa.Table:
