@@ -6,7 +6,6 @@ from pathlib import Path, PurePosixPath
 
 from lamae.boundary import escaped
 from lamae.cohorts.tables import head_of, walk_files
-from lamae.ecg.readers.wfdb_header import decode_header
 
 _SUFFIXES = frozenset(
     {".hea", ".dat", ".dcm", ".dicom", ".xml", ".npy", ".npz", ".h5", ".hdf5", ".mat", ".csv"}
@@ -80,6 +79,8 @@ def _parts_of_records(root: Path, headers: list[str]) -> set[str]:
 
 def _first_words(header: Path) -> list[str]:
     """Return the first word of each line but comments (header(5)); one empty word where there is none to be read."""
+    from lamae.ecg.readers.wfdb_header import decode_header
+
     lines = decode_header(head_of(header) or b"").splitlines()
     return [line.split()[0] for line in lines if line.strip() and not line.startswith("#")] or [""]
 
