@@ -39,8 +39,18 @@ def test_a_run_is_audited_on_a_pack(work, capsys):
     assert content["leads"] == ["I", "II", "III", "aVF", "V1"]
     assert content["data"]["simulated"] is True
     assert content["data"]["studies"] == 5
+    assert (content["data"]["patients"], content["data"]["patients_trained_on"]) == (3, 0)
+    assert "the model's loss flatters" not in told
     assert content["model"][0]["loss"]["model"] > 0
     assert "study-" not in json.dumps(content)
+
+
+def test_judged_patients_that_the_run_was_trained_on_are_said(work, capsys, tmp_path):
+    write_fake_pack(tmp_path / "turned", splits=("validation", "train", "train", "train", "test"))
+    words = ["audit", str(work / "run"), "--data", str(tmp_path / "turned"), "--out", str(tmp_path / "a.json")]
+    assert main(words) == 0
+    assert "4 of the 4 judged patients were trained on: the model's loss flatters." in capsys.readouterr().out
+    assert json.loads((tmp_path / "a.json").read_text())["data"]["patients_trained_on"] == 4
 
 
 def test_wrong_words_are_named(work, capsys, tmp_path):

@@ -1,6 +1,7 @@
 """`lamae audit RECIPE|RUN [--data PACK]`: the part of a pretext task that is solved by copying between leads."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from lamae.cli.arguments import Verbs, count, dotted, positive_int
@@ -28,7 +29,7 @@ def add_verbs(verbs: Verbs) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Print the tables, and write them where asked."""
     from lamae import recipes
-    from lamae.checkpoint import load_model
+    from lamae.checkpoint import find_checkpoint, load_model, read_provenance
     from lamae.config import apply_overrides, from_dict, read_yaml
     from lamae.ecg.leads import canonical_lead
     from lamae.errors import ConfigError
@@ -61,6 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
         if meta is not None:
             check_preprocessing(meta, data.pack)
+            data = replace(data, provenance=read_provenance(find_checkpoint(folder), meta))
     sets = [[canonical_lead(name) for name in names.split(",")] for names in arguments.leads or ()]
     with TaskProgress() as progress:
         found = audit(

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lamae.batch import Instances, StudyBatch
-from lamae.data import PackDataset
+from lamae.data import PackDataset, rows_by_pack
 from lamae.ecg.same_time import EIGHT_LEADS, LIMB_ROWS
 from lamae.errors import ConfigError
 from lamae.evals.audits.einthoven import (
@@ -34,6 +34,8 @@ from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig
 from lamae.models.accounting import example_batch
 from lamae.nn.masks import MaskConfig, draw_masks
 from lamae.pack import Pack
+from lamae.provenance import NOT_KNOWN, Provenance
+from lamae.splits import patient_hashes
 
 FORMAT, FORMAT_VERSION = "lamae-pretext-audit", 1
 LARGEST_UNEXPLAINED = 0.1
@@ -57,12 +59,14 @@ class AuditData:
         train_splits: Splits on which the linear guess is fitted.
         judged_splits: Splits of the studies that are judged; without any such study, those of ``train_splits``.
         num_studies: Maximum number of studies of either kind, the first of their splits; at most 512 are fitted on.
+        provenance: What the model was trained on; judged patients among those are counted.
     """
 
     pack: Pack
     train_splits: tuple[str, ...] = ("train",)
     judged_splits: tuple[str, ...] = ("validation",)
     num_studies: int = 256
+    provenance: Provenance = NOT_KNOWN
 
 
 def audit(
@@ -268,8 +272,12 @@ class _Batches:
                 flags.update(found)
                 broken.update(leads)
                 exchanged += bool(true_names)
-        info = self.data.pack.info
+        info, (_, rows), seen = self.data.pack.info, rows_by_pack(self.dataset)[0], self.data.provenance.seen
+        judged = np.unique(patient_hashes(self.data.pack.patient_keys(rows[: self.num]), info.salt))
+        known = None if seen is None else int(np.isin(judged, seen["patient_hash"].to_pylist()).sum())
         return {
+            "patients": len(judged),
+            "patients_trained_on": known,
             "cohort": info.cohort,
             "simulated": info.simulated,
             "content_hash": info.content_hash,

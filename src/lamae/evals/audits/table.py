@@ -104,6 +104,9 @@ def _notes(content: Mapping[str, Any]) -> str:
     )
     if data["splits"] == data["fitted_on"]:
         lines.append("No study is in the validation splits: fitted and judged on the same studies.")
+    if data["patients_trained_on"]:
+        told = f"{data['patients_trained_on']} of the {data['patients']} judged patients were trained on"
+        lines.append(f"{told}: the model's loss flatters.")
     if content["normalise"] == "view":
         lines.append("normalise is 'view': the model is not told the leads' sizes, so it can reach less than this.")
     if data["broken_leads"]:
