@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lamae.ecg.readers import any_format, read_wfdb
+from lamae.ecg.readers.segments import Segment, merge_segments
 from lamae.errors import DataError
 
 TOLD = b'{"leads": ["I"], "rate_hz": 500, "units": "mV"}'
@@ -103,3 +104,13 @@ def test_a_message_that_cannot_be_written_is_made_so(tmp_path: Path) -> None:
     np.save(tmp_path / "ecg.npy", np.ones((1, 7)))
     (tmp_path / "ecg.npy.json").write_bytes(TOLD.replace(b'["I"]', b'["\\ud800"]'))
     assert refusal(tmp_path / "ecg.npy").reason == "unknown-lead"
+
+
+def test_leads_recorded_further_apart_than_any_number_of_samples() -> None:
+    rows = np.ones(7, np.float32)
+    apart = [
+        Segment(start_s=start_s, rate_hz=500, leads={lead: rows}) for lead, start_s in (("I", -1e308), ("II", 1e308))
+    ]
+    with pytest.raises(DataError, match="inf s apart") as caught:
+        merge_segments(apart)
+    assert caught.value.reason == "not-simultaneous"

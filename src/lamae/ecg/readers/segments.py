@@ -14,6 +14,9 @@ _MOST_EMPTY = 4
 """Maximum length of the common time axis, relative to the total length of the segments."""
 
 
+_MOST_SAMPLES = 2**53
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Segment:
     """Leads recorded together.
@@ -73,6 +76,11 @@ def _on_one_axis(
     source_of: Mapping[str, Segment], used: Sequence[Segment]
 ) -> tuple[tuple[str, ...], np.ndarray, float]:
     start_s, rate_hz = min(segment.start_s for segment in used), used[0].rate_hz
+    span_s = max(segment.start_s for segment in used) - start_s
+    if not span_s * rate_hz < _MOST_SAMPLES:
+        raise DataError(
+            f"the leads were recorded {span_s:g} s apart: too far to be one study", reason="not-simultaneous"
+        )
     offset_of = {segment: round((segment.start_s - start_s) * rate_hz) for segment in used}
     total = max(offset_of[segment] + segment.num_samples for segment in used)
     if total > _MOST_EMPTY * sum(segment.num_samples for segment in used):

@@ -14,8 +14,9 @@ from lamae.ecg.readers.wfdb_header import Header
 from lamae.errors import DataError, FormatError
 
 _BITS = {8: 8, 16: 16, 24: 24, 32: 32, 61: 16, 80: 8, 160: 16, 212: 12, 310: 32 / 3, 311: 32 / 3}
-"""Bits of each sample in the file (signal(5)); the FLAC formats 508, 516 and 524 are compressed."""
+"""Bits of each sample in the file (signal(5)); those of FLAC are compressed."""
 
+_COMPRESSED = (508, 516, 524)
 _VALUE_BYTES = 8
 _PADDING_BYTES = 4
 """The last samples of a packed format may fill up its last bytes."""
@@ -41,9 +42,8 @@ def check_record(folder: str, header: Header, segments: Mapping[str, Header]) ->
     if header.num_segments:
         for name, length in header.segments:
             _check_length(name, length, segments.get(name))
-        num_frames = sum(length for _, length in header.segments)
-    else:
-        num_frames = header.num_samples or 0
+    longest = max(part.num_samples or 0 for part in (header, *segments.values()))
+    num_frames = max(longest, sum(length for _, length in header.segments))
     frame = max(sum(spec.samples_per_frame for spec in part.specs) for part in (header, *segments.values()))
     Budget("the record", sum(stored.values())).spend(_VALUE_BYTES * num_frames * max(frame, 1))
 
@@ -65,15 +65,21 @@ def _check_signals(folder: str, header: Header) -> dict[str, int]:
         if file_name == "~":
             continue
         stored[file_name] = size = _size_beside(folder, file_name)
-        if header.num_samples is None or specs[0].format not in _BITS:
-            continue
-        if max(spec.skew for spec in specs) > header.num_samples:
+        if header.num_samples is None and specs[0].format in _COMPRESSED:
             raise FormatError(
-                f"{file_name} has a signal that is shifted by {max(spec.skew for spec in specs)} samples of "
-                f"{header.num_samples}",
+                f"{file_name} is compressed, so the header must say how many samples it holds",
                 reason="malformed-header",
             )
-        num_values = header.num_samples * sum(spec.samples_per_frame for spec in specs)
+        frame = max(1, sum(spec.samples_per_frame for spec in specs))
+        most = 8 * size // frame if header.num_samples is None else header.num_samples
+        if max(spec.skew for spec in specs) > most:
+            raise FormatError(
+                f"{file_name} has a signal that is shifted by {max(spec.skew for spec in specs)} samples of {most}",
+                reason="malformed-header",
+            )
+        if header.num_samples is None or specs[0].format not in _BITS:
+            continue
+        num_values = header.num_samples * frame
         promised = int(num_values * _BITS[specs[0].format] // 8)
         if size - specs[0].byte_offset < promised:
             raise DataError(
