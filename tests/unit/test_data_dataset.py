@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from lamae.data import PackDataset, global_batch, micro_batches
-from lamae.data.dataset import _joined
+from lamae.data.dataset import _joined, check_agreement
 from lamae.data.view_dropout import kept_views
 from lamae.ecg.leads import LEADS
 from lamae.errors import ConfigError, DataError
 from lamae.pack import write_pack
 from lamae.pack.selection import Gathered
-from lamae.studies import MISSING_CODE, PreparedStudy
+from lamae.studies import MISSING_CODE, PreparedRecording, PreparedStudy
 
 SAMPLES = 13
 
@@ -119,6 +119,22 @@ def test_packs_that_were_prepared_differently_are_refused(tmp_path, packs):
     other = make_pack(tmp_path / "c", [study(0, ("I",))], bandpass_hz=[1.0, 30.0])
     with pytest.raises(ConfigError, match=r"prepared differently.*bandpass_hz: None and \[1.0, 30.0\]"):
         PackDataset([packs[0], other], view_names=LEADS)
+
+
+def test_packs_of_different_rates_are_refused_and_an_unknown_rate_fits_any(tmp_path):
+    def pack(name, *rates):
+        recordings = [
+            PreparedRecording(name="I", key=str(n), values=np.ones(7, np.int16), scale=1.0, rate_hz=rate)
+            for n, rate in enumerate(rates)
+        ]
+        table = pa.table({"study_id": [name]})
+        return write_pack(tmp_path / name, [PreparedStudy(recordings=tuple(recordings))], table, preprocessing={})
+
+    slow, fast, mixed = pack("slow", 50.0), pack("fast", 100.0), pack("mixed", 50.0, 100.0)
+    assert (slow.info.rate_hz, fast.info.rate_hz, mixed.info.rate_hz) == (50.0, 100.0, None)
+    with pytest.raises(ConfigError, match=r"prepared differently, so cannot be joined: rate_hz: 50.0 and 100.0"):
+        check_agreement([slow, fast])
+    check_agreement([slow, mixed, slow])
 
 
 def test_views_that_the_model_does_not_know_are_refused(packs):
