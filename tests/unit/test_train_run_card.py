@@ -97,6 +97,8 @@ def test_tokens_of_chosen_leads_and_hidden_ones():
     assert tokens_of_study(hidden, "ecg")["visible"] == 7 * 3
     one = fake_config(data__views=["I", "II"], model__mask__strategy="view", model__mask__hidden_views=1)
     assert tokens_of_study(one, "ecg")["visible"] == 3
+    more = fake_config(data__views=["I", "II"], model__mask__strategy="view", model__mask__hidden_views=5)
+    assert tokens_of_study(more, "ecg")["visible"] == 3  # one view stays
     fewer = flops_of_run(config, "ecg", world_size=1)["step"]
     assert fewer < flops_of_run(fake_config(), "ecg", world_size=1)["step"] / 3
 

@@ -123,6 +123,19 @@ def test_noise_is_the_same_each_time_and_in_any_company(tmp_path: Path):
     assert not np.array_equal(other.values, whole.values)
 
 
+def test_leads_that_take_a_coarser_step_are_counted(tmp_path: Path):
+    studies, table = toy_studies()
+    full = studies[3].values.astype(np.float64)
+    full *= 32_000 / np.abs(full).max(axis=1, keepdims=True)
+    studies[3] = studies[3].with_waveforms(np.round(full).astype(np.int16), studies[3].scale)
+    pack = write_pack(tmp_path / "pack", studies, table, cohort="toy", cohort_version="1", preprocessing=UNFILTERED)
+    noisy = under(pack, "noise:muscle@-10dB")
+    read(noisy, np.arange(6))
+    assert noisy.tally()["leads_rescaled"] == 12
+    read(noisy, np.arange(6))
+    assert noisy.tally()["leads_rescaled"] == 24
+
+
 def test_what_the_noise_did_is_counted(tmp_path: Path):
     studies, table = toy_studies()
     silent = studies[2].values.copy()

@@ -60,6 +60,7 @@ def assert_weights_of(found: dict[str, torch.Tensor], state: TrainingState) -> N
     [
         ((0.6, 0.8, 0.7, 0.8), 2, 4),  # an equal value is no better, and the patience of 2 is over
         ((0.9, 0.8, 0.7), 1, 3),
+        ((-math.inf,) * 3, 1, 3),  # the first epoch is better than none, whatever its value
         ((-3.0, -2.0, -1.5, -1.0, -0.5, -0.25, -0.125), 7, 7),  # minus an error; the last of all epochs
         ((0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.5), 6, 7),
     ],

@@ -17,7 +17,7 @@ from lamae.evals import EvalSettings, probe
 from lamae.evals.probes.attention_pool import PooledTokens, normed, predict_by_attention
 from lamae.evals.probes.encoder import FrozenEncoder
 from lamae.evals.probes.features import TaskTokens, tokens_of_task
-from lamae.evals.probes.head_training import HeadGrid
+from lamae.evals.probes.head_training import HeadGrid, train_heads
 from lamae.evals.probes.knn import K_GRID, predict_by_neighbours
 from lamae.evals.probes.linear_probe import predict_linearly
 from lamae.evals.probes.mlp import predict_by_mlp
@@ -224,6 +224,20 @@ def test_logits_of_base_rates_by_hand():
     """One in four known, and none, which is held at one in ten thousand."""
     targets = np.array([[1, 0], [0, 0], [0, np.nan], [0, 0], [np.nan, 0]])
     np.testing.assert_allclose(base_rate_logits(targets), [-np.log(3), -np.log(9999)])
+
+
+def test_each_division_has_a_seed_of_its_own(toy_pack: Pack):
+    settings = replace(QUICK, folds=(1, 2, 3), seed=5)
+    task, seeds = make_task(toy_pack, "inverted", settings), []
+
+    def make_head(seed: int, train: np.ndarray) -> torch.nn.Module:
+        seeds.append(seed)
+        return torch.nn.Linear(2, 1)
+
+    grid = HeadGrid(lr=(1e-3,), weight_decay=(0.0,), balanced=(False,), epochs=1, patience=1, batch_size=64)
+    given = {"what": "heads", "progress": lambda *_: None}
+    train_heads(make_head, lambda rows: (torch.zeros(len(rows), 2),), task, settings, grid, **given)
+    assert seeds == [5, 6, 7]
 
 
 def test_as_many_neighbours_as_training_studies_are_asked_for(toy_pack: Pack, monkeypatch: pytest.MonkeyPatch):
