@@ -211,6 +211,14 @@ def test_blocks_of_short_recordings_lie_in_what_was_recorded(ecg_batch):
     assert {place for row in asked for place in row} == {0, 1, 2, 3, 4}
 
 
+def test_a_block_of_given_size_lies_in_what_was_recorded_at_the_end(ecg_batch):
+    """Of the patches 6 to 10 three are hidden, as many as the block has."""
+    batch = ecg_batch([LIMB] * 50, valid=~recorded_until(*[6] * 300))
+    family = MaskFamily(strategy="block", ratio=0.6, block_ratio=0.6)
+    _, asked = seen_and_asked(draw(MaskConfig(families=(family,)), batch).streams["ecg"][0], batch)
+    assert {tuple(row) for row in asked} == {(6, 7, 8), (7, 8, 9), (8, 9, 10)}
+
+
 def test_tube_keeps_the_same_times_where_one_lead_lacks_data(ecg_batch):
     valid = torch.ones(15, 77, dtype=torch.bool)
     valid[:, 70:] = False  # the last patch of all leads
