@@ -1,6 +1,7 @@
 """Atomic writing of files, file hashes, and reading of JSON objects."""
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -83,6 +84,23 @@ def remove_half_written(folder: Path) -> None:
     """Remove partial files that a killed process left in a folder."""
     for file in folder.glob(f"*{TEMPORARY_MARK}*"):
         file.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(file: Path, message: str) -> Iterator[None]:
+    """Hold a lock file for this process alone; a killed process holds none.
+
+    Raises:
+        ConfigError: Another process holds it, or has removed it with its folder meanwhile; with the message.
+    """
+    with file.open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(message) from error
+        if not file.exists() or not os.path.samestat(os.fstat(lock.fileno()), file.stat()):
+            raise ConfigError(message)
+        yield
 
 
 @contextmanager

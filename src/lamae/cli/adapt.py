@@ -39,7 +39,7 @@ def add_verbs(verbs: Verbs) -> None:
     finetune.add_argument(
         "--added-latent", type=positive_int, metavar="N", help="put N layers of latent attention on a run without any"
     )
-    finetune.set_defaults(run=run_finetune, takes_settings=True)
+    finetune.set_defaults(run=run_finetune, takes_settings=True, resumes=True)
 
 
 def run_probe(arguments: argparse.Namespace) -> None:

@@ -33,7 +33,7 @@ def add_verbs(verbs: Verbs) -> None:
     parser.add_argument(
         "--seeds", type=positive_int, default=2, help="pretraining seeds of --compare (default: %(default)s)"
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, resumes=True)
 
 
 def run(arguments: argparse.Namespace) -> int:

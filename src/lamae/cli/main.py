@@ -28,7 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return arguments.run(arguments) or 0
     except KeyboardInterrupt:
-        print("lamae: interrupted; the same command goes on from here", file=sys.stderr)
+        next_time = "goes on from here" if getattr(arguments, "resumes", False) else "begins anew"
+        print(f"lamae: interrupted; the same command {next_time}", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # whoever read our output has seen enough, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -45,7 +45,7 @@ def add_verbs(verbs: Verbs) -> None:
         help="where files show that studies of several given splits are one patient's: refuse and list them, or draw "
         "one split for each such patient (default: refuse)",
     )  # fmt: skip
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, resumes=True)
 
 
 def run(arguments: argparse.Namespace) -> None:

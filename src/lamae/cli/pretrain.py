@@ -23,7 +23,7 @@ def add_verbs(verbs: Verbs) -> None:
     parser.add_argument(
         "--config", type=Path, metavar="FILE", help="YAML file with settings; those of a run's config.yaml fit"
     )
-    parser.set_defaults(run=run, takes_settings=True)
+    parser.set_defaults(run=run, takes_settings=True, resumes=True)
 
 
 def run(arguments: argparse.Namespace) -> int:

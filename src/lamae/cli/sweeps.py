@@ -101,7 +101,7 @@ def _add_efficiency(verbs: Verbs) -> None:
     parser.add_argument(
         "--control", choices=list(_INITIALISATIONS), default="none", help="random weights: frozen, or learned from them"
     )
-    parser.set_defaults(run=run_efficiency, takes_settings=True)
+    parser.set_defaults(run=run_efficiency, takes_settings=True, resumes=True)
 
 
 def _add_robustness(verbs: Verbs) -> None:
@@ -131,4 +131,4 @@ def _add_robustness(verbs: Verbs) -> None:
     parser.add_argument(
         "--noise-seed", type=count, default=0, metavar="SEED", help="seed of noise and shuffled orders (default: 0)"
     )
-    parser.set_defaults(run=run_robustness)
+    parser.set_defaults(run=run_robustness, resumes=True)

@@ -1,6 +1,5 @@
 """Settings of a preparation, so that only the same command goes on with a half-made pack."""
 
-import fcntl
 import hashlib
 import json
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from lamae._version import __version__
 from lamae.cohorts import Cohort
 from lamae.config import difference, to_dict
 from lamae.errors import ConfigError
-from lamae.files import read_json_object, remove_half_written, write_atomically
+from lamae.files import locked, read_json_object, remove_half_written, write_atomically
 from lamae.pack.layout import FORMAT_VERSION, SETTINGS_FILE, VIEWS_FOLDER
 from lamae.prepare.shard_note import PARTS_FOLDER
 from lamae.splits import user_salt
@@ -102,11 +101,7 @@ def begun_or_resumed(pack: Path, settings: dict[str, Any]) -> Iterator[None]:
     if not file.exists() and pack.exists() and any(not entry.name.startswith(ours) for entry in pack.iterdir()):
         check_same(pack, settings)
     pack.mkdir(parents=True, exist_ok=True)
-    with (pack / _LOCK_FILE).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(f"{pack}: another process is preparing this pack; wait for it") from error
+    with locked(pack / _LOCK_FILE, f"{pack}: another process is preparing this pack; wait for it"):
         if not file.exists():
             content = json.dumps({"lamae_version": __version__} | settings, indent=1)
             write_atomically(file, content.encode())

@@ -12,7 +12,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from lamae.cli.main import main
 from lamae.ecg.simulate import CONDITIONS, SIMULATOR_VERSION, simulate_ecg_cohort
+from lamae.ecg.simulate import cohort as cohort_module
 from lamae.ecg.simulate.cart import AXIS_MISSING, INTERVAL_MISSING
 from lamae.ecg.simulate.mimic_layout import MIMIC_LEADS, to_steps, write_record
 from lamae.ecg.simulate.patients import INCIDENTAL_CODES, draw_num_ecgs, draw_patient
@@ -296,3 +298,55 @@ def test_a_full_disk_leaves_no_half_cohort(tmp_path: Path, monkeypatch: pytest.M
     assert list(tmp_path.iterdir()) == []
     monkeypatch.undo()
     assert simulate_ecg_cohort(tmp_path / "cohort", num_studies=3, seed=0, workers=1, progress=False).num_studies == 3
+
+
+def test_two_into_one_folder_the_second_is_refused_and_the_first_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused: list[str] = []
+    original = cohort_module.write_tables
+
+    def second_meanwhile(root: Path, rows: dict) -> None:
+        with pytest.raises(ConfigError, match="another process is simulating into this folder; wait for it") as caught:
+            simulate_ecg_cohort(tmp_path / "cohort", num_studies=2, seed=7, workers=1, progress=False)
+        refused.append(str(caught.value))
+        original(root, rows)
+
+    monkeypatch.setattr(cohort_module, "write_tables", second_meanwhile)
+    simulate_ecg_cohort(tmp_path / "cohort", num_studies=3, seed=5, workers=1, progress=False)
+    monkeypatch.undo()
+    assert len(refused) == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["cohort"]
+    simulate_ecg_cohort(tmp_path / "alone", num_studies=3, seed=5, workers=1, progress=False)
+    assert contents(tmp_path / "cohort") == contents(tmp_path / "alone")
+    with pytest.raises(ConfigError, match="is not an empty folder"):
+        simulate_ecg_cohort(tmp_path / "cohort", num_studies=2, seed=7, workers=1, progress=False)
+
+
+def test_what_a_killed_one_left_is_removed_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    left = tmp_path / ".cohort.partial"
+    (left / "files" / "p1000").mkdir(parents=True)
+    (left / "stray.csv").touch()
+    (left / ".lock").touch()
+    with caplog.at_level("INFO", logger="lamae.simulate"):
+        simulate_ecg_cohort(tmp_path / "cohort", num_studies=3, seed=5, workers=1, progress=False)
+    assert "all is made anew" in caplog.messages[0]
+    simulate_ecg_cohort(tmp_path / "alone", num_studies=3, seed=5, workers=1, progress=False)
+    assert contents(tmp_path / "cohort") == contents(tmp_path / "alone")
+    assert not left.exists()
+
+
+def test_an_interrupt_leaves_nothing_and_the_command_line_says_that_it_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cohort_module, "write_tables", interrupted)
+    assert main(["simulate", "ecg", str(tmp_path / "cohort"), "--studies", "3", "--workers", "1"]) == 130
+    assert "lamae: interrupted; the same command begins anew" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}

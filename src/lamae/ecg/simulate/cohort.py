@@ -1,13 +1,15 @@
 """Simulate a cohort of ECGs into a folder, in parallel; the same seed gives the same bytes."""
 
 import json
+import logging
 import os
 import shutil
+import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -20,7 +22,7 @@ from lamae.ecg.simulate.ecg import record
 from lamae.ecg.simulate.mimic_layout import DATA_SET_FOLDER, MIMIC_LEADS, write_record, write_tables
 from lamae.ecg.simulate.patients import MAX_ECGS, Patient, PlannedEcg, draw_num_ecgs, draw_patient
 from lamae.errors import ConfigError
-from lamae.files import naming_full_disk
+from lamae.files import locked, naming_full_disk
 
 SIMULATOR_VERSION = "1.0"
 """Version of the simulated data: any change to the bytes that a seed produces needs a new version."""
@@ -30,7 +32,10 @@ _COUNTS, _PATIENTS, _FOLDS = range(3)
 _STUDIES_A_CHUNK = 100
 _ID_PRIME, _ID_STEP = 9_999_991, 3_571_429
 _BANDWIDTHS = ("0.005-150 Hz", "0.05-150 Hz", "0.5-100 Hz")
+_LOCK_FILE = ".lock"
 _TABLES = ("record_list", "machine_measurements", "records_w_diag_icd10", "truth")
+
+_log = logging.getLogger("lamae.simulate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +75,7 @@ def simulate_ecg_cohort(
         progress: Show a progress bar.
 
     Raises:
-        ConfigError: A number is out of range, or the folder is not empty.
+        ConfigError: A number is out of range, the folder is not empty, or another process is simulating into it.
         OSError: Writing failed; no partial files are left behind.
     """
     out = Path(out)
@@ -78,22 +83,10 @@ def simulate_ecg_cohort(
         raise ConfigError(
             f"num_studies and workers must be at least 1 and seed at least 0: found {num_studies}, {workers}, {seed}"
         )
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} exists and is not an empty folder: choose another one or remove it")
     start = time.monotonic()
     counts = _ecgs_by_patient(num_studies, seed)
-    building = out.with_name(f".{out.name}.partial")
-    shutil.rmtree(building, ignore_errors=True)
-    building.mkdir(parents=True)
-    try:
-        with naming_full_disk(out):
-            _write_cohort(building, seed, counts, workers, progress)
-    except OSError:
-        shutil.rmtree(building, ignore_errors=True)
-        raise
-    if out.exists():
-        out.rmdir()
-    building.rename(out)
+    with _built_aside(out) as building, naming_full_disk(out):
+        _write_cohort(building, seed, counts, workers, progress)
     return SimulationSummary(
         path=out,
         num_studies=num_studies,
@@ -104,15 +97,51 @@ def simulate_ecg_cohort(
     )
 
 
+@contextmanager
+def _built_aside(out: Path) -> Iterator[Path]:
+    """Yield a hidden folder beside ``out``, held by this process alone, that takes its place when the block ends.
+
+    What a killed process left there is removed; an error or an interruption leaves nothing.
+
+    Raises:
+        ConfigError: ``out`` is no empty folder, or another process is simulating into it.
+    """
+    _check_empty(out)
+    building = out.with_name(f".{out.name}.partial")
+    building.mkdir(parents=True, exist_ok=True)
+    with locked(building / _LOCK_FILE, f"{out}: another process is simulating into this folder; wait for it"):
+        _check_empty(out)  # the other one may have ended meanwhile
+        left = [entry for entry in building.iterdir() if entry.name != _LOCK_FILE]
+        if left:
+            _log.info("%s: a simulation was cut off here; what it left is removed, and all is made anew", out)
+        for entry in left:
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        try:
+            yield building
+            if out.exists():
+                out.rmdir()
+            (building / _LOCK_FILE).unlink()
+            building.rename(out)
+        except BaseException:
+            shutil.rmtree(building, ignore_errors=True)
+            raise
+
+
+def _check_empty(out: Path) -> None:
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise ConfigError(f"{out} exists and is not an empty folder: choose another one or remove it")
+
+
 def _write_cohort(root: Path, seed: int, counts: np.ndarray, workers: int, progress: bool) -> None:
     """Write records, tables, the truth table and the folder's own description."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rows: dict[str, list[dict[str, Any]]] = {name: [] for name in _TABLES}
-    for part in _in_parallel(root, seed, counts, workers, progress):
-        for name in _TABLES:
-            rows[name] += part[name]
+    with closing(_in_parallel(root, seed, counts, workers, progress)) as parts:
+        for part in parts:
+            for name in _TABLES:
+                rows[name] += part[name]
     pq.write_table(pa.Table.from_pylist(rows["truth"]), root / "truth.parquet")
     write_tables(root, rows)
     about = {
@@ -138,7 +167,7 @@ def _ecgs_by_patient(num_studies: int, seed: int) -> np.ndarray:
 
 def _in_parallel(
     root: Path, seed: int, counts: np.ndarray, workers: int, progress: bool
-) -> Iterator[dict[str, list[dict[str, Any]]]]:
+) -> Generator[dict[str, list[dict[str, Any]]]]:
     """Simulate chunks of patients and yield their rows in order."""
     from rich.console import Console
     from rich.progress import Progress
@@ -155,14 +184,16 @@ def _in_parallel(
             pool = ProcessPoolExecutor(
                 min(workers, len(jobs)), mp_context=get_context("spawn"), initializer=_end_with_parent
             )
-            parts = stack.enter_context(pool).map(_simulate_patients, jobs)
+            stack.callback(pool.shutdown, cancel_futures=True)
+            parts = pool.map(_simulate_patients, jobs)
         for part in parts:
             bar.advance(task, len(part["truth"]))
             yield part
 
 
 def _end_with_parent() -> None:
-    """Make a worker exit when its parent is killed, instead of waiting for work forever."""
+    """Make a worker exit when its parent is killed, instead of waiting for work forever; Ctrl-C is for the parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_exit_after, args=(parent_process(),), daemon=True).start()
 
 
