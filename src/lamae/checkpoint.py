@@ -148,8 +148,8 @@ def find_checkpoint(path: str | Path) -> Path:
     found = checkpoints(path / "checkpoint") or checkpoints(path)
     if not found:
         raise CheckpointError(
-            f"{path}: no checkpoint there; give the folder of a run that `lamae pretrain` wrote, or one of its "
-            "checkpoint/step-... folders"
+            f"{path}: no {'checkpoint there' if path.exists() else 'such folder'}; give the folder of a run that "
+            "`lamae pretrain` wrote, or one of its checkpoint/step-... folders"
         )
     return found[-1]
 

@@ -126,7 +126,7 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, monkeypatch):
 def test_no_checkpoint(tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint there; give the folder of a run"):
         find_checkpoint(tmp_path)
-    with pytest.raises(CheckpointError, match="no checkpoint there"):
+    with pytest.raises(CheckpointError, match="absent: no such folder; give the folder of a run"):
         load_model(tmp_path / "absent")
 
 

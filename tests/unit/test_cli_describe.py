@@ -7,7 +7,7 @@ import pytest
 from train_fakes import fake_config, write_fake_pack
 
 from lamae import recipes
-from lamae.cli.card_lines import card_lines, duration, with_prefix
+from lamae.cli.card_lines import card_lines, with_prefix
 from lamae.cli.describe import planned_card
 from lamae.cli.main import main
 from lamae.config import apply_overrides
@@ -88,10 +88,6 @@ def test_numbers_with_prefixes(number, words):
 def test_parameters_have_no_unit():
     assert with_prefix(812_345) == "0.812 M"
     assert with_prefix(96) == "96"
-
-
-def test_durations():
-    assert [duration(seconds) for seconds in (14.6, 200, 3725)] == ["15 s", "3 min 20 s", "1 h 02 min"]
 
 
 def test_the_card_of_a_recipe_by_hand():

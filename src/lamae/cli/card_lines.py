@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from lamae.progress import format_seconds
+
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
@@ -35,14 +37,6 @@ def with_prefix(number: float, unit: str = "") -> str:
         if abs(number) >= 0.5 * size:
             return f"{_digits(number / size)} {prefix}{unit}"
     return f"{_digits(number)} {unit}".rstrip()
-
-
-def duration(seconds: float) -> str:
-    """Return ``"15 s"``, ``"3 min 20 s"`` or ``"1 h 02 min"``."""
-    whole = round(seconds)
-    if whole >= 3600:
-        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
-    return f"{whole // 60} min {whole % 60:02d} s" if whole >= 60 else f"{whole} s"
 
 
 def _digits(number: float) -> str:
@@ -129,7 +123,7 @@ def _time(card: Mapping[str, Any]) -> str:
     words += [f"{hardware['threads']} threads"] if hardware.get("threads") else []
     words += [f"{hardware['processes']} processes"] if hardware.get("processes", 1) > 1 else []
     where = ", ".join(word for word in words if word)
-    return duration(card["seconds"]) + (f" on {where}" if where else "")
+    return format_seconds(card["seconds"]) + (f" on {where}" if where else "")
 
 
 def _spaced(part: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from lamae.compare.entry import Entry, foreword, systems_of
 from lamae.compare.table import Cell, Row, Table
+from lamae.progress import format_seconds
 from lamae.report.wording import NOTHING, count
 
 _PARAMETERS, _FLOPS = 0.02, 0.10
@@ -124,7 +125,7 @@ def _facts(cards: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[_Fact]:
         _Fact(name="schedule", value=_at("schedule"), words=str, tolerance=0),
         _Fact(name="weight decay", value=_at("weight_decay"), words=lambda value: f"{value:g}", tolerance=0),
         _Fact(name="precision", value=_at("precision"), words=str, tolerance=0),
-        _Fact(name="wall time", value=_at("seconds"), words=_duration),
+        _Fact(name="wall time", value=_at("seconds"), words=format_seconds),
         _Fact(name="hardware", value=_hardware, words=str),
         _Fact(name="seeds", value=_at("seed"), words=str),
     ]
@@ -201,12 +202,6 @@ def _flops(value: float) -> str:
         return "0"
     power = min(6, int(math.log10(value)) // 3)
     return f"{value / 10 ** (3 * power):.3g} {('', 'k', 'M', 'G', 'T', 'P', 'E')[power]}".strip()
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def _spaced(part: str) -> str:

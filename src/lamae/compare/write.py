@@ -1,7 +1,6 @@
 """The folder of a comparison: tables as CSV, Markdown and LaTeX, charts as PNG and SVG, a page, a JSON of it all."""
 
 import contextlib
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -11,11 +10,11 @@ from typing import Any
 from lamae._version import __version__
 from lamae.compare.charts import Chart
 from lamae.compare.comparison import Comparison, make_comparison
-from lamae.compare.entry import Entry, read_entries
+from lamae.compare.entry import read_entries
 from lamae.compare.judged import Settings
 from lamae.compare.table import Table, as_csv, as_latex, as_markdown
 from lamae.errors import ConfigError
-from lamae.files import read_json_object, refuse_existing, write_atomically
+from lamae.files import content_hash, read_json_object, refuse_existing, write_atomically
 from lamae.report import write_report
 from lamae.report.folders import COMPARISON_FILE, COMPARISON_FORMAT, COMPARISON_FORMAT_VERSION
 
@@ -43,7 +42,7 @@ def compare(
     """
     out, settings = Path(out), settings or Settings()
     entries = read_entries([Path(one) for one in results])
-    request = _request(entries, settings)
+    request = content_hash([__version__, asdict(settings), *(entry.info for entry in entries)])
     _check_out(out, request, overwrite=overwrite)
     comparison = make_comparison(entries, settings)
     for folder in (out / TABLES, out / CHARTS):
@@ -108,12 +107,6 @@ def _caveats(row: Mapping[str, Any], caveats: Mapping[str, str]) -> str:
     """Return the caveats of the systems of a record."""
     systems = [row[name] for name in ("system", "reference") if row.get(name) in caveats]
     return "; ".join(f"{system} {caveats[system]}" for system in systems)
-
-
-def _request(entries: Sequence[Entry], settings: Settings) -> str:
-    """Return the hash of everything that a comparison depends on."""
-    asked = [__version__, asdict(settings), *(entry.info for entry in entries)]
-    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:20]
 
 
 def _check_out(out: Path, request: str, *, overwrite: bool) -> None:

@@ -1,11 +1,10 @@
 """Identity of a judged encoder: the name to show, and what a result keeps of the checkpoint that it comes from."""
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from lamae.checkpoint import CheckpointMeta
+from lamae.files import content_hash
 from lamae.provenance import taught
 
 Weights = Literal["pretrained", "random"]
@@ -82,11 +81,6 @@ def describe_encoder(meta: CheckpointMeta, *, weights: Weights, seed: int) -> di
         "trained_on": [{key: one[key] for key in one if key != "card"} for one in meta.trained_on if pretrained],
         "card": card,
     }
-
-
-def content_hash(content: Any) -> str:
-    """Return a short hash of what JSON can hold."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
 
 
 def without_training(card: Mapping[str, Any], *, seed: int | None = None) -> dict[str, Any]:

@@ -8,10 +8,9 @@ from typing import Any
 
 from lamae._version import __version__
 from lamae.errors import ConfigError, FormatError
-from lamae.evals.identity import content_hash
 from lamae.evals.settings import EvalSettings
 from lamae.evals.tasks.task import Task
-from lamae.files import refuse_existing
+from lamae.files import content_hash, refuse_existing
 from lamae.results import Evaluation, read_info, read_result, write_result
 from lamae.results.folder import RESULT_FILE
 

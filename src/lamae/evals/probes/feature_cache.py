@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lamae.evals.identity import content_hash
-from lamae.files import TEMPORARY_MARK, naming_full_disk
+from lamae.files import TEMPORARY_MARK, content_hash, naming_full_disk
 from lamae.pack import Pack
 
 CACHE_FOLDER = "features"
