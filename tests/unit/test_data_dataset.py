@@ -201,6 +201,13 @@ def test_dropping_views_can_keep_more_recordings_than_there_are_names():
     assert {int(found[1]) for found in counts} == {1, 2}
 
 
+def test_recordings_of_one_name_are_dropped_independently_of_each_other():
+    position_of, view_of = np.zeros(3, np.int64), np.zeros(3, np.int64)
+    options = {"num_views": 1, "min_views": 1, "global_size": 1}
+    found = {tuple(kept_views(position_of, view_of, seed=(1, step), **options).tolist()) for step in range(100)}
+    assert len(found) == 7  # each choice of at least one of three
+
+
 def test_what_a_study_keeps_does_not_depend_on_how_many_recordings_its_neighbours_have():
     position_of, view_of = np.repeat([0, 1], [4, 9]), np.array([0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0])
     for step in range(100):
