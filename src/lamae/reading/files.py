@@ -33,6 +33,9 @@ _PIPE_BYTES = 2**20
 _BY_NAME = ("lamae", "__main__", "builtins", "functools")
 """Modules whose classes are sent by name, or by value without being told."""
 
+_KEEPING_MEMORY = {"MALLOC_TRIM_THRESHOLD_": str(2**28), "MALLOC_MMAP_THRESHOLD_": str(2**25)}
+"""For glibc: the process keeps nothing of a file, and giving the memory back after each one costs page faults."""
+
 _PROGRAM = """
 import json, sys
 sys.path[:] = json.loads(sys.argv[1])
@@ -92,6 +95,7 @@ class _Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=None if os.environ.get("LAMAE_DEBUG") else subprocess.DEVNULL,
+            env=_KEEPING_MEMORY | os.environ,
         )
         self._to, self._from = cast(BinaryIO, self._process.stdin), cast(BinaryIO, self._process.stdout)
         if widen := getattr(fcntl, "F_SETPIPE_SZ", None):
