@@ -14,10 +14,11 @@ from lamae.ecg.leads import LEADS
 from lamae.errors import ConfigError, DataError
 from lamae.models import StreamConfig
 from lamae.models.pretrainable import total_loss
-from lamae.nn.masks import MaskConfig
+from lamae.nn.masks import MaskConfig, MaskFamily
 from lamae.pack import write_pack
 from lamae.studies import MISSING_CODE, PreparedRecording, PreparedStudy
 from lamae.train import pretrain
+from lamae.train.choose_studies import choose_studies
 from lamae.train.loop import make_trainer
 from lamae.train.run_folder import RunFolder, read_metrics
 from lamae.train.step import draw_batch, train_step, validation_loss
@@ -84,6 +85,7 @@ def test_studies_without_anything_to_predict_change_no_weight(tmp_path):
         ({"strategy": "random"}, [False, True, False, True, True, False]),
         ({"strategy": "view", "hidden_views": 1}, [False, True, False, True, True, False]),
         ({"strategy": "tube"}, [False, True, False, True, False, False]),
+        ({"families": (MaskFamily(), MaskFamily(strategy="tube"))}, [False, True, False, True, False, False]),
     ],
 )
 def test_studies_without_anything_to_predict_by_hand(tmp_path, mask, expected):
@@ -111,7 +113,7 @@ def test_studies_without_anything_to_predict_by_hand(tmp_path, mask, expected):
 
 @pytest.mark.parametrize(("patch", "expected"), [((4, 8, 8), [True, False]), ((4, 4, 8), [False, False])])
 def test_videos_of_one_patch_have_nothing_to_predict(tmp_path, patch, expected):
-    """A clip of every second frame of 16; the first study's video has 6 frames, 3 of which are taken."""
+    """A clip of every second frame of 16; the first study's video has 8 frames, 4 of which are taken."""
     rng = np.random.default_rng(3)
     studies = [
         PreparedStudy(
@@ -126,7 +128,7 @@ def test_videos_of_one_patch_have_nothing_to_predict(tmp_path, patch, expected):
                 ),
             )
         )
-        for frames in (6, 20)
+        for frames in (8, 20)
     ]
     pack = write_pack(
         tmp_path / "pack", studies, pa.table({"study_id": ["a", "b"]}), view_names=("A4C",), modality="echo"
@@ -135,6 +137,13 @@ def test_videos_of_one_patch_have_nothing_to_predict(tmp_path, patch, expected):
     stream = StreamConfig(patch=patch, grid=(8, 8, 8), view_names=("A4C",), clip=clip)
     dataset = PackDataset([pack], view_names=("A4C",), clip=clip)
     assert without_targets(dataset, stream, MaskConfig(noise="by-recording")).tolist() == expected
+
+
+def test_what_is_dropped_at_random_leaves_no_study_out(tmp_path):
+    """Each study has one long lead, which the first steps may drop."""
+    pack = write_fake_pack(tmp_path / "pack", recorded=lambda study, lead: 110 if lead == study % 12 else 10)
+    training, validation = choose_studies(fake_config(data__min_views=1), [pack])
+    assert (len(training), training.num_without_targets, len(validation)) == (24, 0, 7)
 
 
 def test_packs_without_anything_to_predict_are_refused(tmp_path):
