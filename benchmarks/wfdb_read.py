@@ -1,17 +1,22 @@
 """WFDB record to mV array: our reader against ``wfdb.rdrecord``, one thread's CPU time.
 
-Both read the same synthetic records (12 leads x 5,000 samples, format 16) from the page cache, parse the header each
-time, and hand each record on before the next is read, as a preparation of a data set does. The bar is 25x.
+Both read the same synthetic records (12 leads x 5,000 samples, format 16) from the page cache and parse the header each
+time. Each side is a process of its own, so that neither meets the other's heap, in two states: records are dropped
+before the next is read, or the last 64 are kept, as a batch is. (Memory that was never used before costs a page fault
+for each 4 kB of it, the same for any reader; this is not measured.) The bar is 25x in both.
 """
 
 import argparse
+import subprocess
 import sys
 import tempfile
+import time
 import warnings
-from collections.abc import Callable
+from collections import deque
+from contextlib import ExitStack
 from pathlib import Path
 
-from harness import UNSTEADY, check_ratio, describe_environment, interleave, use_one_thread
+from harness import MET, MISSED, UNSTEADY, Timing, check_ratio, describe_environment, use_one_thread
 
 use_one_thread()
 
@@ -27,6 +32,9 @@ from lamae.ecg.leads import LEADS  # noqa: E402
 NUM_SAMPLES = 5000
 RATE_HZ = 500
 TOLERANCE_MV = 1e-6
+OURS, REFERENCE = "lamae.read", "wfdb.rdrecord"
+STATES = {"arrays dropped": 0, "the last 64 kept": 64}
+"""Records that are held while the next ones are read."""
 
 
 def write_records(folder: Path, num_records: int, seed: int = 0) -> list[str]:
@@ -60,14 +68,42 @@ def largest_difference_mv(records: list[str]) -> float:
     return largest
 
 
-def pass_over(read: Callable[[str], object], paths: list[str]) -> Callable[[], None]:
-    """Return a call that reads each record once and keeps none."""
+def pass_over(side: str, state: str, paths: list[str]) -> float:
+    """Read each record once and return the CPU time of a record in seconds; the state says what is held meanwhile."""
+    read = lamae.read if side == OURS else wfdb.rdrecord
+    held: deque[object] = deque(maxlen=STATES[state])
+    start = time.process_time()
+    for path in paths:
+        held.append(read(path))
+    return (time.process_time() - start) / len(paths)
 
-    def call() -> None:
-        for path in paths:
-            read(path)
 
-    return call
+def serve(side: str, state: str, folder: str) -> None:
+    """Be the process of one side in one state: a pass for each line that comes in, its time back."""
+    paths = sorted(str(path if side == OURS else path.with_suffix("")) for path in Path(folder).glob("*.hea"))
+    for _ in sys.stdin:
+        print(pass_over(side, state, paths), flush=True)
+
+
+def interleave_processes(state: str, folder: str, rounds: int) -> dict[str, Timing]:
+    """Time both sides, each in a new process of its own, a pass of each in turn; the first pass is not counted."""
+    command = [sys.executable, __file__, "--serve"]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+    seconds: dict[str, list[float]] = {OURS: [], REFERENCE: []}
+    with ExitStack() as stack:
+        sides = {one: stack.enter_context(subprocess.Popen([*command, one, state, folder], **pipes)) for one in seconds}
+        for number in range(rounds + 1):
+            for side in sorted(sides, reverse=bool(number % 2)):
+                process = sides[side]
+                assert process.stdin
+                assert process.stdout
+                print(file=process.stdin, flush=True)
+                answer = process.stdout.readline()
+                if number:
+                    seconds[side].append(float(answer))
+        for process in sides.values():
+            process.communicate()
+    return {name: Timing(name, tuple(found)) for name, found in seconds.items()}
 
 
 def main() -> int:
@@ -76,7 +112,13 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--bar", type=float, default=25.0)
     parser.add_argument("--attempts", type=int, default=3, help="how often to try again when the timings are unsteady")
+    parser.add_argument(
+        "--serve", nargs=3, metavar=("SIDE", "STATE", "FOLDER"), help="be one of the measured processes"
+    )
     chosen = parser.parse_args()
+    if chosen.serve:
+        serve(*chosen.serve)
+        return MET
     with tempfile.TemporaryDirectory() as folder:
         records = write_records(Path(folder), chosen.records)
         print(f"WFDB record -> mV: {chosen.records} records of {len(LEADS)} x {NUM_SAMPLES}, format 16, float32 out")
@@ -85,23 +127,18 @@ def main() -> int:
         print(f"  largest difference {difference:.1e} mV (allowed {TOLERANCE_MV:.0e})")
         if difference > TOLERANCE_MV:
             print("  MISSED: the two readers differ")
-            return 1
-        headers = [f"{record}.hea" for record in records]
-        variants = {"lamae.read": pass_over(lamae.read, headers), "wfdb.rdrecord": pass_over(wfdb.rdrecord, records)}
-        code = UNSTEADY
-        for _ in range(chosen.attempts):
-            timings = interleave(variants, rounds=chosen.rounds)
-            code = check_ratio(
-                timings,
-                ours="lamae.read",
-                reference="wfdb.rdrecord",
-                at_least=chosen.bar,
-                per=chosen.records,
-                what="record",
-            )
-            if code != UNSTEADY:
-                break
-        return code
+            return MISSED
+        codes = []
+        for state in STATES:
+            code = UNSTEADY
+            for _ in range(chosen.attempts):
+                print(f" {state}, each side in a process of its own")
+                timings = interleave_processes(state, folder, chosen.rounds)
+                code = check_ratio(timings, ours=OURS, reference=REFERENCE, at_least=chosen.bar, what="record")
+                if code != UNSTEADY:
+                    break
+            codes.append(code)
+        return MISSED if MISSED in codes else max(codes)
 
 
 if __name__ == "__main__":

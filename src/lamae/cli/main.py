@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from lamae._version import __version__
+from lamae.allocator import keep_freed_memory
 from lamae.cli import adapt, audit, compare, demo, describe, embed, labels, prepare, pretrain, report, simulate, sweeps
 from lamae.errors import CheckpointError, ConfigError, DataError, MissingExtraError
 
@@ -25,6 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.error(f"unrecognized arguments: {' '.join(settings)}")
     arguments.settings = settings
     _show_own_messages()
+    keep_freed_memory()
     try:
         return arguments.run(arguments) or 0
     except KeyboardInterrupt:

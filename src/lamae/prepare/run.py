@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
+from lamae.allocator import keep_freed_memory
 from lamae.cohorts import Cohort
 from lamae.errors import DataError, check_choice
 from lamae.modality import find_modality
@@ -190,6 +191,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
     with _interrupts_for_this_process_alone():
         cluster = LocalCluster(**settings)
     with cluster, Client(cluster) as client:
+        client.run(keep_freed_memory)
         yield client
 
 

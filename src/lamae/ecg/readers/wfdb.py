@@ -7,8 +7,10 @@ units and dates always come from our own parse of the header. Records of several
 """
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from itertools import groupby
+from typing import BinaryIO
 
 import numpy as np
 
@@ -21,6 +23,11 @@ from lamae.studies import Study
 
 FAST_FORMATS = {16: -32768, 212: -2048}
 """Storage formats read here, each with its missing-sample code: the smallest representable value."""
+
+LARGEST_SCRATCH_BYTES = 4 * 2**20
+"""Longer signal files are read into memory of their own, so that no thread keeps more than twice this."""
+
+_scratch_of_thread = threading.local()
 
 
 def read_wfdb(
@@ -134,7 +141,7 @@ def _read_samples(folder: str, file_name: str, header: Header, signals: range) -
     path = path_beside(folder, file_name)
     spec = header.specs[signals.start]
     with unchanged(path), open_regular(path) as file:
-        content = file.read()
+        content = _read_into_scratch(file)
         found_bytes = max(0, len(content) - spec.byte_offset)
         num_values = _count_values(file_name, found_bytes, header.num_samples, len(signals), spec.format)
     if not num_values:
@@ -144,6 +151,29 @@ def _read_samples(folder: str, file_name: str, header: Header, signals: range) -
     else:
         values = _unpack_212(np.frombuffer(content, np.uint8, offset=spec.byte_offset), num_values)
     return values.reshape(-1, len(signals))
+
+
+def _read_into_scratch(file: BinaryIO) -> np.ndarray:
+    """Return the bytes of a file, in memory that the thread's next file overwrites."""
+    content, filled = _scratch("content", os.fstat(file.fileno()).st_size), 0
+    while filled < len(content) and (found := file.readinto(content[filled:])):  # pyright: ignore
+        filled += found
+    return content[:filled]
+
+
+def _scratch(name: str, num_bytes: int) -> np.ndarray:
+    """Return memory that the thread keeps from one record to the next, ``[num_bytes]`` uint8.
+
+    Given back after each record, it would be cleared by the system before the next: glibc returns what is free at the
+    end of its heap, and touching it again costs more than the whole conversion.
+    """
+    if num_bytes > LARGEST_SCRATCH_BYTES:
+        return np.empty(num_bytes, np.uint8)
+    held = getattr(_scratch_of_thread, name, None)
+    if held is None or len(held) < num_bytes:
+        held = np.empty(num_bytes, np.uint8)
+        setattr(_scratch_of_thread, name, held)
+    return held[:num_bytes]
 
 
 def path_beside(folder: str, file_name: str) -> str:
@@ -209,7 +239,8 @@ def _to_mv(samples: np.ndarray, header: Header, signals: range) -> np.ndarray:
     """Scale ``[samples, signals]`` integers to ``[signals, samples]`` float32 in mV, NaN for missing samples."""
     specs = header.specs[signals.start : signals.stop]
     exact = all(spec.exact_in_float32 for spec in specs)
-    rows = np.ascontiguousarray(samples.T)
+    rows = _scratch("rows", samples.nbytes).view(np.int16).reshape(samples.shape[::-1])
+    rows[:] = samples.T
     values = rows.astype(np.float32 if exact else np.float64)
     if any(spec.baseline for spec in specs):
         values -= np.array([[spec.baseline] for spec in specs], values.dtype)
