@@ -23,18 +23,14 @@ from torch import Tensor, nn
 
 from lamae._version import __version__
 from lamae.config import from_dict, to_dict
-from lamae.errors import CheckpointError, check_choice
+from lamae.errors import CheckpointError
 from lamae.files import TEMPORARY_MARK, read_json_object, sync_folder, write_atomically
 from lamae.models import MODELS, Pretrainable, Readout, build_model
-from lamae.nn.precision import Precision, choose_device
 from lamae.provenance import NOT_KNOWN, PATIENTS_FILE, Provenance
 
 FORMAT = "lamae-checkpoint"
 FORMAT_VERSION = 1
 META_FILE, WEIGHTS_FILE, TRAIN_STATE_FILE = "meta.json", "weights.safetensors", "train_state.safetensors"
-
-MOST_AT_ONCE = 64
-"""Largest number of studies at once where none is asked for."""
 
 _NAME = re.compile(r"step-(\d{8,})")
 
@@ -73,21 +69,6 @@ class CheckpointMeta:
     def weights_sha256(self) -> str:
         """Return the SHA-256 of the weights, hexadecimal."""
         return self.files[WEIGHTS_FILE]["sha256"]
-
-    @property
-    def precision(self) -> Precision:
-        """Return the precision that the weights were pretrained in, fp32 where nobody knows."""
-        return self.card.get("precision", "fp32")
-
-    @property
-    def batch_size(self) -> int:
-        """Return how many studies to take at once without gradients: as in pretraining, at most ``MOST_AT_ONCE``."""
-        return min(self.card.get("batch_size", MOST_AT_ONCE), MOST_AT_ONCE)
-
-    @property
-    def card(self) -> dict[str, Any]:
-        """Return the card of the last training that has one, see docs/training.md; empty where nobody knows."""
-        return next((entry["card"] for entry in reversed(self.trained_on) if entry.get("card")), {})
 
 
 def save_checkpoint(
@@ -207,29 +188,17 @@ def load_model(path: str | Path, *, device: torch.device | str = "cpu") -> tuple
 
     Args:
         path: A run, a folder of checkpoints, or one checkpoint.
-        device: Where the weights go; ``"auto"``: a GPU when there is one.
+        device: Where the weights go.
 
     Raises:
         CheckpointError: The checkpoint is missing, damaged, of an unknown version, or its weights are of another model.
-        ConfigError: There is no such device here.
     """
     path = find_checkpoint(path)
     meta = read_meta(path)
     config_class = MODELS[meta.model].config_class
     model = build_model(from_dict(config_class, meta.model_config, source=str(path / META_FILE)))
     load_weights(path, meta, model)
-    return model.to(choose_device(device)).eval(), meta
-
-
-def chosen_precision(meta: CheckpointMeta, precision: Precision | None) -> Precision:
-    """Return the asked precision, or that of the run.
-
-    Raises:
-        ConfigError: There is no such precision.
-    """
-    if precision is not None:
-        check_choice("precision", precision, get_args(Precision))
-    return precision or meta.precision
+    return model.to(device).eval(), meta
 
 
 def load_weights(path: Path, meta: CheckpointMeta, model: nn.Module | Pretrainable) -> None:

@@ -9,13 +9,12 @@ import numpy as np
 import torch
 
 from lamae.batch import StudyBatch
-from lamae.checkpoint import CheckpointMeta, chosen_precision, load_model
+from lamae.checkpoint import CheckpointMeta, load_model
 from lamae.config import difference, from_dict
 from lamae.data import batch_of, for_known_views, only_known_views
 from lamae.errors import CheckpointError, ConfigError
 from lamae.modality import MODALITIES
 from lamae.models import MaskedAutoencoder, Readout, read_out
-from lamae.nn.precision import Precision, autocast
 from lamae.pack import Pack
 from lamae.provenance import taught
 from lamae.studies import PreparedStudy, Study
@@ -23,49 +22,43 @@ from lamae.studies import PreparedStudy, Study
 OneStudy: TypeAlias = Study | PreparedStudy | str | os.PathLike[str]
 
 
-def load(run: str | os.PathLike[str], *, device: str = "auto", precision: Precision | None = None) -> "Embedder":
+def load(run: str | os.PathLike[str], *, device: str = "cpu") -> "Embedder":
     """Load a pretrained model together with the preprocessing that it was trained with.
 
     Args:
         run: A run's folder (its newest checkpoint is taken), or a checkpoint's folder.
-        device: Where the model computes; ``"auto"`` takes a GPU when there is one.
-        precision: ``"bf16"`` (autocast, on CPUs too) or ``"fp32"``; None for that of the run. Vectors are float32.
+        device: Where the model computes.
 
     Raises:
         CheckpointError: There is no checkpoint, or it is damaged, of an unknown version, or of another model.
-        ConfigError: There is no such device here, or no such precision.
     """
     model, meta = load_model(Path(run), device=device)
-    return Embedder(model, meta, precision=precision)
+    return Embedder(model, meta, device=device)
 
 
 class Embedder:
     """A pretrained model that turns studies into vectors.
 
     Args:
-        model: The model, on the device where it computes.
+        model: The model.
         meta: What its checkpoint says.
-        precision: ``"bf16"`` or ``"fp32"``; None for that of the run.
+        device: Where the model computes.
 
     Attributes:
         model: The model, in evaluation mode.
-        meta: What its checkpoint says.
         modality: The modality of its studies.
         preprocessing: What is done to every study; the same as was done to the training data.
         readout: The read-out that is used when none is asked.
         view_names: Views that the model knows; a study may have any of them, in any order. Others are left out.
         weights: Which weights these are, in words.
-        precision: The precision in which it computes; vectors are float32.
-        device: Where it computes.
-        batch_size: Studies at once where none is asked for, see `CheckpointMeta.batch_size`.
     """
 
-    def __init__(self, model: MaskedAutoencoder, meta: CheckpointMeta, *, precision: Precision | None = None) -> None:
+    def __init__(self, model: MaskedAutoencoder, meta: CheckpointMeta, *, device: str = "cpu") -> None:
         if meta.modality not in MODALITIES:
             raise CheckpointError(
                 f"holds a model of {meta.modality!r} studies; this version of lamae knows {', '.join(MODALITIES)}"
             )
-        self.model, self.meta, self.modality = model, meta, MODALITIES[meta.modality]
+        self.model, self.modality = model, MODALITIES[meta.modality]
         self.preprocessing = self._configured(meta.preprocessing, source="the checkpoint's preprocessing")
         self.readout: Readout = meta.readout
         self._stream = model.config.streams[meta.modality]
@@ -73,23 +66,17 @@ class Embedder:
         self.weights = (
             f"trained weights after {meta.step} steps{taught(meta.trained_on)}, SHA-256 {meta.weights_sha256[:16]}"
         )
-        self.precision: Precision = chosen_precision(meta, precision)
-        self.device = next(model.parameters()).device
-        self.batch_size = meta.batch_size
+        self._device = device
 
     def embed(
-        self,
-        studies: OneStudy | Pack | Sequence[OneStudy],
-        *,
-        readout: Readout | None = None,
-        batch_size: int | None = None,
+        self, studies: OneStudy | Pack | Sequence[OneStudy], *, readout: Readout | None = None, batch_size: int = 64
     ) -> np.ndarray:
         """Embed a study, several, or a whole pack.
 
         Args:
             studies: A study, a path of a file that `lamae.read` reads, a list of both, or a pack.
             readout: As `lamae.models.read_out` names them; None for the model's own.
-            batch_size: Studies at once; None for the number of the run. Vectors do not depend on it beyond rounding.
+            batch_size: Studies at once.
 
         Returns:
             ``[features]`` float32 for one study, ``[studies, features]`` for a list or a pack.
@@ -98,7 +85,6 @@ class Embedder:
             DataError: A file cannot be read, its preprocessing refuses it, or a study has no lead that the model knows.
             ConfigError: The pack was prepared differently, or the model has no such read-out.
         """
-        batch_size = batch_size or self.batch_size
         if isinstance(studies, Pack):
             batches = self._pack_batches(studies, batch_size)
         elif isinstance(studies, Study | PreparedStudy | str | os.PathLike):
@@ -141,6 +127,5 @@ class Embedder:
 
     @torch.inference_mode()
     def _vectors(self, batch: StudyBatch, readout: Readout | None) -> np.ndarray:
-        with autocast(self.precision, self.device):
-            features = self.model.features(batch.to(self.device), stream=self.modality.name)
-        return read_out(features, readout or self.readout, self.view_names).float().cpu().numpy()
+        features = self.model.features(batch.to(self._device), stream=self.modality.name)
+        return read_out(features, readout or self.readout, self.view_names).cpu().numpy()

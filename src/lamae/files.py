@@ -2,7 +2,6 @@
 
 import errno
 import fcntl
-import glob
 import hashlib
 import json
 import os
@@ -37,43 +36,6 @@ def write_atomically(path: Path, content: "bytes | memoryview | pa.Buffer") -> N
             temporary.unlink(missing_ok=True)
             raise
     sync_folder(path.parent)
-
-
-@contextmanager
-def being_written(path: Path) -> Iterator[Path]:
-    """Give a temporary file that takes its place, whole, when the block ends well; one that was not made does not.
-
-    What a killed process left of the same file is removed.
-
-    Raises:
-        OSError: Writing failed, as `write_atomically` says.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for file in path.parent.glob(f"{glob.escape(path.name)}{TEMPORARY_MARK}*"):
-        if not _is_running(file.name.rpartition("-")[2]):
-            file.unlink(missing_ok=True)
-    temporary = path.with_name(f"{path.name}{TEMPORARY_MARK}{os.getpid()}")
-    with naming_full_disk(path):
-        try:
-            yield temporary
-            if temporary.exists():
-                with temporary.open("rb") as file:
-                    os.fsync(file.fileno())
-                os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
-
-
-def _is_running(process: str) -> bool:
-    """Return True if a process of this number runs on this machine."""
-    try:
-        os.kill(int(process), 0)
-    except (ValueError, OverflowError, ProcessLookupError):
-        return False
-    except PermissionError:  # somebody else's
-        return True
-    return True
 
 
 def refuse_existing(out: Path, *, overwrite: bool, what: str) -> None:

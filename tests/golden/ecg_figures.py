@@ -23,9 +23,6 @@ MICRO = {
     "precision": "fp32", "device": "cpu", "log_every": 1, "eval_every": 25,
 }  # fmt: skip
 
-COMPUTING = ("--precision", "fp32", "--batch-size", 64)
-"""Words that fix how features are computed."""
-
 
 def figures(folder: Path) -> dict[str, Any]:
     """Return the figures of the job, which works in ``folder``."""
@@ -34,9 +31,9 @@ def figures(folder: Path) -> dict[str, Any]:
     _lamae("prepare", "mimic-iv-ecg", cohort, pack, "--workers", 0, "--salt", "")
     settings = [word for name, value in MICRO.items() for word in (f"--{name}", value)]
     _lamae("pretrain", "ecg-lamae-tiny", "--data", pack, "--out", run, *settings)
-    _lamae("embed", run, pack, "--out", folder / "embeddings.parquet", *COMPUTING)
+    _lamae("embed", run, pack, "--out", folder / "embeddings.parquet")
     labels = ("--labels", "icd10-chapter-ix", "--min-count", 12, "--draws", 20)
-    _lamae("probe", run, "--data", pack, *labels, "--out", folder / "probe", *COMPUTING)
+    _lamae("probe", run, "--data", pack, *labels, "--out", folder / "probe")
     opened = Pack.open(pack)
     lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     vectors = np.array(pq.read_table(folder / "embeddings.parquet")["embedding"].to_pylist())

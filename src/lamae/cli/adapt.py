@@ -2,15 +2,8 @@
 
 import argparse
 
-from lamae.cli.arguments import READOUTS, Verbs, add_computing, computing, dotted, positive_int
-from lamae.cli.evaluation_arguments import (
-    HAND_MADE,
-    MODEL_HELP,
-    add_evaluation,
-    add_random_control,
-    add_token_readout,
-    check_no_computing,
-)
+from lamae.cli.arguments import READOUTS, Verbs, dotted, positive_int
+from lamae.cli.evaluation_arguments import HAND_MADE, MODEL_HELP, add_evaluation, add_random_control, add_token_readout
 from lamae.cli.label_arguments import add_label_draw, add_transfer, encoder_options, eval_settings, judged
 from lamae.progress import TaskProgress
 
@@ -28,7 +21,6 @@ def add_verbs(verbs: Verbs) -> None:
         "neighbours (default: linear)",
     )
     add_random_control(probe)
-    add_computing(probe)
     probe.set_defaults(run=run_probe)
     finetune = verbs.add_parser(
         "finetune",
@@ -69,7 +61,6 @@ def run_probe(arguments: argparse.Namespace) -> None:
                 weights="random" if arguments.control == "random-init" else "pretrained",
                 progress=progress,
                 **encoder_options(arguments),
-                **computing(arguments),
             )
     print(found)
 
@@ -102,7 +93,6 @@ def _check_hand_made(arguments: argparse.Namespace) -> None:
             f"{HAND_MADE} features have no encoder and are judged by a linear probe: leave --protocol, --readout and "
             "--control out"
         )
-    check_no_computing(arguments)
 
 
 def _add_shared(parser: argparse.ArgumentParser, *, model_help: str) -> None:

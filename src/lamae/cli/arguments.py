@@ -17,22 +17,6 @@ def add_overwrite(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--overwrite", action="store_true", help="replace something else that is there")
 
 
-def add_computing(parser: argparse.ArgumentParser) -> None:
-    """Add device, precision and batch size of a model whose weights do not change."""
-    group = parser.add_argument_group("computing")
-    group.add_argument("--device", help="auto, cpu, cuda, cuda:1, ... (default: auto, a GPU when there is one)")
-    group.add_argument("--precision", choices=["bf16", "fp32"], help="of the model (default: as in pretraining)")
-    group.add_argument(
-        "--batch-size", type=positive_int, metavar="N", help="studies at once (default: as in pretraining, at most 64)"
-    )
-
-
-def computing(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return what was given of `add_computing`."""
-    given = {name: getattr(arguments, name) for name in ("device", "precision", "batch_size")}
-    return {name: value for name, value in given.items() if value is not None}
-
-
 def positive_int(text: str) -> int:
     """Return a whole number of at least 1."""
     value = int(text)

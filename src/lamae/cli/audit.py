@@ -23,9 +23,6 @@ def add_verbs(verbs: Verbs) -> None:
     parser.add_argument("--leads", action="append", metavar="I,II,V1", help="another set of leads; may be repeated")
     parser.add_argument("--studies", type=positive_int, default=256, help="maximum number of studies (default: 256)")
     parser.add_argument("--seed", type=count, default=0, help="seed of the masks (default: 0)")
-    parser.add_argument(
-        "--device", default="auto", help="where a run's loss is measured (default: auto, a GPU when there is one)"
-    )
     parser.set_defaults(run=run, takes_settings=True)
 
 
@@ -50,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.settings:
             raise ConfigError(f"{folder}: a run keeps its settings; audit its recipe to change {arguments.settings[0]}")
         config = from_dict(PretrainConfig, read_yaml(folder / "config.yaml"), source=str(folder / "config.yaml"))
-        model, meta = load_model(folder, device=arguments.device)
+        model, meta = load_model(folder)
     else:
         config = apply_overrides(recipes.get(arguments.what), dotted(arguments.settings))
     if not isinstance(config.model, MaskedAutoencoderConfig):

@@ -3,9 +3,8 @@
 import argparse
 from pathlib import Path
 
-from lamae.cli.arguments import READOUTS, add_overwrite, computing, number_list, positive_int
+from lamae.cli.arguments import READOUTS, add_overwrite, number_list, positive_int
 from lamae.cli.label_arguments import add_label_set
-from lamae.errors import ConfigError
 
 HAND_MADE = "hand-made"
 """Stands in place of a run for the classical measurements."""
@@ -55,14 +54,3 @@ def add_random_control(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--control", choices=["none", "random-init"], default="none", help="use the same encoder with random weights"
     )
-
-
-def check_no_computing(arguments: argparse.Namespace) -> None:
-    """Check that neither device, precision nor batch size was given for what has no model.
-
-    Raises:
-        ConfigError: One was.
-    """
-    if given := computing(arguments):
-        names = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise ConfigError(f"{HAND_MADE} features are measured without a model: leave {names} out")

@@ -2,15 +2,8 @@
 
 import argparse
 
-from lamae.cli.arguments import READOUTS, Verbs, add_computing, computing, count, dotted, number_list, positive_int
-from lamae.cli.evaluation_arguments import (
-    HAND_MADE,
-    MODEL_HELP,
-    add_evaluation,
-    add_random_control,
-    add_token_readout,
-    check_no_computing,
-)
+from lamae.cli.arguments import READOUTS, Verbs, count, dotted, number_list, positive_int
+from lamae.cli.evaluation_arguments import HAND_MADE, MODEL_HELP, add_evaluation, add_random_control, add_token_readout
 from lamae.cli.label_arguments import add_transfer, encoder_options, judged
 from lamae.errors import ConfigError
 from lamae.progress import TaskProgress
@@ -34,12 +27,7 @@ def run_efficiency(arguments: argparse.Namespace) -> None:
     protocol = arguments.protocol or (HAND_MADE if hand_made else "linear")
     if arguments.settings and protocol != "fine-tune":
         raise ConfigError(f"{' '.join(arguments.settings)}: settings of the training need --protocol fine-tune")
-    tuned, given = None, computing(arguments)
-    if hand_made:
-        check_no_computing(arguments)
-    if protocol == "fine-tune":
-        words = {name: str(value) for name, value in given.items()}
-        tuned, given = apply_overrides(FinetuneConfig(), dotted(arguments.settings) | words), {}
+    tuned = apply_overrides(FinetuneConfig(), dotted(arguments.settings)) if protocol == "fine-tune" else None
     with TaskProgress() as progress:
         found = label_efficiency(
             None if hand_made else arguments.model,
@@ -51,7 +39,6 @@ def run_efficiency(arguments: argparse.Namespace) -> None:
             initialisation=_INITIALISATIONS[arguments.control],  # pyright: ignore[reportArgumentType]
             config=tuned,
             **encoder_options(arguments),
-            **given,
             progress=progress,
         )
     print(found)
@@ -61,12 +48,9 @@ def run_robustness(arguments: argparse.Namespace) -> None:
     """Judge a system under conditions, write the results and print the table."""
     from lamae.evals.sweeps.robustness import robustness
 
-    hand_made = str(arguments.model) == HAND_MADE
-    if hand_made:
-        check_no_computing(arguments)
     with TaskProgress() as progress:
         found = robustness(
-            None if hand_made else arguments.model,
+            None if str(arguments.model) == HAND_MADE else arguments.model,
             *judged(arguments),
             conditions=arguments.conditions,
             train_too=arguments.train_too,
@@ -74,7 +58,6 @@ def run_robustness(arguments: argparse.Namespace) -> None:
             weights="random" if arguments.control == "random-init" else "pretrained",
             noise_seed=arguments.noise_seed,
             **encoder_options(arguments),
-            **computing(arguments),
             progress=progress,
         )
     print(found)
@@ -118,7 +101,6 @@ def _add_efficiency(verbs: Verbs) -> None:
     parser.add_argument(
         "--control", choices=list(_INITIALISATIONS), default="none", help="random weights: frozen, or learned from them"
     )
-    add_computing(parser)
     parser.set_defaults(run=run_efficiency, takes_settings=True, resumes=True)
 
 
@@ -149,5 +131,4 @@ def _add_robustness(verbs: Verbs) -> None:
     parser.add_argument(
         "--noise-seed", type=count, default=0, metavar="SEED", help="seed of noise and shuffled orders (default: 0)"
     )
-    add_computing(parser)
     parser.set_defaults(run=run_robustness, resumes=True)

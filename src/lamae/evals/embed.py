@@ -1,5 +1,6 @@
 """Embeddings of packs and files as a Parquet file, one vector a study."""
 
+import hashlib
 import json
 import os
 from collections import Counter
@@ -8,7 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import count, groupby, islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,24 +16,23 @@ import pyarrow.parquet as pq
 
 from lamae._version import __version__
 from lamae.boundary import escaped, short_text
+from lamae.checkpoint import CheckpointMeta, find_checkpoint, read_meta
 from lamae.embedder import Embedder, load
 from lamae.errors import ConfigError, DataError
-from lamae.evals.identity import content_hash
 from lamae.evals.probes.encoder import check_preprocessing
 from lamae.evals.settings import Progress, silent
-from lamae.files import being_written, refuse_existing, write_atomically
+from lamae.files import TEMPORARY_MARK, naming_full_disk, write_atomically
 from lamae.models import Readout
-from lamae.nn.precision import Precision
 from lamae.pack import Pack
 from lamae.reading import FILE_TIMEOUT_S, Source, read_files
-from lamae.splits import patient_hashes
+from lamae.splits import PROJECT_SALT
 from lamae.studies import PreparedStudy
 
 FORMAT, FORMAT_VERSION = "lamae-embeddings", 1
 REJECTED_SCHEMA = pa.schema([("source", pa.string()), ("reason", pa.string()), ("message", pa.string())])
 
-_Row = tuple[str, str | None]
-"""Identifier of a study, and its source, as they are written."""
+_Row = tuple[str, str]
+"""Identifier of a study, and its source."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,12 +65,10 @@ def embed(
     out: str | Path,
     *,
     readout: Readout | None = None,
-    batch_size: int | None = None,
+    batch_size: int = 64,
     hash_ids: bool = False,
-    device: str = "auto",
-    precision: Precision | None = None,
+    device: str = "cpu",
     file_timeout_s: float | None = FILE_TIMEOUT_S,
-    overwrite: bool = False,
     progress: Progress = silent,
 ) -> EmbedSummary:
     """Embed packs and files with the preprocessing of the model, and write one Parquet file.
@@ -81,42 +78,45 @@ def embed(
     Args:
         run: Folder of a run, of a checkpoint, or of a fine-tuned result.
         inputs: Packs, and files (or WFDB records) of any format that `lamae.read` reads.
-        out: Parquet file to write; one that the same request wrote is made again.
+        out: Parquet file to write.
         readout: As `lamae.models.read_out` names them; None takes the run's own.
-        batch_size: Studies at once; None for the number of the run.
-        hash_ids: Write salted hashes in place of study ids, and no sources, also of refused files, whose messages are
-            left out. The salt is that of the pack, and for files `lamae.splits.user_salt`.
-        device: Where to compute; ``"auto"`` takes a GPU when there is one.
-        precision: ``"bf16"`` or ``"fp32"``; None for that of the run. Embeddings are float32.
+        batch_size: Studies at once.
+        hash_ids: Write salted hashes in place of study ids, and no sources. The table of refused files keeps paths.
+        device: Where to compute.
         file_timeout_s: Seconds that reading and preparing one file may take, see `lamae.reading.read_files`; None sets
             no limit.
-        overwrite: Replace the file of another request.
         progress: Called as inputs are done.
 
     Raises:
         CheckpointError: There is no whole checkpoint.
-        ConfigError: A pack was prepared differently, the model has no such read-out, or ``out`` is a folder or the file
-            of another request.
+        ConfigError: A pack was prepared differently, the model has no such read-out, or ``out`` is a folder.
         DataError: No input could be embedded, or a pack is damaged.
         OSError: Writing failed; nothing half-written is left behind.
     """
-    out, embedder = Path(out), load(run, device=device, precision=precision)
-    said = _said(embedder, readout, inputs, hash_ids=hash_ids)
-    _claim(out, said, overwrite=overwrite)
-    rejected: list[dict[str, Any]] = []
-    studies = _studies(embedder, inputs, rejected, hash_ids, file_timeout_s, progress)
+    if Path(out).is_dir():
+        raise ConfigError(f"{out}: is a folder; give the name of the Parquet file to write")
+    embedder, meta, out = load(run, device=device), read_meta(find_checkpoint(run)), Path(out)
+    rejected: list[dict[str, str]] = []
+    temporary = out.with_name(f"{out.name}{TEMPORARY_MARK}{os.getpid()}")
+    out.parent.mkdir(parents=True, exist_ok=True)
     num_studies, width, writer = 0, 0, None
-    with being_written(out) as temporary:
-        while batch := list(islice(studies, batch_size or embedder.batch_size)):
-            vectors = embedder.embed([study for _, study in batch], readout=readout, batch_size=len(batch))
-            table = _table([row for row, _ in batch], vectors)
-            if writer is None:
-                schema = table.schema.with_metadata({"lamae": json.dumps(said)})
-                writer = pq.ParquetWriter(temporary, schema, compression="zstd")
-            writer.write_table(table.replace_schema_metadata(writer.schema.metadata))
-            num_studies, width = num_studies + len(vectors), vectors.shape[1]
-        if writer is not None:
-            writer.close()
+    try:
+        with naming_full_disk(out):
+            studies = _studies(embedder, meta, inputs, rejected, file_timeout_s, progress)
+            while batch := list(islice(studies, batch_size)):
+                rows = [row for row, _ in batch]
+                vectors = embedder.embed([study for _, study in batch], readout=readout, batch_size=batch_size)
+                table = _table(rows, vectors, hash_ids=hash_ids)
+                if writer is None:
+                    schema = table.schema.with_metadata({"lamae": json.dumps(_said(embedder, readout))})
+                    writer = pq.ParquetWriter(temporary, schema, compression="zstd")
+                writer.write_table(table.replace_schema_metadata(writer.schema.metadata))
+                num_studies, width = num_studies + len(vectors), vectors.shape[1]
+            if writer is not None:
+                writer.close()
+                os.replace(temporary, out)
+    finally:
+        temporary.unlink(missing_ok=True)
     reasons = dict(Counter(row["reason"] for row in rejected).most_common())
     listed = _write_rejected(out, rejected)
     if num_studies == 0:
@@ -127,9 +127,9 @@ def embed(
 
 def _studies(
     embedder: Embedder,
+    meta: CheckpointMeta,
     inputs: Sequence[str | Path],
-    rejected: list[dict[str, Any]],
-    hash_ids: bool,
+    rejected: list[dict[str, str]],
     file_timeout_s: float | None,
     progress: Progress,
 ) -> Iterator[tuple[_Row, PreparedStudy]]:
@@ -140,9 +140,8 @@ def _studies(
         names = [str(item) for item in items]
         for name in names if is_pack else ():
             pack = Pack.open(name)
-            check_preprocessing(embedder.meta, pack)
-            for row in range(len(pack)):
-                yield _row(pack.study_id(row), name, hash_ids, pack.info.salt), pack.study(row)
+            check_preprocessing(meta, pack)
+            yield from (((pack.study_id(row), name), pack.study(row)) for row in range(len(pack)))
             progress("embedding", next(done), len(inputs))
         files = () if is_pack else names
         with closing(read_files(source, zip(files, strict=True), file_timeout_s=file_timeout_s)) as studies:
@@ -150,55 +149,40 @@ def _studies(
                 try:
                     prepared = embedder.prepare(study.held())
                 except DataError as error:
-                    told = {"source": escaped(name), "message": short_text(str(error))}
-                    if hash_ids:
-                        told = {"source": patient_hashes([escaped(name)])[0].item()}
-                    rejected.append(told | {"reason": error.reason})
+                    message = short_text(str(error))
+                    rejected.append({"source": escaped(name), "reason": error.reason, "message": message})
                 else:
-                    yield _row(study.end.study_id, name, hash_ids), prepared
+                    yield (study.end.study_id, name), prepared
                 progress("embedding", next(done), len(inputs))
 
 
-def _row(study_id: str, source: str, hash_ids: bool, salt: str | None = None) -> _Row:
-    return (patient_hashes([study_id], salt)[0].item(), None) if hash_ids else (study_id, source)
-
-
-def _table(rows: list[_Row], vectors: np.ndarray) -> pa.Table:
+def _table(rows: list[_Row], vectors: np.ndarray, *, hash_ids: bool) -> pa.Table:
+    ids, sources = zip(*rows, strict=True)
+    if hash_ids:
+        ids = [hashlib.sha256(f"{PROJECT_SALT}\n{one}".encode()).hexdigest()[:16] for one in ids]
+        sources = [None] * len(ids)
     flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1), pa.float32())
-    columns = [pa.array(column, pa.string()) for column in zip(*rows, strict=True)]
-    columns.append(pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]))
-    return pa.table(columns, names=["study_id", "source", "embedding"])
+    return pa.table(
+        {
+            "study_id": pa.array(ids, pa.string()),
+            "source": pa.array(sources, pa.string()),
+            "embedding": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1]),
+        }
+    )
 
 
-def _said(
-    embedder: Embedder, readout: Readout | None, inputs: Sequence[str | Path], *, hash_ids: bool
-) -> dict[str, Any]:
-    said = {
+def _said(embedder: Embedder, readout: Readout | None) -> dict[str, object]:
+    return {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "lamae": __version__,
         "weights": embedder.weights,
         "readout": readout or embedder.readout,
-        "precision": embedder.precision,
         "view_names": list(embedder.view_names),
     }
-    request = content_hash(said | {"inputs": [escaped(os.fspath(item)) for item in inputs], "hash_ids": hash_ids})
-    return said | {"device": embedder.device.type, "request": request}
 
 
-def _claim(out: Path, said: dict[str, Any], *, overwrite: bool) -> None:
-    """Check that a file may be written: a new one, or one that the same request wrote."""
-    if out.is_dir():
-        raise ConfigError(f"{out}: is a folder; give the name of the Parquet file to write")
-    try:
-        written = json.loads((pq.read_schema(out).metadata or {}).get(b"lamae", b"{}"))
-    except (OSError, ValueError):  # none, or none of ours: Arrow's errors are ValueErrors
-        written = {}
-    if written.get("request") != said["request"]:
-        refuse_existing(out, overwrite=overwrite, what="a file that this request did not write")
-
-
-def _write_rejected(out: Path, rejected: list[dict[str, Any]]) -> Path | None:
+def _write_rejected(out: Path, rejected: list[dict[str, str]]) -> Path | None:
     file = out.with_name(f"{out.name.removesuffix('.parquet')}.rejected.parquet")
     if not rejected:
         file.unlink(missing_ok=True)

@@ -66,7 +66,7 @@ def describe_encoder(meta: CheckpointMeta, *, weights: Weights, seed: int) -> di
     their architecture, without what pretraining cost.
     """
     pretrained = weights == "pretrained"
-    card = meta.card or None
+    card = next((one["card"] for one in reversed(meta.trained_on) if one.get("card")), None)
     if card is not None and not pretrained:
         card = without_training(card)
     return {

@@ -138,7 +138,7 @@ class FinetuneConfig:
         warmup_fraction: Fraction of the steps over which the rate rises; then half a cosine down to zero.
         clip: Largest norm of the gradient.
         precision: ``"bf16"`` trains in autocast.
-        device: Device to train on; ``"auto"`` takes a GPU when there is one.
+        device: Device to train on.
         train: Weights that learn: ``"all"`` but the decoder's, or the ``"head"`` on a frozen encoder (and the latent
             attention that was added).
         head: ``"linear"`` and ``"mlp"`` (one hidden layer) stand on the read-out, ``"attentive"`` on all tokens.
@@ -158,7 +158,7 @@ class FinetuneConfig:
     warmup_fraction: float = 0.1
     clip: float = 1.0
     precision: Precision = "fp32"
-    device: str = "auto"
+    device: str = "cpu"
     train: Literal["all", "head"] = "all"
     head: HeadKind = "linear"
     added_latent: int = 0

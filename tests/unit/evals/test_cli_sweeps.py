@@ -51,29 +51,6 @@ def test_robustness_of_a_probe(toy_run: Path, judged: list[object], tmp_path: Pa
     assert names == ["clean", "leads-II", "leads-II-trained-alike", "order-reversed", "order-shuffled"]
 
 
-def test_device_precision_and_batch_size_reach_the_model(toy_run: Path, judged: list[object], tmp_path: Path, capsys):
-    given = ["--device", "cpu", "--precision", "bf16", "--batch-size", "7"]
-    for verb, *more in (["probe"], ["robustness", "--conditions", "leads:II"]):
-        call(verb, toy_run, *judged, "--overwrite", *more, *given)
-        folder = tmp_path / "out" / ("clean" if verb == "robustness" else "")
-        assert read_result(folder).info["run"]["precision"] == "bf16"
-        assert read_result(folder).info["run"]["device"] == "cpu"
-    amounts = ["--label-counts", "20", "--label-draws", "1"]
-    tuning = ["--protocol", "fine-tune", "--control", "scratch", "--epochs", "1"]
-    judged = [*judged[:5], tmp_path / "tuned", "--draws", "7"]
-    call("efficiency", toy_run, *judged, *amounts, *tuning, *given)
-    asked = read_result(tmp_path / "tuned" / "count-20-draw-0").info["finetune"]
-    assert (asked["device"], asked["precision"], asked["batch_size"]) == ("cpu", "bf16", 7)
-    for verb in ("probe", "efficiency", "finetune"):
-        words = ["--protocol", "linear"] if verb != "finetune" else []
-        call(verb, toy_run, *judged[:4], "--out", tmp_path / "none", *words, "--device", "gpu", status=2)
-        assert "device 'gpu' is unknown: expected auto, cpu, cuda" in capsys.readouterr().err
-    for verb in ("probe", "robustness", "efficiency"):
-        call(verb, "hand-made", *judged[:4], "--out", tmp_path / "none", "--batch-size", "7", status=2)
-        assert "hand-made features are measured without a model: leave --batch-size out" in capsys.readouterr().err
-    assert not (tmp_path / "none").exists()
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -15,7 +15,7 @@ from lamae.batch import StudyBatch
 from lamae.errors import ConfigError, DataError
 from lamae.evals import EvalSettings, probe
 from lamae.evals.probes.attention_pool import PooledTokens, normed, predict_by_attention
-from lamae.evals.probes.encoder import open_encoder
+from lamae.evals.probes.encoder import FrozenEncoder
 from lamae.evals.probes.features import TaskTokens, tokens_of_task
 from lamae.evals.probes.head_training import HeadGrid, train_heads
 from lamae.evals.probes.knn import K_GRID, predict_by_neighbours
@@ -301,16 +301,16 @@ def test_a_line_through_values_is_named_ridge(toy_run: Path, toy_pack: Pack):
 
 def test_tokens_are_kept_once_for_all_draws_of_labels(toy_run: Path, toy_pack: Pack, tmp_path: Path):
     task = make_task(toy_pack, "inverted", QUICK)
-    tokens = tokens_of_task(open_encoder(toy_run, cache=tmp_path), task)
+    tokens = tokens_of_task(FrozenEncoder(run=toy_run, cache=tmp_path), task)
     assert tokens.tables[0][0].shape == (len(task.rows), 120, 16)
     assert tokens.tables[0][0].dtype == np.float16
     before = {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()}
     assert len(before) == 2
     fewer = make_task(toy_pack, "inverted", replace(QUICK, label_fraction=0.5))
-    again, _ = tokens_of_task(open_encoder(toy_run, cache=tmp_path), fewer).take(np.array([3, 1]))
+    again, _ = tokens_of_task(FrozenEncoder(run=toy_run, cache=tmp_path), fewer).take(np.array([3, 1]))
     np.testing.assert_array_equal(again, tokens.tables[0][0][[3, 1]])
     assert {file: file.stat().st_mtime_ns for file in tmp_path.iterdir()} == before
-    bypassed = tokens_of_task(open_encoder(toy_run, cache=tmp_path), task, readout="encoder-tokens")
+    bypassed = tokens_of_task(FrozenEncoder(run=toy_run, cache=tmp_path), task, readout="encoder-tokens")
     assert np.abs(bypassed.tables[0][0] - tokens.tables[0][0]).max() > 0.1
 
 
@@ -321,8 +321,8 @@ def test_tokens_are_padded_to_the_longest_study(toy_run: Path, toy_pack: Pack, t
     place = pack.studies.column_names.index("views")
     pack.__dict__["studies"] = pack.studies.set_column(place, "views", thrice)
     task = make_task(pack, "inverted", QUICK)
-    once = tokens_of_task(open_encoder(toy_run, cache=tmp_path / "once"), make_task(toy_pack, "inverted", QUICK))
-    encoder = open_encoder(toy_run, cache=tmp_path / "thrice")
+    once = tokens_of_task(FrozenEncoder(run=toy_run, cache=tmp_path / "once"), make_task(toy_pack, "inverted", QUICK))
+    encoder = FrozenEncoder(run=toy_run, cache=tmp_path / "thrice")
     single = encoder.model.features
 
     def features(batch: StudyBatch) -> Features:
@@ -355,7 +355,7 @@ def test_tokens_of_two_packs_by_hand():
 def test_only_labelled_studies_are_extracted(toy_run: Path, toy_pack: Pack, tmp_path: Path):
     task = make_task(toy_pack, "luck", QUICK)
     assert len(task.rows) < len(toy_pack)
-    assert len(tokens_of_task(open_encoder(toy_run, cache=tmp_path), task).tables[0][0]) == len(task.rows)
+    assert len(tokens_of_task(FrozenEncoder(run=toy_run, cache=tmp_path), task).tables[0][0]) == len(task.rows)
 
 
 def test_attention_pooling_of_another_packs_studies(toy_pack: Pack, tmp_path: Path):

@@ -23,7 +23,6 @@ from lamae.evals.settings import EvalSettings, FinetuneConfig, Progress, silent
 from lamae.evals.tasks.leak_guard import check_pretraining
 from lamae.evals.tasks.task import Part, Task, make_task
 from lamae.models import MaskedAutoencoder, Readout
-from lamae.nn.precision import choose_device
 from lamae.pack import Pack
 from lamae.provenance import UNTRAINED, num_patients, seen
 
@@ -75,7 +74,6 @@ def finetune(
     """
     settings, config = settings or EvalSettings(), config or FinetuneConfig()
     _check(config, init, readout)
-    device = str(choose_device(config.device))
     task = make_task(pack, labels, settings, test_pack=test_pack)
     leak = check_pretraining(run, task, settings, weights=weights_name(init))
     checkpoint = find_checkpoint(run)
@@ -87,9 +85,7 @@ def finetune(
     request = request_of(task, settings, learned | {"system": system})
     claim(out, request, overwrite=overwrite)
     state = None if out is None else FinetuneState(Path(out), learned, overwrite=overwrite)
-    scores, chosen, in_validation, model = _learn(
-        checkpoint, task, how, init, replace(config, device=device), settings, state, progress
-    )
+    scores, chosen, in_validation, model = _learn(checkpoint, task, how, init, config, settings, state, progress)
     name = system or system_name(description, init, readout=how, added_latent=config.added_latent)
     if config.added_latent:
         description |= {"latent_depth": config.added_latent, "added_latent": config.added_latent}

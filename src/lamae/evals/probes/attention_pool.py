@@ -63,7 +63,7 @@ def predict_by_attention(
     settings: EvalSettings,
     *,
     grid: HeadGrid = GRID,
-    device: torch.device | str = "cpu",
+    device: str = "cpu",
     progress: Progress = silent,
 ) -> Predicted:
     """Train an attentive head for each division of a task and predict its test studies.

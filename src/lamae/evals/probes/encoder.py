@@ -10,13 +10,13 @@ from typing import Any, TypeVar, cast, get_args
 import numpy as np
 import torch
 
-from lamae.checkpoint import CheckpointMeta, chosen_precision, find_checkpoint, load_model, read_meta
+from lamae.checkpoint import CheckpointMeta, find_checkpoint, load_model, read_meta
 from lamae.config import difference
 from lamae.errors import ConfigError, check_choice
 from lamae.evals.identity import Weights, describe_encoder
 from lamae.evals.probes.feature_cache import CACHE_FOLDER, cache_key
 from lamae.models import MaskedAutoencoder, Readout, StreamConfig, build_model
-from lamae.nn.precision import Precision, choose_device
+from lamae.nn.precision import Precision
 from lamae.pack import Pack
 
 T = TypeVar("T")
@@ -24,33 +24,48 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenEncoder:
-    """The encoder of a run whose weights do not change; they are read when they are first needed.
+    """The encoder of a run whose weights do not change; its files are read once, when they are first needed.
 
     Attributes:
-        checkpoint: Folder of the checkpoint.
-        meta: Its metadata.
+        run: Folder of a run or of a checkpoint.
         weights: ``"pretrained"``, or ``"random"`` for new weights of the same model.
         seed: Seed of the random weights.
         device: Device to compute on.
         precision: ``"bf16"`` computes in autocast; features are float32 either way.
         batch_size: Studies at once; features do not depend on it beyond rounding.
         cache: Folder in which features are kept; None for none.
+
+    Raises:
+        ConfigError: ``weights`` is another word.
+        CheckpointError: There is no whole checkpoint.
     """
 
-    checkpoint: Path
-    meta: CheckpointMeta
-    weights: Weights
-    seed: int
-    device: torch.device
-    precision: Precision
-    batch_size: int
-    cache: Path | None
+    run: str | Path
+    weights: Weights = "pretrained"
+    seed: int = 0
+    device: str = "cpu"
+    precision: Precision = "fp32"
+    batch_size: int = 64
+    cache: Path | None = None
+
+    def __post_init__(self) -> None:
+        check_choice("weights", self.weights, get_args(Weights))
+
+    @cached_property
+    def checkpoint(self) -> Path:
+        """Folder of the checkpoint."""
+        return find_checkpoint(self.run)
+
+    @cached_property
+    def meta(self) -> CheckpointMeta:
+        """The metadata of the checkpoint."""
+        return read_meta(self.checkpoint)
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """The entry ``run`` of a result: recipe, hashes, weights, precision and kind of device."""
+        """The entry ``run`` of a result: recipe, hashes, weights, precision."""
         said = describe_encoder(self.meta, weights=self.weights, seed=self.seed)
-        return said | {"precision": self.precision, "device": self.device.type}
+        return said | {"precision": self.precision}
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -77,38 +92,6 @@ class FrozenEncoder:
         """Return the file in the cache that keeps the features of some rows of a pack."""
         assert self.cache is not None
         return self.cache / f"{cache_key(self.description, pack, rows, readout)}.npy"
-
-
-def open_encoder(
-    run: str | Path,
-    *,
-    weights: Weights = "pretrained",
-    seed: int = 0,
-    device: str = "auto",
-    precision: Precision | None = None,
-    batch_size: int | None = None,
-    cache: Path | None = None,
-) -> FrozenEncoder:
-    """Return the frozen encoder of a run or of a checkpoint, see `FrozenEncoder` for the arguments.
-
-    The device ``"auto"`` is a GPU when there is one. Precision and batch size are the run's own where they are None.
-
-    Raises:
-        ConfigError: ``weights`` or ``precision`` is another word, or there is no such device here.
-        CheckpointError: There is no whole checkpoint.
-    """
-    check_choice("weights", weights, get_args(Weights))
-    meta = read_meta(checkpoint := find_checkpoint(run))
-    return FrozenEncoder(
-        checkpoint=checkpoint,
-        meta=meta,
-        weights=weights,
-        seed=seed,
-        device=choose_device(device),
-        precision=chosen_precision(meta, precision),
-        batch_size=batch_size or meta.batch_size,
-        cache=cache,
-    )
 
 
 def run_cache(run: str | Path) -> Path | None:

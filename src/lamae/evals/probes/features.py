@@ -12,7 +12,7 @@ from torch import nn
 from lamae.data import for_known_views
 from lamae.errors import ConfigError, DataError
 from lamae.evals.identity import Weights
-from lamae.evals.probes.encoder import FrozenEncoder, check_preprocessing, chosen_readout, open_encoder
+from lamae.evals.probes.encoder import FrozenEncoder, check_preprocessing, chosen_readout
 from lamae.evals.probes.feature_cache import open_npy, write_npy_files
 from lamae.evals.settings import Progress, silent
 from lamae.evals.tasks.task import Task
@@ -86,9 +86,9 @@ def extract(
     weights: Weights = "pretrained",
     readout: Readout | None = None,
     seed: int = 0,
-    precision: Precision | None = None,
-    batch_size: int | None = None,
-    device: str = "auto",
+    precision: Precision = "fp32",
+    batch_size: int = 64,
+    device: str = "cpu",
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> FeatureTable:
@@ -101,9 +101,9 @@ def extract(
         weights: ``"random"`` draws new weights for the same model: the control that everything must beat.
         readout: None takes the run's own.
         seed: Seed of the random weights.
-        precision: ``"bf16"`` computes in autocast, ``"fp32"``, None as the run; features are float32 either way.
-        batch_size: Studies at once, None as the run; the features do not depend on it beyond rounding.
-        device: Where to compute; ``"auto"`` takes a GPU when there is one.
+        precision: ``"bf16"`` computes in autocast; features are float32 either way.
+        batch_size: Studies at once; the features do not depend on it beyond rounding.
+        device: Where to compute.
         cache: Folder in which features are kept under a hash of weights, pack, rows, read-out and precision.
         progress: Called after each batch.
 
@@ -113,8 +113,8 @@ def extract(
         DataError: Studies have none of the views that the model knows.
         OSError: The cache cannot be written.
     """
-    encoder = open_encoder(
-        run, weights=weights, seed=seed, device=device, precision=precision, batch_size=batch_size, cache=cache
+    encoder = FrozenEncoder(
+        run=run, weights=weights, seed=seed, device=device, precision=precision, batch_size=batch_size, cache=cache
     )
     return features_of_pack(encoder, pack, rows, readout=readout, progress=progress)
 

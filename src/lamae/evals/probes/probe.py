@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from lamae.errors import check_choice
 from lamae.evals.identity import Weights, system_name
 from lamae.evals.probes.attention_pool import predict_by_attention
-from lamae.evals.probes.encoder import FrozenEncoder, open_encoder, run_cache
+from lamae.evals.probes.encoder import FrozenEncoder, run_cache
 from lamae.evals.probes.features import TokenReadout, features_of_pack, features_of_task, tokens_of_task
 from lamae.evals.probes.frozen_system import FrozenSystem
 from lamae.evals.probes.knn import predict_by_neighbours
@@ -53,9 +53,9 @@ def probe(
     settings: EvalSettings | None = None,
     test_pack: str | Path | Pack | None = None,
     system: str | None = None,
-    precision: Precision | None = None,
-    batch_size: int | None = None,
-    device: str = "auto",
+    precision: Precision = "fp32",
+    batch_size: int = 64,
+    device: str = "cpu",
     cache: bool = True,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -77,9 +77,9 @@ def probe(
         settings: Settings of the task and of its judging.
         test_pack: Test on the studies of this pack in place of the first one's own, see `make_task`.
         system: Name to show; None names it after the model.
-        precision: Precision in which features are computed; None for that of the run.
-        batch_size: Studies at once; None for the number of the run, see `lamae.checkpoint.CheckpointMeta.batch_size`.
-        device: Where features are computed; ``"auto"`` takes a GPU when there is one.
+        precision: Precision in which features are computed.
+        batch_size: Studies at once.
+        device: Where features are computed.
         cache: Keep features in the run's folder and take them from there.
         overwrite: Replace the result of another request in ``out``.
         progress: Called as the work goes on.
@@ -95,8 +95,8 @@ def probe(
     task = make_task(pack, labels, settings, test_pack=test_pack)
     leak = check_pretraining(run, task, settings, weights=weights)
     with _features_folder(run, cache=cache, needed=protocol == "attention-pool") as folder:
-        encoder = open_encoder(
-            run,
+        encoder = FrozenEncoder(
+            run=run,
             weights=weights,
             seed=settings.seed,
             device=device,

@@ -11,7 +11,7 @@ import numpy as np
 from lamae.errors import ConfigError, DataError, check_choice
 from lamae.evals.finetuning.finetune import finetune
 from lamae.evals.identity import Initialisation
-from lamae.evals.probes.encoder import open_encoder
+from lamae.evals.probes.encoder import FrozenEncoder
 from lamae.evals.probes.features import TokenReadout
 from lamae.evals.probes.handmade import handmade, measure_task
 from lamae.evals.probes.probe import probe
@@ -77,9 +77,9 @@ def label_efficiency(
     settings: EvalSettings | None = None,
     test_pack: str | Path | Pack | None = None,
     system: str | None = None,
-    precision: Precision | None = None,
-    batch_size: int | None = None,
-    device: str = "auto",
+    precision: Precision = "fp32",
+    batch_size: int = 64,
+    device: str = "cpu",
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> EfficiencySummary:
@@ -105,9 +105,9 @@ def label_efficiency(
         settings: Settings of the task and of its judging, without label fraction and count.
         test_pack: Test on the studies of this pack, see `make_task`.
         system: Name to show; None names it after the model.
-        precision: Precision in which features are computed; None for that of the run.
-        batch_size: Studies at once; None for the number of the run, see `lamae.checkpoint.CheckpointMeta.batch_size`.
-        device: Where features are computed; ``"auto"`` takes a GPU when there is one; fine-tuning has its own setting.
+        precision: Precision in which features are computed.
+        batch_size: Studies at once.
+        device: Where features are computed; fine-tuning has its own setting.
         overwrite: Replace results of other requests in ``out``.
         progress: Called as the work goes on.
 
@@ -130,7 +130,7 @@ def label_efficiency(
     request = {
         "protocol": protocol,
         "initialisation": initialisation,
-        "encoder": None if run is None else open_encoder(run, precision=precision).identity,
+        "encoder": None if run is None else FrozenEncoder(run=run, precision=precision).identity,
         "readout": readout,
         "config": None if protocol != "fine-tune" else asdict(config or FinetuneConfig()),
         "system": system,

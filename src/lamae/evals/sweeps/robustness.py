@@ -9,7 +9,7 @@ import numpy as np
 
 from lamae.errors import ConfigError, did_you_mean
 from lamae.evals.identity import Weights
-from lamae.evals.probes.encoder import open_encoder, run_cache
+from lamae.evals.probes.encoder import FrozenEncoder, run_cache
 from lamae.evals.probes.frozen_system import FrozenSystem
 from lamae.evals.probes.handmade import measured_system
 from lamae.evals.probes.probe import probed_encoder
@@ -51,9 +51,9 @@ def robustness(
     test_pack: str | Path | Pack | None = None,
     system: str | None = None,
     noise_seed: int = 0,
-    precision: Precision | None = None,
-    batch_size: int | None = None,
-    device: str = "auto",
+    precision: Precision = "fp32",
+    batch_size: int = 64,
+    device: str = "cpu",
     cache: bool = True,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -79,9 +79,9 @@ def robustness(
         test_pack: Test on the studies of this pack, see `make_task`.
         system: Name to show; None names it after the model.
         noise_seed: Seed of noise and of shuffled orders; the same for systems that are to be compared.
-        precision: Precision in which features are computed; None for that of the run.
-        batch_size: Studies at once; None for the number of the run, see `lamae.checkpoint.CheckpointMeta.batch_size`.
-        device: Where features are computed; ``"auto"`` takes a GPU when there is one.
+        precision: Precision in which features are computed.
+        batch_size: Studies at once.
+        device: Where features are computed.
         cache: Keep features as recorded in the run's folder and take them from there.
         overwrite: Replace results of other requests in ``out``.
         progress: Called as the work goes on.
@@ -109,8 +109,8 @@ def robustness(
                 f"unknown protocol {protocol!r} of frozen features: {hint}expected one of {', '.join(known)}"
             )
         leak = check_pretraining(run, task, settings, weights=weights)
-        encoder = open_encoder(
-            run,
+        encoder = FrozenEncoder(
+            run=run,
             weights=weights,
             seed=settings.seed,
             device=device,
