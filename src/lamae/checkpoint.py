@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -23,9 +23,10 @@ from torch import Tensor, nn
 
 from lamae._version import __version__
 from lamae.config import from_dict, to_dict
-from lamae.errors import CheckpointError
+from lamae.errors import CheckpointError, check_choice
 from lamae.files import TEMPORARY_MARK, read_json_object, sync_folder, write_atomically
 from lamae.models import MODELS, Pretrainable, Readout, build_model
+from lamae.nn.precision import Precision
 from lamae.provenance import NOT_KNOWN, PATIENTS_FILE, Provenance
 
 FORMAT = "lamae-checkpoint"
@@ -69,6 +70,17 @@ class CheckpointMeta:
     def weights_sha256(self) -> str:
         """Return the SHA-256 of the weights, hexadecimal."""
         return self.files[WEIGHTS_FILE]["sha256"]
+
+    def precision(self, asked: Precision | None = None) -> Precision:
+        """Return the precision that is asked, or that of the last training; ``"fp32"`` where nobody says which.
+
+        Raises:
+            ConfigError: There is no such precision.
+        """
+        said = [one.get("precision") or (one.get("card") or {}).get("precision") for one in self.trained_on]
+        chosen = asked or next((one for one in reversed(said) if one), "fp32")
+        check_choice("precision", chosen, get_args(Precision))
+        return cast(Precision, chosen)
 
 
 def save_checkpoint(

@@ -15,6 +15,7 @@ from lamae.data import batch_of, for_known_views, only_known_views
 from lamae.errors import CheckpointError, ConfigError
 from lamae.modality import MODALITIES
 from lamae.models import MaskedAutoencoder, Readout, read_out
+from lamae.nn.precision import Precision, autocast, choose_device
 from lamae.pack import Pack
 from lamae.provenance import taught
 from lamae.studies import PreparedStudy, Study
@@ -22,18 +23,19 @@ from lamae.studies import PreparedStudy, Study
 OneStudy: TypeAlias = Study | PreparedStudy | str | os.PathLike[str]
 
 
-def load(run: str | os.PathLike[str], *, device: str = "cpu") -> "Embedder":
+def load(run: str | os.PathLike[str], *, device: str = "auto", precision: Precision | None = None) -> "Embedder":
     """Load a pretrained model together with the preprocessing that it was trained with.
 
     Args:
         run: A run's folder (its newest checkpoint is taken), or a checkpoint's folder.
-        device: Where the model computes.
+        device: Where the model computes; ``"auto"`` takes a GPU when there is one.
+        precision: ``"bf16"`` computes in autocast, ``"fp32"`` does not; None takes the run's own.
 
     Raises:
         CheckpointError: There is no checkpoint, or it is damaged, of an unknown version, or of another model.
+        ConfigError: There is no such device here, or no such precision.
     """
-    model, meta = load_model(Path(run), device=device)
-    return Embedder(model, meta, device=device)
+    return Embedder(*load_model(Path(run)), device=device, precision=precision)
 
 
 class Embedder:
@@ -42,10 +44,14 @@ class Embedder:
     Args:
         model: The model.
         meta: What its checkpoint says.
-        device: Where the model computes.
+        device: Where the model computes, see `load`; the model goes there.
+        precision: The precision in which it computes, see `load`.
 
     Attributes:
         model: The model, in evaluation mode.
+        meta: What its checkpoint says.
+        device: Where it computes.
+        precision: The precision in which it computes; vectors are float32 either way.
         modality: The modality of its studies.
         preprocessing: What is done to every study; the same as was done to the training data.
         readout: The read-out that is used when none is asked.
@@ -53,12 +59,22 @@ class Embedder:
         weights: Which weights these are, in words.
     """
 
-    def __init__(self, model: MaskedAutoencoder, meta: CheckpointMeta, *, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        model: MaskedAutoencoder,
+        meta: CheckpointMeta,
+        *,
+        device: str = "auto",
+        precision: Precision | None = None,
+    ) -> None:
         if meta.modality not in MODALITIES:
             raise CheckpointError(
                 f"holds a model of {meta.modality!r} studies; this version of lamae knows {', '.join(MODALITIES)}"
             )
-        self.model, self.modality = model, MODALITIES[meta.modality]
+        self.device = choose_device(device)
+        self.precision: Precision = meta.precision(precision)
+        self.model, self.modality = model.to(self.device), MODALITIES[meta.modality]
+        self.meta = meta
         self.preprocessing = self._configured(meta.preprocessing, source="the checkpoint's preprocessing")
         self.readout: Readout = meta.readout
         self._stream = model.config.streams[meta.modality]
@@ -66,7 +82,6 @@ class Embedder:
         self.weights = (
             f"trained weights after {meta.step} steps{taught(meta.trained_on)}, SHA-256 {meta.weights_sha256[:16]}"
         )
-        self._device = device
 
     def embed(
         self, studies: OneStudy | Pack | Sequence[OneStudy], *, readout: Readout | None = None, batch_size: int = 64
@@ -127,5 +142,6 @@ class Embedder:
 
     @torch.inference_mode()
     def _vectors(self, batch: StudyBatch, readout: Readout | None) -> np.ndarray:
-        features = self.model.features(batch.to(self._device), stream=self.modality.name)
-        return read_out(features, readout or self.readout, self.view_names).cpu().numpy()
+        with autocast(self.precision, self.device):
+            features = self.model.features(batch.to(self.device), stream=self.modality.name)
+        return read_out(features, readout or self.readout, self.view_names).float().cpu().numpy()

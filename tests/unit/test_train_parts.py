@@ -233,7 +233,7 @@ def test_what_is_read_ahead_ends_with_the_run(dataset):
 
 
 def test_no_gpu_is_said(monkeypatch):
-    from lamae.train.workers import choose_device
+    from lamae.nn.precision import choose_device
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert choose_device("auto") == torch.device("cpu")

@@ -3,7 +3,14 @@
 import argparse
 
 from lamae.cli.arguments import READOUTS, Verbs, dotted, positive_int
-from lamae.cli.evaluation_arguments import HAND_MADE, MODEL_HELP, add_evaluation, add_random_control, add_token_readout
+from lamae.cli.evaluation_arguments import (
+    HAND_MADE,
+    MODEL_HELP,
+    add_evaluation,
+    add_random_control,
+    add_token_readout,
+    computing,
+)
 from lamae.cli.label_arguments import add_label_draw, add_transfer, encoder_options, eval_settings, judged
 from lamae.progress import TaskProgress
 
@@ -27,7 +34,7 @@ def add_verbs(verbs: Verbs) -> None:
         help="learn weights from labels",
         description="Settings of the training are given by name: --epochs 50 --lr 1e-4.",
     )
-    _add_shared(finetune, model_help="folder of a run")
+    _add_shared(finetune, model_help="folder of a run", batch_size=32)
     finetune.add_argument(
         "--control", choices=["none", "scratch"], default="none", help="begin with random weights: supervised only"
     )
@@ -61,6 +68,7 @@ def run_probe(arguments: argparse.Namespace) -> None:
                 weights="random" if arguments.control == "random-init" else "pretrained",
                 progress=progress,
                 **encoder_options(arguments),
+                **computing(arguments),
             )
     print(found)
 
@@ -71,7 +79,7 @@ def run_finetune(arguments: argparse.Namespace) -> None:
     from lamae.evals import FinetuneConfig, finetune
 
     chosen = {name: getattr(arguments, name) for name in ("train", "head", "added_latent")}
-    given = {name: value for name, value in chosen.items() if value is not None}
+    given = {name: value for name, value in chosen.items() if value is not None} | computing(arguments)
     with TaskProgress() as progress:
         print(
             finetune(
@@ -88,6 +96,7 @@ def run_finetune(arguments: argparse.Namespace) -> None:
 def _check_hand_made(arguments: argparse.Namespace) -> None:
     from lamae.errors import ConfigError
 
+    computing(arguments)
     if arguments.protocol != "linear" or arguments.readout is not None or arguments.control != "none":
         raise ConfigError(
             f"{HAND_MADE} features have no encoder and are judged by a linear probe: leave --protocol, --readout and "
@@ -95,7 +104,7 @@ def _check_hand_made(arguments: argparse.Namespace) -> None:
         )
 
 
-def _add_shared(parser: argparse.ArgumentParser, *, model_help: str) -> None:
-    add_evaluation(parser, model_help=model_help)
+def _add_shared(parser: argparse.ArgumentParser, *, model_help: str, batch_size: int = 64) -> None:
+    add_evaluation(parser, model_help=model_help, batch_size=batch_size)
     add_label_draw(parser)
     add_transfer(parser)

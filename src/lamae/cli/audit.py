@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lamae.cli.arguments import Verbs, count, dotted, positive_int
+from lamae.cli.evaluation_arguments import add_computing, computing
 from lamae.progress import TaskProgress
 
 
@@ -23,6 +24,7 @@ def add_verbs(verbs: Verbs) -> None:
     parser.add_argument("--leads", action="append", metavar="I,II,V1", help="another set of leads; may be repeated")
     parser.add_argument("--studies", type=positive_int, default=256, help="maximum number of studies (default: 256)")
     parser.add_argument("--seed", type=count, default=0, help="seed of the masks (default: 0)")
+    add_computing(parser, batch_size=32)
     parser.set_defaults(run=run, takes_settings=True)
 
 
@@ -37,17 +39,22 @@ def run(arguments: argparse.Namespace) -> None:
     from lamae.evals.audits.table import as_text, check_ending, write_audit
     from lamae.evals.probes.encoder import check_preprocessing
     from lamae.models import MaskedAutoencoderConfig
+    from lamae.nn.precision import choose_device
     from lamae.pack import Pack
     from lamae.train import PretrainConfig
 
     if arguments.out is not None:
         check_ending(arguments.out)
-    folder, model, meta = Path(arguments.what), None, None
+    folder, model, meta, how = Path(arguments.what), None, None, computing(arguments)
+    device, precision = how.pop("device", "auto"), how.pop("precision", None)
     if (folder / "run.json").is_file():
         if arguments.settings:
             raise ConfigError(f"{folder}: a run keeps its settings; audit its recipe to change {arguments.settings[0]}")
         config = from_dict(PretrainConfig, read_yaml(folder / "config.yaml"), source=str(folder / "config.yaml"))
-        model, meta = load_model(folder)
+        model, meta = load_model(folder, device=choose_device(device))
+        how["precision"] = meta.precision(precision)
+    elif device != "auto" or precision is not None:
+        raise ConfigError(f"{folder}: no run, so no model computes: leave --device and --precision out")
     else:
         config = apply_overrides(recipes.get(arguments.what), dotted(arguments.settings))
     if not isinstance(config.model, MaskedAutoencoderConfig):
@@ -74,6 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
             num_studies=arguments.studies,
             seed=arguments.seed,
             progress=progress,
+            **how,
         )
     if arguments.out is not None:
         write_audit(found, arguments.out)

@@ -3,11 +3,12 @@
 import argparse
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lamae.cli import demo_compare
 from lamae.cli.arguments import Verbs, count, positive_int
 from lamae.cli.demo_stages import LABELS, MIN_COUNT, READOUT, RECIPES, make_pack, pretrain_recipe, say
+from lamae.cli.evaluation_arguments import add_computing, computing
 from lamae.errors import DataError
 from lamae.progress import TaskProgress
 
@@ -33,6 +34,7 @@ def add_verbs(verbs: Verbs) -> None:
     parser.add_argument(
         "--seeds", type=positive_int, default=2, help="pretraining seeds of --compare (default: %(default)s)"
     )
+    add_computing(parser)
     parser.set_defaults(run=run, resumes=True)
 
 
@@ -42,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     Returns:
         0, or 1 when the pretrained encoder is not better than the random one: the paired interval must lie above 0.
     """
+    how = computing(arguments)
     if arguments.compare:
         return demo_compare.run(
             arguments.out,
@@ -49,13 +52,14 @@ def run(arguments: argparse.Namespace) -> int:
             workers=arguments.workers,
             steps=arguments.steps,
             seeds=arguments.seeds,
+            **how,
         )
     from lamae.evals import paired_difference
 
     started, out = time.monotonic(), arguments.out
     pack = make_pack(out, num_studies=arguments.studies, workers=arguments.workers)
-    runs = [pretrain_recipe(recipe, pack, out / recipe, steps=arguments.steps) for recipe in RECIPES]
-    results = judge(runs, pack, out)
+    runs = [pretrain_recipe(recipe, pack, out / recipe, steps=arguments.steps, **how) for recipe in RECIPES]
+    results = judge(runs, pack, out, **how)
     real = fill_in_real_ecg(runs[0])
     page = write_page(out, runs, results)
     gain = paired_difference(results["lamae"], results["random"])
@@ -70,18 +74,18 @@ def run(arguments: argparse.Namespace) -> int:
     return NOT_BETTER
 
 
-def judge(runs: list[Path], pack: Path, out: Path) -> dict[str, "Evaluation"]:
+def judge(runs: list[Path], pack: Path, out: Path, **how: Any) -> dict[str, "Evaluation"]:
     """Judge both models and the three controls on the same test patients, with the same read-out."""
     from lamae.evals import EvalSettings, FinetuneConfig, finetune, handmade, probe
 
     lamae, independent = runs
     settings = EvalSettings(min_count=MIN_COUNT)
-    from_scratch = FinetuneConfig(epochs=3, patience=2, lr=1e-3, precision="bf16")
+    from_scratch = FinetuneConfig(epochs=3, patience=2, lr=1e-3, **{k: v for k, v in how.items() if k != "batch_size"})
     say(f"4. Judge on {LABELS}: frozen probes, then the controls")
     with TaskProgress() as progress:
         shared = {"settings": settings, "progress": progress, "overwrite": True}
         read_out = {"readout": READOUT, **shared}
-        frozen = {"precision": "bf16", **read_out}
+        frozen = {**how, **read_out}
         return {
             "lamae": probe(lamae, pack, LABELS, out / "results" / "lamae", **frozen),
             "independent": probe(independent, pack, LABELS, out / "results" / "independent", **frozen),

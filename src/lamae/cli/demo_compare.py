@@ -11,7 +11,6 @@ from lamae.progress import TaskProgress
 
 DRAWS = 3
 FRACTIONS = (0.05, 0.25, 1.0)
-PRECISION = "bf16"
 RANDOM, HAND_MADE = "random", "hand-made"
 DEFAULT_STEPS = 400
 """Fewer than in the recipes: four runs, their features and all probes should take a quarter of an hour."""
@@ -26,6 +25,7 @@ def run(
     seeds: int,
     min_count: int = MIN_COUNT,
     fractions: Sequence[float] = FRACTIONS,
+    **how: Any,
 ) -> int:
     """Run every stage; a stage that an earlier call finished is not done again.
 
@@ -37,6 +37,7 @@ def run(
         seeds: Pretraining seeds of each system.
         min_count: Minimum number of positive training studies of a label.
         fractions: Fractions of the training patients whose labels are used.
+        how: Device, precision and batch size of the models, as far as given.
 
     Returns:
         0, whatever the differences are: no result of a comparison is a failure.
@@ -47,12 +48,12 @@ def run(
     pack = make_pack(out, num_studies=num_studies, workers=workers)
     runs = {
         f"{recipe}-seed-{seed}": pretrain_recipe(
-            recipe, pack, out / "runs" / f"{recipe}-seed-{seed}", steps=steps or DEFAULT_STEPS, seed=seed
+            recipe, pack, out / "runs" / f"{recipe}-seed-{seed}", steps=steps or DEFAULT_STEPS, seed=seed, **how
         )
         for seed in range(seeds)
         for recipe in RECIPES
     }
-    results = judge(runs, pack, out / "results", min_count=min_count, fractions=fractions)
+    results = judge(runs, pack, out / "results", min_count=min_count, fractions=fractions, **how)
     say("5. Compare")
     comparison = compare(results, out / "comparison", overwrite=True)
     print(f"\n{told(comparison, out / 'comparison')}")
@@ -60,7 +61,9 @@ def run(
     return 0
 
 
-def judge(runs: dict[str, Path], pack: Path, out: Path, *, min_count: int, fractions: Sequence[float]) -> list[Path]:
+def judge(
+    runs: dict[str, Path], pack: Path, out: Path, *, min_count: int, fractions: Sequence[float], **how: Any
+) -> list[Path]:
     """Judge every run, random weights and hand-crafted features with each fraction of the labels.
 
     Returns:
@@ -71,7 +74,7 @@ def judge(runs: dict[str, Path], pack: Path, out: Path, *, min_count: int, fract
 
     shared: dict[str, Any] = {"fractions": fractions, "draws": DRAWS, "overwrite": True}
     shared["settings"] = EvalSettings(min_count=min_count)
-    frozen = {"readout": READOUT, "precision": PRECISION, **shared}
+    frozen = {"readout": READOUT, **shared, **how}
     first = next(iter(runs.values()))
     say(f"4. Judge on {LABELS} with {', '.join(f'{100 * fraction:g} %' for fraction in fractions)} of the labels")
     with TaskProgress() as progress:

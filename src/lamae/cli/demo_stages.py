@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from lamae.cli.prepare import told
 
@@ -33,13 +34,15 @@ def make_pack(out: Path, *, num_studies: int, workers: int) -> Path:
     return out / "pack"
 
 
-def pretrain_recipe(recipe: str, pack: Path, run_folder: Path, *, steps: int | None, seed: int | None = None) -> Path:
-    """Pretrain a recipe on the pack, or go on with it."""
+def pretrain_recipe(
+    recipe: str, pack: Path, run_folder: Path, *, steps: int | None, seed: int | None = None, **how: Any
+) -> Path:
+    """Pretrain a recipe on the pack, or go on with it; device and precision change, the batch size is the recipe's."""
     from lamae import recipes
     from lamae.train import pretrain
 
     say(f"3. Pretrain {recipe}" + ("" if seed is None else f", seed {seed}"))
-    config = recipes.get(recipe)
+    config = replace(recipes.get(recipe), **{name: how[name] for name in ("device", "precision") if name in how})
     if seed is not None:
         config = replace(config, seed=seed)
     if steps is not None:

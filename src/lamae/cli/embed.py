@@ -3,7 +3,8 @@
 import argparse
 from pathlib import Path
 
-from lamae.cli.arguments import READOUTS, Verbs, add_file_timeout, positive_int
+from lamae.cli.arguments import READOUTS, Verbs, add_file_timeout, add_overwrite
+from lamae.cli.evaluation_arguments import add_computing, computing
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -15,9 +16,10 @@ def add_verbs(verbs: Verbs) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="Parquet file to write")
     parser.add_argument("--readout", choices=READOUTS, help="default: what the recipe names")
-    parser.add_argument("--batch-size", type=positive_int, default=64, help="studies at once (default: 64)")
-    parser.add_argument("--hash-ids", action="store_true", help="write salted hashes in place of study ids")
+    parser.add_argument("--hash-ids", action="store_true", help="write salted hashes in place of ids and paths")
     add_file_timeout(parser)
+    add_overwrite(parser)
+    add_computing(parser)
     parser.set_defaults(run=run)
 
 
@@ -31,8 +33,9 @@ def run(arguments: argparse.Namespace) -> None:
             arguments.inputs,
             arguments.out,
             readout=arguments.readout,
-            batch_size=arguments.batch_size,
             hash_ids=arguments.hash_ids,
+            overwrite=arguments.overwrite,
             file_timeout_s=arguments.file_timeout or None,
+            **computing(arguments),
         )
     )

@@ -2,9 +2,11 @@
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from lamae.cli.arguments import READOUTS, add_overwrite, number_list, positive_int
 from lamae.cli.label_arguments import add_label_set
+from lamae.errors import ConfigError
 
 HAND_MADE = "hand-made"
 """Stands in place of a run for the classical measurements."""
@@ -15,8 +17,10 @@ TOKENS = ("tokens", "encoder-tokens")
 """Read-outs of attention pooling: tokens after latent attention, or before it."""
 
 
-def add_evaluation(parser: argparse.ArgumentParser, *, model_help: str, out: str = "RESULT") -> None:
-    """Add run, pack, label set, divisions and output to a verb."""
+def add_evaluation(
+    parser: argparse.ArgumentParser, *, model_help: str, out: str = "RESULT", batch_size: int = 64
+) -> None:
+    """Add run, pack, label set, divisions, output and computing to a verb."""
     parser.add_argument("model", type=Path, metavar="RUN", help=model_help)
     parser.add_argument("--data", type=Path, required=True, metavar="PACK", help="pack with labels")
     parser.add_argument(
@@ -37,7 +41,30 @@ def add_evaluation(parser: argparse.ArgumentParser, *, model_help: str, out: str
         help="test on pretraining patients all the same; the result says so",
     )
     add_overwrite(parser)
+    add_computing(parser, batch_size=batch_size)
     add_label_set(parser)
+
+
+def add_computing(parser: argparse.ArgumentParser, *, batch_size: int = 64) -> None:
+    """Add where and how a model computes."""
+    group = parser.add_argument_group("computing")
+    group.add_argument("--device", help="auto, cpu, cuda, cuda:1, ... (default: auto, a GPU where there is one)")
+    group.add_argument("--precision", choices=["fp32", "bf16"], help="default: what the run was trained in")
+    group.add_argument("--batch-size", type=positive_int, help=f"studies at once (default: {batch_size})")
+
+
+def computing(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return those of device, precision and batch size that were given; without them the functions' defaults hold.
+
+    Raises:
+        ConfigError: Some are given, and no model computes.
+    """
+    given = {name: getattr(arguments, name) for name in ("device", "precision", "batch_size")}
+    given = {name: value for name, value in given.items() if value is not None}
+    if given and str(getattr(arguments, "model", None)) == HAND_MADE:
+        words = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise ConfigError(f"{HAND_MADE} features are measured without a model: leave {words} out")
+    return given
 
 
 def add_token_readout(parser: argparse.ArgumentParser) -> None:

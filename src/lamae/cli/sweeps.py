@@ -3,7 +3,14 @@
 import argparse
 
 from lamae.cli.arguments import READOUTS, Verbs, count, dotted, number_list, positive_int
-from lamae.cli.evaluation_arguments import HAND_MADE, MODEL_HELP, add_evaluation, add_random_control, add_token_readout
+from lamae.cli.evaluation_arguments import (
+    HAND_MADE,
+    MODEL_HELP,
+    add_evaluation,
+    add_random_control,
+    add_token_readout,
+    computing,
+)
 from lamae.cli.label_arguments import add_transfer, encoder_options, judged
 from lamae.errors import ConfigError
 from lamae.progress import TaskProgress
@@ -27,7 +34,9 @@ def run_efficiency(arguments: argparse.Namespace) -> None:
     protocol = arguments.protocol or (HAND_MADE if hand_made else "linear")
     if arguments.settings and protocol != "fine-tune":
         raise ConfigError(f"{' '.join(arguments.settings)}: settings of the training need --protocol fine-tune")
-    tuned = apply_overrides(FinetuneConfig(), dotted(arguments.settings)) if protocol == "fine-tune" else None
+    how, tuned = computing(arguments), None
+    if protocol == "fine-tune":
+        tuned, how = apply_overrides(FinetuneConfig(), dotted(arguments.settings) | how), {}
     with TaskProgress() as progress:
         found = label_efficiency(
             None if hand_made else arguments.model,
@@ -39,6 +48,7 @@ def run_efficiency(arguments: argparse.Namespace) -> None:
             initialisation=_INITIALISATIONS[arguments.control],  # pyright: ignore[reportArgumentType]
             config=tuned,
             **encoder_options(arguments),
+            **how,
             progress=progress,
         )
     print(found)
@@ -58,6 +68,7 @@ def run_robustness(arguments: argparse.Namespace) -> None:
             weights="random" if arguments.control == "random-init" else "pretrained",
             noise_seed=arguments.noise_seed,
             **encoder_options(arguments),
+            **computing(arguments),
             progress=progress,
         )
     print(found)

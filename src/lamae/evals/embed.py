@@ -1,6 +1,5 @@
 """Embeddings of packs and files as a Parquet file, one vector a study."""
 
-import hashlib
 import json
 import os
 from collections import Counter
@@ -9,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import count, groupby, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,23 +16,23 @@ import pyarrow.parquet as pq
 
 from lamae._version import __version__
 from lamae.boundary import escaped, short_text
-from lamae.checkpoint import CheckpointMeta, find_checkpoint, read_meta
 from lamae.embedder import Embedder, load
 from lamae.errors import ConfigError, DataError
 from lamae.evals.probes.encoder import check_preprocessing
 from lamae.evals.settings import Progress, silent
-from lamae.files import TEMPORARY_MARK, naming_full_disk, write_atomically
+from lamae.files import TEMPORARY_MARK, naming_full_disk, refuse_existing, write_atomically
 from lamae.models import Readout
+from lamae.nn.precision import Precision
 from lamae.pack import Pack
 from lamae.reading import FILE_TIMEOUT_S, Source, read_files
-from lamae.splits import PROJECT_SALT
+from lamae.splits import patient_hashes, user_salt
 from lamae.studies import PreparedStudy
 
 FORMAT, FORMAT_VERSION = "lamae-embeddings", 1
 REJECTED_SCHEMA = pa.schema([("source", pa.string()), ("reason", pa.string()), ("message", pa.string())])
 
-_Row = tuple[str, str]
-"""Identifier of a study, and its source."""
+_Row = tuple[str, str | None]
+"""Identifier of a study and its source; or the hash of the one, and no source."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,9 @@ def embed(
     readout: Readout | None = None,
     batch_size: int = 64,
     hash_ids: bool = False,
-    device: str = "cpu",
+    device: str = "auto",
+    precision: Precision | None = None,
+    overwrite: bool = False,
     file_timeout_s: float | None = FILE_TIMEOUT_S,
     progress: Progress = silent,
 ) -> EmbedSummary:
@@ -81,32 +83,37 @@ def embed(
         out: Parquet file to write.
         readout: As `lamae.models.read_out` names them; None takes the run's own.
         batch_size: Studies at once.
-        hash_ids: Write salted hashes in place of study ids, and no sources. The table of refused files keeps paths.
-        device: Where to compute.
+        hash_ids: Write salted hashes in place of study ids, and no sources; for refused files their reason and the hash
+            of their path. The salt is a pack's own, and the user's for files (`lamae.splits.user_salt`).
+        device: Where to compute; ``"auto"`` takes a GPU when there is one.
+        precision: ``"fp32"`` or ``"bf16"``; None takes the run's own. Vectors are float32 either way.
+        overwrite: Replace the file that ``out`` is.
         file_timeout_s: Seconds that reading and preparing one file may take, see `lamae.reading.read_files`; None sets
             no limit.
         progress: Called as inputs are done.
 
     Raises:
         CheckpointError: There is no whole checkpoint.
-        ConfigError: A pack was prepared differently, the model has no such read-out, or ``out`` is a folder.
+        ConfigError: A pack was prepared differently, there is no such read-out, device or precision, or ``out`` is
+            there already.
         DataError: No input could be embedded, or a pack is damaged.
         OSError: Writing failed; nothing half-written is left behind.
     """
     if Path(out).is_dir():
         raise ConfigError(f"{out}: is a folder; give the name of the Parquet file to write")
-    embedder, meta, out = load(run, device=device), read_meta(find_checkpoint(run)), Path(out)
-    rejected: list[dict[str, str]] = []
+    out, rejected = Path(out), list[dict[str, Any]]()
+    refuse_existing(out, overwrite=overwrite, what="another file")
+    embedder, salt = load(run, device=device, precision=precision), user_salt() if hash_ids else None
     temporary = out.with_name(f"{out.name}{TEMPORARY_MARK}{os.getpid()}")
     out.parent.mkdir(parents=True, exist_ok=True)
     num_studies, width, writer = 0, 0, None
     try:
         with naming_full_disk(out):
-            studies = _studies(embedder, meta, inputs, rejected, file_timeout_s, progress)
+            studies = _studies(embedder, inputs, salt, rejected, file_timeout_s, progress)
             while batch := list(islice(studies, batch_size)):
                 rows = [row for row, _ in batch]
                 vectors = embedder.embed([study for _, study in batch], readout=readout, batch_size=batch_size)
-                table = _table(rows, vectors, hash_ids=hash_ids)
+                table = _table(rows, vectors)
                 if writer is None:
                     schema = table.schema.with_metadata({"lamae": json.dumps(_said(embedder, readout))})
                     writer = pq.ParquetWriter(temporary, schema, compression="zstd")
@@ -127,9 +134,9 @@ def embed(
 
 def _studies(
     embedder: Embedder,
-    meta: CheckpointMeta,
     inputs: Sequence[str | Path],
-    rejected: list[dict[str, str]],
+    salt: str | None,
+    rejected: list[dict[str, Any]],
     file_timeout_s: float | None,
     progress: Progress,
 ) -> Iterator[tuple[_Row, PreparedStudy]]:
@@ -140,8 +147,9 @@ def _studies(
         names = [str(item) for item in items]
         for name in names if is_pack else ():
             pack = Pack.open(name)
-            check_preprocessing(meta, pack)
-            yield from (((pack.study_id(row), name), pack.study(row)) for row in range(len(pack)))
+            check_preprocessing(embedder.meta, pack)
+            own = None if salt is None else pack.info.salt
+            yield from ((_row(pack.study_id(row), name, own), pack.study(row)) for row in range(len(pack)))
             progress("embedding", next(done), len(inputs))
         files = () if is_pack else names
         with closing(read_files(source, zip(files, strict=True), file_timeout_s=file_timeout_s)) as studies:
@@ -149,18 +157,20 @@ def _studies(
                 try:
                     prepared = embedder.prepare(study.held())
                 except DataError as error:
-                    message = short_text(str(error))
-                    rejected.append({"source": escaped(name), "reason": error.reason, "message": message})
+                    message = short_text(str(error)) if salt is None else None
+                    source_name = escaped(name) if salt is None else _row(name, "", salt)[0]
+                    rejected.append({"source": source_name, "reason": error.reason, "message": message})
                 else:
-                    yield (study.end.study_id, name), prepared
+                    yield _row(study.end.study_id, name, salt), prepared
                 progress("embedding", next(done), len(inputs))
 
 
-def _table(rows: list[_Row], vectors: np.ndarray, *, hash_ids: bool) -> pa.Table:
+def _row(study_id: str, source: str, salt: str | None) -> _Row:
+    return (study_id, source) if salt is None else (str(patient_hashes([escaped(study_id)], salt)[0]), None)
+
+
+def _table(rows: list[_Row], vectors: np.ndarray) -> pa.Table:
     ids, sources = zip(*rows, strict=True)
-    if hash_ids:
-        ids = [hashlib.sha256(f"{PROJECT_SALT}\n{one}".encode()).hexdigest()[:16] for one in ids]
-        sources = [None] * len(ids)
     flat = pa.array(np.ascontiguousarray(vectors, dtype=np.float32).reshape(-1), pa.float32())
     return pa.table(
         {
@@ -178,11 +188,13 @@ def _said(embedder: Embedder, readout: Readout | None) -> dict[str, object]:
         "lamae": __version__,
         "weights": embedder.weights,
         "readout": readout or embedder.readout,
+        "precision": embedder.precision,
+        "device": embedder.device.type,
         "view_names": list(embedder.view_names),
     }
 
 
-def _write_rejected(out: Path, rejected: list[dict[str, str]]) -> Path | None:
+def _write_rejected(out: Path, rejected: list[dict[str, Any]]) -> Path | None:
     file = out.with_name(f"{out.name.removesuffix('.parquet')}.rejected.parquet")
     if not rejected:
         file.unlink(missing_ok=True)

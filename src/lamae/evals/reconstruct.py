@@ -31,6 +31,7 @@ def reconstruct(embedder: Embedder, study: OneStudy, *, seed: int = 0) -> dict[s
     plan = draw_masks(model.config.mask, batch, model.config.patch_shapes, generator)
     (stream,) = batch.streams
     with torch.inference_mode():
+        batch, plan = batch.to(embedder.device), plan.to(embedder.device)
         return reconstruction_example(model, batch, plan, stream=stream, rate_hz=embedder.preprocessing.rate_hz)
 
 

@@ -137,8 +137,8 @@ class FinetuneConfig:
         weight_decay: Decoupled weight decay; not on parameters of one axis.
         warmup_fraction: Fraction of the steps over which the rate rises; then half a cosine down to zero.
         clip: Largest norm of the gradient.
-        precision: ``"bf16"`` trains in autocast.
-        device: Device to train on.
+        precision: ``"bf16"`` trains in autocast; None takes the run's own precision.
+        device: Device to train on; ``"auto"`` takes a GPU when there is one.
         train: Weights that learn: ``"all"`` but the decoder's, or the ``"head"`` on a frozen encoder (and the latent
             attention that was added).
         head: ``"linear"`` and ``"mlp"`` (one hidden layer) stand on the read-out, ``"attentive"`` on all tokens.
@@ -157,8 +157,8 @@ class FinetuneConfig:
     weight_decay: float = 0.05
     warmup_fraction: float = 0.1
     clip: float = 1.0
-    precision: Precision = "fp32"
-    device: str = "cpu"
+    precision: Precision | None = None
+    device: str = "auto"
     train: Literal["all", "head"] = "all"
     head: HeadKind = "linear"
     added_latent: int = 0

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import distributed
 
-from lamae.errors import ConfigError
+from lamae.nn.precision import choose_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,20 +67,3 @@ def join_workers(device: str) -> Iterator[Workers]:
         yield workers
     finally:
         distributed.destroy_process_group()
-
-
-def choose_device(name: str, *, local_rank: int = 0) -> torch.device:
-    """Return the device of a name; ``"auto"`` is a GPU when there is one, else the CPU.
-
-    Raises:
-        ConfigError: The name is no device, or there is no such device here.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"device {name!r} is unknown: expected auto, cpu, cuda, cuda:0, ...") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device {name!r} was asked for, but torch finds no GPU: use device auto or cpu")
-    return torch.device("cuda", local_rank) if device.type == "cuda" and device.index is None else device

@@ -3,6 +3,7 @@
 import errno
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,12 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 
 import lamae
+from lamae.batch import StudyBatch
 from lamae.config import to_dict
 from lamae.ecg.leads import LEADS
 from lamae.ecg.preprocess import EcgPreprocessing, preprocess
 from lamae.errors import ConfigError, DataError, FormatError
 from lamae.evals import embed, extract
+from lamae.models import MaskedAutoencoder
 from lamae.pack import Pack, write_pack
+from lamae.splits import patient_hashes, user_salt
 
 from .conftest import toy_studies, write_run, write_toy
 
@@ -70,19 +74,62 @@ def test_bad_files_are_listed_and_the_others_go_on(run: Path, files: list[Path],
     rejected = pq.read_table(tmp_path / "out.rejected.parquet")
     assert rejected["source"].to_pylist() == [str(garbage), str(tmp_path / "absent.npz"), str(empty)]
     assert all(rejected["message"].to_pylist())
-    embed(run, files, out)
+    embed(run, files, out, overwrite=True)
     assert not (tmp_path / "out.rejected.parquet").exists()
 
 
-def test_ids_are_hashed_when_asked(run: Path, files: list[Path], tmp_path: Path):
+def test_ids_are_hashed_when_asked_with_the_salt_of_the_user(run: Path, files: list[Path], tmp_path: Path):
     embed(run, files, tmp_path / "out.parquet", hash_ids=True, readout="mean")
     table = pq.read_table(tmp_path / "out.parquet")
     assert table["source"].null_count == 3
-    assert all(len(one) == 16 for one in table["study_id"].to_pylist())
+    assert table["study_id"].to_pylist() == patient_hashes([path.stem for path in files], user_salt()).tolist()
     assert b"record1" not in (tmp_path / "out.parquet").read_bytes()
     meta = json.loads(table.schema.metadata[b"lamae"])
     assert meta["format"] == "lamae-embeddings"
     assert meta["readout"] == "mean"
+
+
+def test_ids_of_a_pack_are_hashed_with_the_salt_of_the_pack(tmp_path: Path):
+    prepared = to_dict(PREPROCESSING)
+    pack = write_toy(tmp_path / "pack", preprocessing=prepared, salt="of this pack")
+    run = write_run(tmp_path / "run", [], preprocessing=prepared)
+    table = pq.read_table(embed(run, [pack.path], tmp_path / "out.parquet", hash_ids=True).out)
+    ids = [pack.study_id(row) for row in range(len(pack))]
+    assert table["study_id"].to_pylist() == patient_hashes(ids, "of this pack").tolist()
+    assert table["source"].null_count == len(pack)
+
+
+def test_refused_files_are_hashed_when_asked(run: Path, files: list[Path], tmp_path: Path):
+    absent = tmp_path / "patient-17.npz"
+    summary = embed(run, [files[0], absent], tmp_path / "out.parquet", hash_ids=True)
+    assert summary.rejected is not None
+    (row,) = pq.read_table(summary.rejected).to_pylist()
+    hashed = str(patient_hashes([str(absent)], user_salt())[0])
+    assert row == {"source": hashed, "reason": "missing-file", "message": None}
+    assert b"patient-17" not in summary.rejected.read_bytes()
+
+
+def test_a_file_that_is_there_is_replaced_only_when_asked(run: Path, files: list[Path], tmp_path: Path):
+    out = tmp_path / "out.parquet"
+    out.write_text("of somebody else")
+    with pytest.raises(ConfigError, match=r"another file is there already and would be lost.*--overwrite"):
+        embed(run, files, out)
+    assert out.read_text() == "of somebody else"
+    embed(run, files, out, overwrite=True)
+    assert pq.read_table(out).num_rows == 3
+
+
+def test_all_studies_of_a_batch_are_computed_at_once(run: Path, files: list[Path], tmp_path: Path, monkeypatch):
+    sizes: list[int] = []
+    features = MaskedAutoencoder.features
+
+    def counted(self: MaskedAutoencoder, batch: StudyBatch, **how: Any) -> Any:
+        sizes.append(batch.num_studies)
+        return features(self, batch, **how)
+
+    monkeypatch.setattr(MaskedAutoencoder, "features", counted)
+    embed(run, files * 24, tmp_path / "out.parquet", batch_size=70)
+    assert sizes == [70, 2]
 
 
 def test_nothing_embedded_is_an_error_that_counts_the_reasons(run: Path, tmp_path: Path):
@@ -128,6 +175,6 @@ def test_a_full_disk_keeps_the_embeddings_before(
     before = out.read_bytes()
     monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
     with pytest.raises(OSError, match=r"the disk is full; nothing half-written is kept.*e\.parquet"):
-        embed(run, files, out)
+        embed(run, files, out, overwrite=True)
     assert out.read_bytes() == before
     assert list(tmp_path.iterdir()) == [out]

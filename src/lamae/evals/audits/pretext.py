@@ -33,6 +33,7 @@ from lamae.evals.settings import Progress, silent
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig
 from lamae.models.accounting import example_batch
 from lamae.nn.masks import MaskConfig, draw_masks
+from lamae.nn.precision import Precision, autocast
 from lamae.pack import Pack
 from lamae.provenance import NOT_KNOWN, Provenance
 from lamae.splits import patient_hashes
@@ -74,6 +75,7 @@ def audit(
     data: AuditData | None = None,
     *,
     model: MaskedAutoencoder | None = None,
+    precision: Precision = "fp32",
     leads: Sequence[str] | None = None,
     lead_sets: Sequence[Sequence[str]] | None = None,
     masks: Sequence[MaskConfig] | None = None,
@@ -88,7 +90,8 @@ def audit(
     Args:
         config: The model whose target, patches and leads are looked at; its own mask comes first.
         data: Real studies; None: only the number of hidden patches that follow.
-        model: A pretrained model with this configuration; its loss is measured under its own mask.
+        model: A pretrained model with this configuration, on any device; its loss is measured under its own mask.
+        precision: Precision in which the model computes.
         leads: Leads that the model is given; None: all that it knows.
         lead_sets: Further sets of leads; None: the eight leads without copies, where the model has more.
         masks: Further masks; None: each strategy at the same ratio.
@@ -114,7 +117,7 @@ def audit(
     for done, (names, mask) in enumerate(todo, start=1):
         own = mask == config.mask and names == sets[0]
         batches = _Batches(config, data, names, num_studies, batch_size, stream)
-        tally = _judge(config, mask, batches, seed, model if own else None)
+        tally = _judge(config, mask, batches, seed, model if own else None, precision)
         said = {name: getattr(mask, name) for name in ("strategy", "ratio", "latent_ratio", "hidden_views")}
         row = _row(mask, names, config.streams[stream].num_patches, tally, on_data=data is not None)
         rows.append({"mask": said, "own": own} | row)
@@ -292,7 +295,12 @@ class _Batches:
 
 @torch.inference_mode()
 def _judge(
-    config: MaskedAutoencoderConfig, mask: MaskConfig, batches: _Batches, seed: int, model: MaskedAutoencoder | None
+    config: MaskedAutoencoderConfig,
+    mask: MaskConfig,
+    batches: _Batches,
+    seed: int,
+    model: MaskedAutoencoder | None,
+    precision: Precision,
 ) -> Tally:
     generator, tally, stream = torch.Generator().manual_seed(seed), Tally(), batches.stream
     patch = config.streams[stream].patch
@@ -301,7 +309,8 @@ def _judge(
         predicted: list[dict[str, Tensor]] = [{}] * plan.num_masks
         if model is not None:
             device = next(model.parameters()).device
-            output = model(batch.to(device), plan.to(device))
+            with autocast(precision, device):
+                output = model(batch.to(device), plan.to(device))
             predicted = [{"model": one.predicted.float().cpu()} for one in output.predictions[stream]]
         for index in range(plan.num_masks):
             visible = visible_cells(batch, plan, index, patch=patch[0], stream=stream)

@@ -80,6 +80,11 @@ class StudyClassifier(nn.Module):
         """The linear layer that gives the outputs."""
         return last_linear(self.head)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.last_layer.weight.device
+
     def forward(self, batch: StudyBatch) -> Tensor:
         """Return ``[studies, labels]`` float32 logits or standardised values."""
         features = self.encoder.features(batch)
@@ -102,7 +107,7 @@ class StudyClassifier(nn.Module):
     @torch.inference_mode()
     def predict(self, batch: StudyBatch) -> np.ndarray:
         """Return ``[studies, labels]`` float64: probabilities, or values in the unit of the targets."""
-        raw = self(batch).double().cpu().numpy()
+        raw = self(batch).cpu().double().numpy()
         if self.config.kind != "regression":
             return sigmoid(raw)
         return raw * np.array(self.config.scale) + np.array(self.config.offset)

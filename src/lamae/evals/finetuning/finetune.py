@@ -23,6 +23,7 @@ from lamae.evals.settings import EvalSettings, FinetuneConfig, Progress, silent
 from lamae.evals.tasks.leak_guard import check_pretraining
 from lamae.evals.tasks.task import Part, Task, make_task
 from lamae.models import MaskedAutoencoder, Readout
+from lamae.nn.precision import choose_device
 from lamae.pack import Pack
 from lamae.provenance import UNTRAINED, num_patients, seen
 
@@ -68,8 +69,8 @@ def finetune(
     Raises:
         DataError: The task cannot be made, tested patients were pretrained on, or the loss stopped being finite.
         CheckpointError: There is no whole checkpoint, or what is left of a training that was cut off is damaged.
-        ConfigError: Settings, label set or preprocessing do not fit, or the folder holds a training of other settings,
-            or something else.
+        ConfigError: Settings, device, label set or preprocessing do not fit, or the folder holds a training of other
+            settings, or something else.
         OSError: The result cannot be written.
     """
     settings, config = settings or EvalSettings(), config or FinetuneConfig()
@@ -79,6 +80,7 @@ def finetune(
     checkpoint = find_checkpoint(run)
     meta = read_meta(checkpoint)
     check_preprocessing(meta, task.pack)
+    config = replace(config, precision=meta.precision(config.precision), device=str(choose_device(config.device)))
     how = chosen_readout(meta, "cls" if config.added_latent and readout is None else readout)
     description = describe_encoder(meta, weights=weights_name(init), seed=settings.seed)
     learned = _fingerprint(task, description, init, how, config, settings)
@@ -170,7 +172,7 @@ def make_classifier(
     if config.train == "head":
         for name, parameter in model.encoder.named_parameters():
             parameter.requires_grad_(bool(config.added_latent) and name.startswith("latent."))
-    return model.to(config.device)
+    return model.to(choose_device(config.device))
 
 
 def with_added_latent(model: MaskedAutoencoder, depth: int, *, seed: int) -> MaskedAutoencoder:
@@ -233,6 +235,7 @@ def _training(
         "labels": PurePath(task.label_set).name,  # a label set of one's own is a path
         "initialisation": init,
         "added_latent": config.added_latent,
+        "precision": config.precision,
         "packs": [pack | {"content_hash": info.content_hash}],
         "studies": len(part.train),
         "validation_studies": len(part.validation),

@@ -86,8 +86,8 @@ def predict(model: StudyClassifier, task: Task, positions: np.ndarray, config: F
     parts = []
     for start in range(0, len(dataset), config.batch_size):
         indices = np.arange(start, min(start + config.batch_size, len(dataset)))
-        with autocast(config.precision, config.device):
-            parts.append(model.predict(dataset.batch(indices).to(config.device)))
+        with autocast(config.precision, model.device):
+            parts.append(model.predict(dataset.batch(indices).to(model.device)))
     return np.concatenate(parts)
 
 
@@ -175,9 +175,9 @@ def _train_epoch(
         _set_rate(optimiser, step, num_steps * config.epochs, config)
         indices = global_batch(len(dataset), min(config.batch_size, len(dataset)), seed=seed, step=step)
         batch = dataset.batch(indices)
-        wanted = targets[batch.index].to(config.device)
-        with autocast(config.precision, config.device):
-            outputs = model(batch.to(config.device))
+        with autocast(config.precision, model.device):
+            outputs = model(batch.to(model.device))
+        wanted = targets[batch.index].to(outputs.device)
         loss = masked_loss(outputs.float(), wanted, is_regression=model.config.kind == "regression")
         optimiser.zero_grad(set_to_none=True)
         loss.backward()

@@ -10,13 +10,14 @@ from typing import Any, TypeVar, cast, get_args
 import numpy as np
 import torch
 
+from lamae.batch import StudyBatch
 from lamae.checkpoint import CheckpointMeta, find_checkpoint, load_model, read_meta
 from lamae.config import difference
 from lamae.errors import ConfigError, check_choice
 from lamae.evals.identity import Weights, describe_encoder
 from lamae.evals.probes.feature_cache import CACHE_FOLDER, cache_key
-from lamae.models import MaskedAutoencoder, Readout, StreamConfig, build_model
-from lamae.nn.precision import Precision
+from lamae.models import Features, MaskedAutoencoder, Readout, StreamConfig, build_model
+from lamae.nn.precision import Precision, autocast, choose_device
 from lamae.pack import Pack
 
 T = TypeVar("T")
@@ -30,26 +31,28 @@ class FrozenEncoder:
         run: Folder of a run or of a checkpoint.
         weights: ``"pretrained"``, or ``"random"`` for new weights of the same model.
         seed: Seed of the random weights.
-        device: Device to compute on.
-        precision: ``"bf16"`` computes in autocast; features are float32 either way.
+        device: Device to compute on; ``"auto"`` takes a GPU when there is one.
+        precision: ``"bf16"`` computes in autocast; features are float32 either way. None takes the run's own.
         batch_size: Studies at once; features do not depend on it beyond rounding.
         cache: Folder in which features are kept; None for none.
 
     Raises:
-        ConfigError: ``weights`` is another word.
+        ConfigError: ``weights`` or ``precision`` is another word, or there is no such device here.
         CheckpointError: There is no whole checkpoint.
     """
 
     run: str | Path
     weights: Weights = "pretrained"
     seed: int = 0
-    device: str = "cpu"
-    precision: Precision = "fp32"
+    device: str = "auto"
+    precision: Precision | None = None
     batch_size: int = 64
     cache: Path | None = None
 
     def __post_init__(self) -> None:
         check_choice("weights", self.weights, get_args(Weights))
+        object.__setattr__(self, "device", str(choose_device(self.device)))
+        object.__setattr__(self, "precision", self.meta.precision(self.precision))
 
     @cached_property
     def checkpoint(self) -> Path:
@@ -63,9 +66,9 @@ class FrozenEncoder:
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """The entry ``run`` of a result: recipe, hashes, weights, precision."""
+        """The entry ``run`` of a result: recipe, hashes, weights, precision, kind of device."""
         said = describe_encoder(self.meta, weights=self.weights, seed=self.seed)
-        return said | {"precision": self.precision}
+        return said | {"precision": self.precision, "device": self.device.partition(":")[0]}
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -87,6 +90,12 @@ class FrozenEncoder:
     def view_names(self) -> tuple[str, ...]:
         """Names of the views that the model knows."""
         return tuple(stream_of(self.meta.model_config["streams"], self.meta.modality)["view_names"])
+
+    @torch.inference_mode()
+    def features(self, batch: StudyBatch) -> Features:
+        """Return what the model knows of studies, nothing hidden."""
+        with autocast(self.precision, self.device):
+            return self.model.features(batch.to(self.device))
 
     def cache_file(self, pack: Pack, rows: np.ndarray, readout: str) -> Path:
         """Return the file in the cache that keeps the features of some rows of a pack."""

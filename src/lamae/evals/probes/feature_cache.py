@@ -14,14 +14,14 @@ from lamae.pack import Pack
 
 CACHE_FOLDER = "features"
 
-_IDENTITY = ("config_hash", "checkpoint_hash", "weights", "precision")
+_IDENTITY = ("config_hash", "checkpoint_hash", "weights", "precision", "device")
 
 
 def cache_key(description: Mapping[str, Any], pack: Pack, rows: np.ndarray, readout: str) -> str:
     """Return the name under which features are kept.
 
     Args:
-        description: Description of the encoder, with the precision.
+        description: Description of the encoder, with precision and device.
         pack: Where the studies are.
         rows: ``[studies]`` int64, which of its rows.
         readout: Name of the read-out.

@@ -18,7 +18,7 @@ from lamae.evals.settings import Progress, silent
 from lamae.evals.tasks.task import Task
 from lamae.models import Features, Readout, by_view, read_out
 from lamae.models.heads import tokens_by_study
-from lamae.nn.precision import Precision, autocast
+from lamae.nn.precision import Precision
 from lamae.pack import Pack
 
 TokenReadout = Literal["tokens", "encoder-tokens"]
@@ -34,7 +34,7 @@ class FeatureTable:
     Attributes:
         values: ``[studies, features]`` float32, in the order of the asked rows; may be a read-only memory map.
         readout: How tokens became vectors.
-        description: Where they come from: recipe, hashes, weights, precision.
+        description: Where they come from: recipe, hashes, weights, precision, kind of device.
     """
 
     values: np.ndarray
@@ -86,9 +86,9 @@ def extract(
     weights: Weights = "pretrained",
     readout: Readout | None = None,
     seed: int = 0,
-    precision: Precision = "fp32",
+    precision: Precision | None = None,
     batch_size: int = 64,
-    device: str = "cpu",
+    device: str = "auto",
     cache: Path | None = None,
     progress: Progress = silent,
 ) -> FeatureTable:
@@ -101,10 +101,10 @@ def extract(
         weights: ``"random"`` draws new weights for the same model: the control that everything must beat.
         readout: None takes the run's own.
         seed: Seed of the random weights.
-        precision: ``"bf16"`` computes in autocast; features are float32 either way.
+        precision: ``"bf16"`` computes in autocast; features are float32 either way. None takes the run's own.
         batch_size: Studies at once; the features do not depend on it beyond rounding.
-        device: Where to compute.
-        cache: Folder in which features are kept under a hash of weights, pack, rows, read-out and precision.
+        device: Where to compute; ``"auto"`` takes a GPU when there is one.
+        cache: Folder in which features are kept under a hash of weights, pack, rows, read-out, precision and device.
         progress: Called after each batch.
 
     Raises:
@@ -208,9 +208,7 @@ def _encoded(encoder: FrozenEncoder, pack: Pack, rows: np.ndarray, progress: Pro
     dataset = for_known_views(pack, view_names=encoder.view_names, rows=rows, clip=encoder.stream.clip)
     for start in range(0, len(dataset), encoder.batch_size):
         indices = np.arange(start, min(start + encoder.batch_size, len(dataset)))
-        with autocast(encoder.precision, encoder.device):
-            features = encoder.model.features(dataset.batch(indices).to(encoder.device))
-        yield features
+        yield encoder.features(dataset.batch(indices))
         progress("extracting features", int(indices[-1]) + 1, len(dataset))
 
 

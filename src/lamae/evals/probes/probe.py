@@ -53,9 +53,9 @@ def probe(
     settings: EvalSettings | None = None,
     test_pack: str | Path | Pack | None = None,
     system: str | None = None,
-    precision: Precision = "fp32",
+    precision: Precision | None = None,
     batch_size: int = 64,
-    device: str = "cpu",
+    device: str = "auto",
     cache: bool = True,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -77,9 +77,9 @@ def probe(
         settings: Settings of the task and of its judging.
         test_pack: Test on the studies of this pack in place of the first one's own, see `make_task`.
         system: Name to show; None names it after the model.
-        precision: Precision in which features are computed.
+        precision: Precision in which features are computed; None takes the run's own.
         batch_size: Studies at once.
-        device: Where features are computed.
+        device: Where features are computed; ``"auto"`` takes a GPU when there is one.
         cache: Keep features in the run's folder and take them from there.
         overwrite: Replace the result of another request in ``out``.
         progress: Called as the work goes on.
@@ -95,15 +95,9 @@ def probe(
     task = make_task(pack, labels, settings, test_pack=test_pack)
     leak = check_pretraining(run, task, settings, weights=weights)
     with _features_folder(run, cache=cache, needed=protocol == "attention-pool") as folder:
-        encoder = FrozenEncoder(
-            run=run,
-            weights=weights,
-            seed=settings.seed,
-            device=device,
-            precision=precision,
-            batch_size=batch_size,
-            cache=None if folder is None else Path(folder),
-        )
+        how: dict[str, Any] = {"device": device, "precision": precision, "batch_size": batch_size}
+        kept = None if folder is None else Path(folder)
+        encoder = FrozenEncoder(run=run, weights=weights, seed=settings.seed, cache=kept, **how)
         asked = encoder.identity | {"protocol": protocol, "readout": readout, "system": system}
         request = request_of(task, settings, asked)
         claim(out, request, overwrite=overwrite)

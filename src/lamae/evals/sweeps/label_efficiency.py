@@ -77,9 +77,9 @@ def label_efficiency(
     settings: EvalSettings | None = None,
     test_pack: str | Path | Pack | None = None,
     system: str | None = None,
-    precision: Precision = "fp32",
+    precision: Precision | None = None,
     batch_size: int = 64,
-    device: str = "cpu",
+    device: str = "auto",
     overwrite: bool = False,
     progress: Progress = silent,
 ) -> EfficiencySummary:
@@ -105,9 +105,9 @@ def label_efficiency(
         settings: Settings of the task and of its judging, without label fraction and count.
         test_pack: Test on the studies of this pack, see `make_task`.
         system: Name to show; None names it after the model.
-        precision: Precision in which features are computed.
+        precision: Precision in which features are computed; None takes the run's own.
         batch_size: Studies at once.
-        device: Where features are computed; fine-tuning has its own setting.
+        device: Where features are computed, as in `lamae.evals.probe`; fine-tuning has its own settings of all three.
         overwrite: Replace results of other requests in ``out``.
         progress: Called as the work goes on.
 

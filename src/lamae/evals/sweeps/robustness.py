@@ -51,9 +51,9 @@ def robustness(
     test_pack: str | Path | Pack | None = None,
     system: str | None = None,
     noise_seed: int = 0,
-    precision: Precision = "fp32",
+    precision: Precision | None = None,
     batch_size: int = 64,
-    device: str = "cpu",
+    device: str = "auto",
     cache: bool = True,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -79,9 +79,9 @@ def robustness(
         test_pack: Test on the studies of this pack, see `make_task`.
         system: Name to show; None names it after the model.
         noise_seed: Seed of noise and of shuffled orders; the same for systems that are to be compared.
-        precision: Precision in which features are computed.
+        precision: Precision in which features are computed; None takes the run's own.
         batch_size: Studies at once.
-        device: Where features are computed.
+        device: Where features are computed; ``"auto"`` takes a GPU when there is one.
         cache: Keep features as recorded in the run's folder and take them from there.
         overwrite: Replace results of other requests in ``out``.
         progress: Called as the work goes on.
@@ -109,15 +109,9 @@ def robustness(
                 f"unknown protocol {protocol!r} of frozen features: {hint}expected one of {', '.join(known)}"
             )
         leak = check_pretraining(run, task, settings, weights=weights)
-        encoder = FrozenEncoder(
-            run=run,
-            weights=weights,
-            seed=settings.seed,
-            device=device,
-            precision=precision,
-            batch_size=batch_size,
-            cache=run_cache(run) if cache else None,
-        )
+        how: dict[str, Any] = {"device": device, "precision": precision, "batch_size": batch_size}
+        kept = run_cache(run) if cache else None
+        encoder = FrozenEncoder(run=run, weights=weights, seed=settings.seed, cache=kept, **how)
         frozen = probed_encoder(encoder, task, settings, protocol, readout, leak=leak, system=system, progress=progress)
     sweep = _Sweep(frozen, task, settings, out, overwrite, progress)
     found = sweep.learned_as_recorded(asked, packs)
