@@ -24,15 +24,16 @@ from torch import Tensor, nn
 from lamae._version import __version__
 from lamae.config import from_dict, to_dict
 from lamae.errors import CheckpointError, check_choice
-from lamae.files import TEMPORARY_MARK, read_json_object, sync_folder, write_atomically
+from lamae.files import TEMPORARY_MARK, read_json, sync_folder, write_atomically, write_json
 from lamae.models import MODELS, Pretrainable, Readout, build_model
 from lamae.nn.precision import Precision
 from lamae.provenance import NOT_KNOWN, PATIENTS_FILE, Provenance
 
 FORMAT = "lamae-checkpoint"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 META_FILE, WEIGHTS_FILE, TRAIN_STATE_FILE = "meta.json", "weights.safetensors", "train_state.safetensors"
 
+_DIGEST_BYTES = hashlib.sha256().digest_size
 _NAME = re.compile(r"step-(\d{8,})")
 
 
@@ -173,7 +174,7 @@ def read_meta(path: Path) -> CheckpointMeta:
         CheckpointError: It is missing, damaged, of an unknown version, or of a model that is not known here.
     """
     try:
-        content = read_json_object(path / META_FILE)
+        content = read_json(path / META_FILE, of=(FORMAT, FORMAT_VERSION))
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: {META_FILE} is missing, so this is no whole checkpoint") from error
     except ValueError as error:
@@ -277,7 +278,7 @@ def restore_optimiser(
 
 
 def write_state(file: Path, about: Mapping[str, Any], parts: Mapping[str, Mapping[str, Tensor]]) -> None:
-    """Write named tensors and what there is to say about them as one safetensors file, whole or not at all.
+    """Write named tensors and what there is to say about them as one file, whole or not at all: safetensors, SHA-256.
 
     Args:
         file: File to write; one that is there is replaced.
@@ -289,7 +290,8 @@ def write_state(file: Path, about: Mapping[str, Any], parts: Mapping[str, Mappin
     """
     tensors = {f"{part}/{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
     told = torch.frombuffer(bytearray(json.dumps(about).encode()), dtype=torch.uint8)
-    write_atomically(file, _content(tensors | {"about": told}))
+    content = _content(tensors | {"about": told})
+    write_atomically(file, content + hashlib.sha256(content).digest())
 
 
 def read_state(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]]:
@@ -299,8 +301,12 @@ def read_state(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]
         FileNotFoundError: There is no such file.
         CheckpointError: It is damaged.
     """
+    content = file.read_bytes()
+    content, digest = content[:-_DIGEST_BYTES], content[-_DIGEST_BYTES:]
+    if hashlib.sha256(content).digest() != digest:
+        raise CheckpointError(f"{file}: damaged, its content is not what was written (the hash differs)")
     try:
-        tensors = load(file.read_bytes())
+        tensors = load(content)
         about = json.loads(bytes(tensors.pop("about").numpy()))
     except (SafetensorError, KeyError, ValueError) as error:
         raise CheckpointError(f"{file}: damaged ({error})") from error
@@ -327,8 +333,7 @@ def _write_folder(path: Path, meta: CheckpointMeta, files: Mapping[str, bytes]) 
         for name, content in files.items():
             meta.files[name] = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
             write_atomically(temporary / name, content)
-        text = json.dumps({"format": FORMAT} | asdict(meta), indent=1, ensure_ascii=False)
-        write_atomically(temporary / META_FILE, text.encode())
+        write_json(temporary / META_FILE, {"format": FORMAT} | asdict(meta))
         os.replace(temporary, path)
     except OSError:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -1,12 +1,13 @@
-"""Atomic writing of files, file hashes, and reading of JSON objects."""
+"""Atomic writing of files, hashes of files, and JSON objects that hold a hash of their own content."""
 
 import errno
 import fcntl
+import glob
 import hashlib
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 TEMPORARY_MARK = ".writing-"
+_HASH = "sha256"
+"""Key of a JSON object under which stands the hash of all its other entries."""
 
 
 def write_atomically(path: Path, content: "bytes | memoryview | pa.Buffer") -> None:
@@ -24,18 +27,39 @@ def write_atomically(path: Path, content: "bytes | memoryview | pa.Buffer") -> N
     Raises:
         OSError: Writing failed; no partial file is left behind. For a full disk, the message says what to do.
     """
+    with written_beside(path) as temporary, temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """Give the name of a file beside ``path``, which takes its place when the block has written it, and not before.
+
+    The file is locked meanwhile, so that `remove_abandoned` knows it from one that a killed process left.
+
+    Raises:
+        OSError: Writing failed; no partial file is left behind. For a full disk, the message says what to do.
+    """
     temporary = path.with_name(f"{path.name}{TEMPORARY_MARK}{os.getpid()}")
-    with naming_full_disk(path):
-        try:
-            with temporary.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+    try:
+        with naming_full_disk(path), temporary.open("wb") as held:
+            with suppress(OSError):  # not every network drive has locks
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            yield temporary
             os.replace(temporary, path)
-        except OSError:
-            temporary.unlink(missing_ok=True)
-            raise
+    finally:
+        temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def remove_abandoned(path: Path) -> None:
+    """Remove what killed processes left of a file that they wrote by `written_beside`, on whichever machine."""
+    for file in path.parent.glob(f"{glob.escape(path.name)}{TEMPORARY_MARK}*"):
+        with suppress(OSError), file.open("ab") as left:
+            fcntl.flock(left, fcntl.LOCK_EX | fcntl.LOCK_NB)  # refused while its writer lives
+            file.unlink(missing_ok=True)
 
 
 def refuse_existing(out: Path, *, overwrite: bool, what: str) -> None:
@@ -152,7 +176,7 @@ def sha256(path: Path) -> str:
 
 def content_hash(content: Any) -> str:
     """Return a short hash of what JSON can hold."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:20]
+    return _content_hash(content)[:20]
 
 
 def read_json_object(file: Path) -> dict[str, Any]:
@@ -163,10 +187,66 @@ def read_json_object(file: Path) -> dict[str, Any]:
         ValueError: The content is not UTF-8, not JSON, nested too deeply, or not an object. The message does not name
             the file: the caller says what the file should have been.
     """
+    return parse_json_object(file.read_text(encoding="utf-8"))
+
+
+def parse_json_object(text: str) -> dict[str, Any]:
+    """Parse a JSON object; errors as of `read_json_object`."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(text)
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if not isinstance(content, dict):
         raise ValueError(f"expected an object, found {type(content).__name__}")
     return content
+
+
+def write_json(file: Path, content: Mapping[str, Any], *, allow_nan: bool = True) -> None:
+    """Write a JSON object with a hash of its content, whole or not at all; `read_json` checks it.
+
+    Raises:
+        OSError: Writing failed, as in `write_atomically`.
+        ValueError: There is a value that is no number, and ``allow_nan`` is false.
+    """
+    text = json.dumps(with_hash(content), indent=1, ensure_ascii=False, allow_nan=allow_nan)
+    write_atomically(file, text.encode())
+
+
+def read_json(file: Path, *, of: tuple[str, int] | None = None) -> dict[str, Any]:
+    """Read what `write_json` wrote, and check that nothing of it was changed.
+
+    Args:
+        file: The file.
+        of: Its ``format`` and ``format_version``. Of another format or version the content is returned unchecked, so
+            that the caller, who refuses it, can say which it is.
+
+    Raises:
+        As `read_json_object`; ``ValueError`` too where the content is not what was written.
+    """
+    content = read_json_object(file)
+    if of not in (None, (content.get("format"), content.get("format_version"))):
+        return content
+    return without_hash(content)
+
+
+def with_hash(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an object, in plain JSON types, with the hash of its content as its last entry."""
+    plain = json.loads(json.dumps(content))
+    plain.pop(_HASH, None)
+    return plain | {_HASH: _content_hash(plain)}
+
+
+def without_hash(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the object that `with_hash` was given.
+
+    Raises:
+        ValueError: It has no hash, or its content is not what was written.
+    """
+    kept = {key: value for key, value in content.items() if key != _HASH}
+    if content.get(_HASH) != _content_hash(kept):
+        raise ValueError("its content is not what was written: its hash differs")
+    return kept
+
+
+def _content_hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 from report_fakes import write_demo
 
+from lamae.files import write_json
 from lamae.report import write_report
 
 pytestmark = pytest.mark.browser
@@ -45,7 +46,7 @@ def page(tmp_path_factory):
         info = json.loads(told.read_text())
         for name in ("f1", "brier", "ece"):
             info["metrics"][f"macro_{name}"] = info["metrics"]["macro_auprc"]
-        told.write_text(json.dumps(info))
+        write_json(told, info)
     return write_report(folders, folder / "report.html")
 
 

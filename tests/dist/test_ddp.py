@@ -10,7 +10,7 @@ from train_fakes import write_fake_pack
 
 from lamae.checkpoint import load_model
 from lamae.ecg.leads import LEADS
-from lamae.train.run_folder import read_metrics
+from lamae.run_files import read_metrics
 
 pytestmark = [pytest.mark.dist, pytest.mark.slow]
 PROGRAM = Path(train_fakes.__file__)

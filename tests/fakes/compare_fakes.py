@@ -198,7 +198,7 @@ def _info(
         run["card"] = card(system, seed)
     return {
         "format": "lamae-result",
-        "format_version": 1,
+        "format_version": 2,
         "kind": "finetune" if tuned else "probe",
         "system": system,
         "protocol": "supervised from random weights" if supervised else "linear probe on frozen features",

@@ -1,12 +1,14 @@
 """RUN and RESULT folders as training and evaluation leave them, small and made up, for the tests of the report."""
 
-import json
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+
+from lamae.files import sha256, write_json
+from lamae.run_files import write_metrics, write_run_info
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 LABELS = ("I48", "I44", "I45", "I21", "I50", "I25", "I10")
@@ -60,10 +62,9 @@ def write_run(
     """Write a RUN folder and return it."""
     (folder / "examples").mkdir(parents=True)
     (folder / "config.yaml").write_text(yaml.safe_dump(_config(recipe), sort_keys=False))
-    (folder / "run.json").write_text(json.dumps(run_info(recipe, simulated=simulated)))
-    (folder / "metrics.jsonl").write_text(
-        "".join(json.dumps(row) + "\n" for row in _metrics(steps, floor=0.42 if attention else 0.47))
-    )
+    metrics = _metrics(steps, floor=0.42 if attention else 0.47)
+    write_run_info(folder, run_info(recipe, simulated=simulated) | {"step": metrics[-1]["step"]})
+    write_metrics(folder / "metrics.jsonl", metrics)
     if examples:
         _write_reconstruction(folder / "examples/reconstruction.npz", simulated=simulated)
     if attention:
@@ -74,7 +75,7 @@ def write_run(
 def run_info(recipe: str, *, simulated: bool = True) -> dict:
     return {
         "format": "lamae-run",
-        "format_version": 1,
+        "format_version": 2,
         "recipe": recipe,
         "status": "finished",
         "step": 1200,
@@ -216,9 +217,10 @@ def write_result(
         }
         for index, label in enumerate(labels)
     ]
-    (folder / "result.json").write_text(json.dumps(info))
     if predictions:
         _write_predictions(folder / "predictions.parquet", patients, labels, targets, scores)
+        info["predictions_sha256"] = sha256(folder / "predictions.parquet")
+    write_json(folder / "result.json", info)
     return folder
 
 
@@ -228,7 +230,7 @@ def result_info(
     weights = "random, seed 1" if kind == "finetune" or "Random" in system else "pretrained"
     return {
         "format": "lamae-result",
-        "format_version": 1,
+        "format_version": 2,
         "kind": kind,
         "system": system,
         "protocol": _PROTOCOLS[kind],

@@ -7,8 +7,8 @@ from train_fakes import fake_config, write_fake_pack
 import lamae
 from lamae.evals import embed, extract
 from lamae.pack import Pack
+from lamae.run_files import read_metrics
 from lamae.train import pretrain
-from lamae.train.run_folder import read_metrics
 
 pytestmark = [
     pytest.mark.gpu,

@@ -20,6 +20,7 @@ from lamae.checkpoint import (
     write_state,
 )
 from lamae.errors import CheckpointError
+from lamae.files import write_json
 from lamae.models import MaskedAutoencoder
 from lamae.train.optim import make_optimiser
 
@@ -52,7 +53,7 @@ def edit_meta(path, **changes):
     content = json.loads((path / "meta.json").read_text())
     for key, value in changes.items():
         content.pop(key) if value is None else content.update({key: value})
-    (path / "meta.json").write_text(json.dumps(content))
+    write_json(path / "meta.json", content)
 
 
 def test_there_and_back(tmp_path):
@@ -133,7 +134,7 @@ def test_no_checkpoint(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format_version": 7}, "checkpoint format version 7, but this version of lamae reads 1"),
+        ({"format_version": 7}, "checkpoint format version 7, but this version of lamae reads 2"),
         ({"format": "other"}, 'expected "format": "lamae-checkpoint"'),
         ({"model": "jepa"}, "a model of the kind 'jepa'; known is 'masked-autoencoder'"),
         ({"readout": "best"}, "unknown read-out 'best'"),

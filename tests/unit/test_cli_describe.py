@@ -11,6 +11,7 @@ from lamae.cli.card_lines import card_lines, with_prefix
 from lamae.cli.describe import planned_card
 from lamae.cli.main import main
 from lamae.config import apply_overrides
+from lamae.files import write_json
 from lamae.train import pretrain
 
 CARD = {
@@ -117,13 +118,13 @@ def test_a_run_is_described_with_its_card_and_without(tmp_path: Path, capsys: py
     file = tmp_path / "run" / "run.json"
     info = json.loads(file.read_text())
     info.pop("card", None)
-    file.write_text(json.dumps(info))
+    write_json(file, info)
     assert main(["describe", str(tmp_path / "run")]) == 0
     told = capsys.readouterr().out
     assert "tokens      132 a study (12 leads x 11), 36 visible" in told  # round(11 * .3) = 3 of 11
     assert "training    3 steps of 7 studies" in told
     assert "cohort: fake" in told
-    file.write_text(json.dumps(info | {"card": CARD}))
+    write_json(file, info | {"card": CARD})
     assert main(["describe", str(tmp_path / "run")]) == 0
     told = capsys.readouterr().out
     assert told.startswith(card_lines(CARD) + "\n\n")

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lamae.errors import DataError, FormatError
-from lamae.files import sha256, write_atomically
+from lamae.files import sha256, write_atomically, write_json
 from lamae.pack import Pack, verify, write_pack
 from lamae.pack.layout import FileInfo, ShardInfo, content_hash
 from lamae.studies import PreparedStudy
@@ -40,7 +40,7 @@ def path(tmp_path):
 
 def change_info(path, **changes):
     file = path / "pack.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    write_json(file, json.loads(file.read_text()) | changes)
 
 
 def flip_byte(file, position: int):
@@ -55,7 +55,7 @@ def test_an_untouched_pack_has_no_problems(path):
 
 def test_an_unknown_version_names_what_was_found_and_what_is_supported(path):
     change_info(path, format_version=17)
-    with pytest.raises(FormatError, match="pack format version 17, but this version of lamae reads 2"):
+    with pytest.raises(FormatError, match="pack format version 17, but this version of lamae reads 3"):
         Pack.open(path)
     with pytest.raises(FormatError, match="version 17"):
         verify(path)
@@ -159,7 +159,7 @@ def test_a_folder_that_is_no_pack(tmp_path):
         ("{", "not readable as JSON"),
         ("[]", "this is no pack"),
         ('{"format": "other"}', "this is no pack"),
-        ('{"format": "lamae-pack", "format_version": 2}', "entries are missing or unknown"),
+        ('{"format": "lamae-pack", "format_version": 3}', "its hash differs"),
     ],
 )
 def test_a_damaged_info(path, text, expected):
@@ -187,7 +187,7 @@ def test_a_study_that_a_pack_cannot_hold(tmp_path, changes, expected):
 def test_a_pack_of_format_1_is_refused_with_the_command_that_makes_it_anew(path):
     change_info(path, format_version=1, cohort="ptb-xl")
     with pytest.raises(
-        FormatError, match=r"version 1, .* reads 2: make it anew .*cohort: ptb-xl.*: lamae prepare COHORT ROOT NEW_PACK"
+        FormatError, match=r"version 1, .* reads 3: make it anew .*cohort: ptb-xl.*: lamae prepare COHORT ROOT NEW_PACK"
     ):
         Pack.open(path)
 
@@ -223,7 +223,7 @@ def test_a_table_that_is_no_parquet(path):
     file = path / "studies.parquet"
     content = file.read_bytes()
     file.write_bytes(bytes(len(content)))
-    with pytest.raises(FormatError, match=r"studies\.parquet: not a readable Parquet file; `lamae verify` lists"):
+    with pytest.raises(FormatError, match=r"studies\.parquet: damaged, .*; `lamae verify` lists"):
         Pack.open(path)
     assert verify(path) == ["studies.parquet: the content is not what was written (its hash differs)"]
     file.write_bytes(bytes(byte ^ 0xFF for byte in content[:-400]) + content[-400:])

@@ -108,7 +108,7 @@ def test_a_study_is_a_view_of_the_memory_map(pack):
 
 def test_info_counts_and_says_what_it_was_made_from(pack, studies):
     content = json.loads((pack.path / "pack.json").read_text())
-    assert (content["format"], content["format_version"]) == ("lamae-pack", 2)
+    assert (content["format"], content["format_version"]) == ("lamae-pack", 3)
     assert [shard["studies"] for shard in content["shards"]] == [3, 3, 3, 2]
     assert content["num_recordings"] == sum(len(study.view_names) for study in studies)
     assert content["preprocessing"] == {"rate_hz": 100.0}

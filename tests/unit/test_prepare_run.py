@@ -16,6 +16,7 @@ from lamae.cohorts.tables import studies_table
 from lamae.ecg.leads import LEADS
 from lamae.ecg.preprocess import EcgPreprocessing, preprocess
 from lamae.errors import ConfigError, DataError, FormatError
+from lamae.files import write_json
 from lamae.pack import Pack, verify
 from lamae.prepare import prepare
 from lamae.splits import SPLITS, assign_splits
@@ -432,7 +433,7 @@ def test_a_note_of_more_studies_than_its_shard_holds(tmp_path, monkeypatch):
     cohort = begun(tmp_path / "pack", monkeypatch)
     note = tmp_path / "pack" / "parts" / "00000.json"
     content = json.loads(note.read_text())
-    note.write_text(json.dumps(content | {"kept": content["kept"][:2]}))
+    write_json(note, content | {"kept": content["kept"][:2]})
     with pytest.raises(FormatError, match=r"00000\.json: this note of a finished shard is damaged \(ValueError\)"):
         run(cohort, tmp_path / "pack")
 

@@ -8,12 +8,13 @@ from report_fakes import LEADS, write_result, write_run
 
 from lamae import results
 from lamae.errors import ConfigError, DataError, FormatError
+from lamae.files import write_json
 from lamae.report.folders import read_folders, read_result, read_run
 
 
 def change(path, **changes):
     content = json.loads(path.read_text()) | changes
-    path.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+    write_json(path, {key: value for key, value in content.items() if value is not None})
 
 
 def test_runs_and_results_are_told_apart_and_keep_their_order(tmp_path):
@@ -39,7 +40,7 @@ def test_damaged_predictions_are_named(tmp_path):
     folder = write_result(tmp_path / "r", studies=53)
     whole = (folder / "predictions.parquet").read_bytes()
     (folder / "predictions.parquet").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(FormatError, match=r"predictions\.parquet: not readable as Parquet; evaluate again"):
+    with pytest.raises(FormatError, match=r"predictions\.parquet: damaged, .*evaluate again"):
         read_result(folder)
 
 
@@ -79,8 +80,8 @@ def test_run_without_configuration_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("file", "write", "message"),
     [
-        ("run.json", write_run, r"run\.json: expected format version 1, found 7: read it with the release"),
-        ("result.json", write_result, "result format version 7, but this version of lamae reads 1: evaluate again"),
+        ("run.json", write_run, r"run\.json: expected format version 2, found 7: read it with the release"),
+        ("result.json", write_result, "result format version 7, but this version of lamae reads 2: evaluate again"),
     ],
 )
 def test_unknown_format_version_is_refused(tmp_path, file, write, message):
@@ -112,7 +113,8 @@ def test_garbage_is_no_json(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("line", "message"), [("{\n", "line 1 is not valid JSON"), ('{"loss": 1}\n', "line 1 holds no 'step'")]
+    ("line", "message"),
+    [("{\n", "line 1 is not valid JSON"), ('{"loss": 1}\n', "line 1 is not valid JSON: its content is not what")],
 )
 def test_damaged_metrics_are_refused(tmp_path, line, message):
     folder = write_run(tmp_path / "run", steps=11)

@@ -10,6 +10,7 @@ import pytest
 from report_fakes import LABELS, write_demo, write_result, write_run
 
 from lamae.errors import ConfigError
+from lamae.files import write_json
 from lamae.report import write_report
 from lamae.report.folders import Result
 from lamae.report.page import render
@@ -168,7 +169,7 @@ def test_regression_has_a_table_without_a_ranking_chart(tmp_path):
     content["labels"] |= {"kind": "regression", "set": "column:age_years"}
     content["metrics"] = {"macro_mae": {"value": 7.25, "low": 6.5, "high": 8.0}}
     content["per_label"] = [{"label": "age_years", "studies": 53, "mae": {"value": 7.25, "low": 6.5, "high": 8.0}}]
-    (folder / "result.json").write_text(json.dumps(content))
+    write_json(folder / "result.json", content)
     text = render([folder])
     assert "macro MAE 7.250 (6.500 to 8.000)" in text
 
@@ -179,7 +180,7 @@ def test_undefined_values_become_dashes(tmp_path):
     content["per_label"][0]["auroc"] = {"value": None, "low": None, "high": None}
     content["per_label"][1]["auroc"] = {"value": float("nan"), "low": float("nan"), "high": float("nan")}
     content["split"]["test"] = None
-    (folder / "result.json").write_text(json.dumps(content))
+    write_json(folder / "result.json", content)
     assert '<td class="num">–</td>' in render([folder])
 
 
@@ -198,7 +199,7 @@ def test_pretraining_on_test_patients_is_a_warning(tmp_path):
     content["leak"] = {"checked": True, "patients_pretrained_on": 3, "records_pretrained_on": 5, "allowed": True}
     content["split"] |= {"label_fraction": 0.1, "cross_validated_folds": 9}
     content["selection"]["converged"] = False
-    (folder / "result.json").write_text(json.dumps(content))
+    write_json(folder / "result.json", content)
     text = render([folder])
     words = "was trained on 3 tested patients and 5 tested records: the figures flatter"
     assert f"LAMAE, 10 % of the labels {words}." in text
@@ -213,7 +214,7 @@ def test_unknown_pretraining_patients_are_a_warning(tmp_path):
     folder = write_result(tmp_path / "r", studies=53)
     content = json.loads((folder / "result.json").read_text())
     content["leak"] = {"checked": False, "allowed": True}
-    (folder / "result.json").write_text(json.dumps(content))
+    write_json(folder / "result.json", content)
     assert "LAMAE was trained on patients that nobody knows: the figures flatter." in render([folder])
 
 
@@ -221,7 +222,7 @@ def test_an_unfinished_run_is_said_beside_its_figures(tmp_path):
     folder = write_result(tmp_path / "r", studies=53)
     content = json.loads((folder / "result.json").read_text())
     content["run"] |= {"finished": False, "step": 120, "card": {"steps": 500}}
-    (folder / "result.json").write_text(json.dumps(content))
+    write_json(folder / "result.json", content)
     assert '<small class="caveat">had pretrained for 120 of 500 steps only</small></th>' in render([folder])
 
 
@@ -231,7 +232,7 @@ def test_a_control_that_did_not_see_the_patients_gives_no_difference(tmp_path):
         content = json.loads((folder / "result.json").read_text())
         weights = "random, seed 0" if folder == random else "pretrained"
         content["run"] |= {"weights": weights}
-        (folder / "result.json").write_text(json.dumps(content | {"leak": leak}))
+        write_json(folder / "result.json", content | {"leak": leak})
     text = render([ours, random])
     assert "no paired difference to Random, because it was trained on 3 tested patients and 0 tested records" in text
     assert "; difference to" not in text
@@ -277,7 +278,7 @@ def test_a_system_is_held_against_the_control_with_its_own_read_out(tmp_path):
     }
     for name, readout in (("mean", "mean"), ("lost", "cls")):
         info = json.loads((folders[name] / "result.json").read_text())
-        (folders[name] / "result.json").write_text(json.dumps(info | {"readout": readout}))
+        write_json(folders[name] / "result.json", info | {"readout": readout})
     results = {name: read_result(folder) for name, folder in folders.items()}
     (both,) = make_tasks(list(results.values()))
     (alone,) = make_tasks([results["ours"], results["concat"]])

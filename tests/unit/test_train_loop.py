@@ -15,9 +15,10 @@ from lamae.checkpoint import checkpoints, find_checkpoint, load_model, read_meta
 from lamae.errors import ConfigError, DataError
 from lamae.models import StreamConfig
 from lamae.pack import Pack
+from lamae.run_files import read_metrics
 from lamae.splits import patient_hashes, salt_fingerprint
 from lamae.train import loop, pretrain
-from lamae.train.run_folder import RunFolder, read_metrics
+from lamae.train.run_folder import RunFolder
 
 
 @pytest.fixture(scope="module")
@@ -231,7 +232,7 @@ def test_a_nonfinite_loss_stops_and_names_the_rows(tmp_path, pack, monkeypatch):
 
 def test_the_records_of_a_run(whole_run, pack):
     info, opened = RunFolder(whole_run).info, Pack.open(pack)
-    assert (info["format"], info["format_version"], info["recipe"]) == ("lamae-run", 1, "fake")
+    assert (info["format"], info["format_version"], info["recipe"]) == ("lamae-run", 2, "fake")
     assert info["packs"][0]["studies_by_split"] == {"test": 6, "train": 24, "validation": 7}
     assert info["packs"][0]["simulated"] is True
     assert info["packs"][0]["content_hash"] == opened.info.content_hash

@@ -11,10 +11,10 @@ from lamae.ecg.leads import LEADS
 from lamae.errors import ConfigError
 from lamae.models import MaskedAutoencoder
 from lamae.progress import format_seconds
+from lamae.run_files import read_metrics, write_metrics
 from lamae.train import DataConfig, OptimConfig
 from lamae.train.loop import make_trainer
 from lamae.train.optim import learning_rate, make_optimiser, schedule_in_words
-from lamae.train.run_folder import read_metrics
 from lamae.train.step import read_ahead, train_step, validation_loss
 from lamae.train.stopping import stop_requests
 from lamae.train.workers import Workers
@@ -254,8 +254,11 @@ def test_signals_are_noted_and_given_back():
 
 
 def test_a_line_cut_off_by_a_crash_is_left_out(tmp_path):
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2}\n{"st')
-    assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 1}, {"step": 2}]
+    file = tmp_path / "metrics.jsonl"
+    write_metrics(file, [{"step": 1}, {"step": 2}])
+    with file.open("a") as opened:
+        opened.write('{"st')
+    assert read_metrics(file) == [{"step": 1}, {"step": 2}]
 
 
 def test_times_in_words():

@@ -18,9 +18,10 @@ from lamae.errors import CheckpointError, ConfigError
 from lamae.models import MODELS, build_model, read_out
 from lamae.models.pretrainable import Drawable, Pretrainable, PretrainableConfig
 from lamae.pack import Pack
+from lamae.run_files import read_metrics
 from lamae.train import PretrainConfig, loop, pretrain
 from lamae.train.loop import make_trainer
-from lamae.train.run_folder import RunFolder, read_metrics
+from lamae.train.run_folder import RunFolder
 from lamae.train.step import train_step, validation_loss
 from lamae.train.workers import Workers
 

@@ -16,11 +16,12 @@ from lamae.models import StreamConfig
 from lamae.models.pretrainable import total_loss
 from lamae.nn.masks import MaskConfig, MaskFamily
 from lamae.pack import write_pack
+from lamae.run_files import read_metrics
 from lamae.studies import MISSING_CODE, PreparedRecording, PreparedStudy
 from lamae.train import pretrain
 from lamae.train.choose_studies import choose_studies
 from lamae.train.loop import make_trainer
-from lamae.train.run_folder import RunFolder, read_metrics
+from lamae.train.run_folder import RunFolder
 from lamae.train.step import draw_batch, train_step, validation_loss
 from lamae.train.without_targets import without_targets
 from lamae.train.workers import Workers

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Print the tables, and write them where asked."""
     from lamae import recipes
     from lamae.checkpoint import find_checkpoint, load_model, read_provenance
-    from lamae.config import apply_overrides, from_dict, read_yaml
+    from lamae.config import apply_overrides, from_dict
     from lamae.ecg.leads import canonical_lead
     from lamae.errors import ConfigError
     from lamae.evals.audits.pretext import AuditData, audit
@@ -41,6 +41,7 @@ def run(arguments: argparse.Namespace) -> None:
     from lamae.models import MaskedAutoencoderConfig
     from lamae.nn.precision import choose_device
     from lamae.pack import Pack
+    from lamae.run_files import read_run_config
     from lamae.train import PretrainConfig
 
     if arguments.out is not None:
@@ -50,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
     if (folder / "run.json").is_file():
         if arguments.settings:
             raise ConfigError(f"{folder}: a run keeps its settings; audit its recipe to change {arguments.settings[0]}")
-        config = from_dict(PretrainConfig, read_yaml(folder / "config.yaml"), source=str(folder / "config.yaml"))
+        config = from_dict(PretrainConfig, read_run_config(folder), source=str(folder / "config.yaml"))
         model, meta = load_model(folder, device=choose_device(device))
         how["precision"] = meta.precision(precision)
     elif device != "auto" or precision is not None:

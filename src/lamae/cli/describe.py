@@ -82,15 +82,15 @@ def describe_pack(folder: Path) -> str:
 
 def describe_run(folder: Path) -> str:
     """Return the matched-control lines of a run, then the rest of its ``run.json``."""
-    from lamae.config import from_dict, read_yaml
-    from lamae.report.folders import read_run_info
+    from lamae.config import from_dict
+    from lamae.run_files import read_run_config, read_run_info
     from lamae.train import PretrainConfig
 
     info = read_run_info(folder)
     card = info.pop("card", None)
     if card is None:  # written before runs had cards; what it was set to is known all the same
-        file = folder / "config.yaml"
-        card = planned_card(from_dict(PretrainConfig, read_yaml(file), source=str(file)))
+        config = from_dict(PretrainConfig, read_run_config(folder), source=str(folder / "config.yaml"))
+        card = planned_card(config)
         card |= {"studies": info["training"].get("studies"), "seconds": info.get("seconds")}
     return f"{card_lines(card)}\n\n{_as_lines(info)}"
 

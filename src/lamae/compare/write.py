@@ -1,7 +1,6 @@
 """The folder of a comparison: tables as CSV, Markdown and LaTeX, charts as PNG and SVG, a page, a JSON of it all."""
 
 import contextlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from lamae.compare.entry import read_entries
 from lamae.compare.judged import Settings
 from lamae.compare.table import Table, as_csv, as_latex, as_markdown
 from lamae.errors import ConfigError
-from lamae.files import content_hash, read_json_object, refuse_existing, write_atomically
+from lamae.files import content_hash, read_json_object, refuse_existing, write_atomically, write_json
 from lamae.report import write_report
 from lamae.report.folders import COMPARISON_FILE, COMPARISON_FORMAT, COMPARISON_FORMAT_VERSION
 
@@ -54,10 +53,7 @@ def compare(
     tables = [as_markdown(content) for content in comparison.contents if isinstance(content, Table)]
     warnings = [f"> **{warning}**" for warning in comparison.warnings]
     write_atomically(out / ALL_TABLES, "\n\n".join([f"# {comparison.title}", *warnings, *tables]).encode())
-    write_atomically(
-        out / COMPARISON_FILE,
-        json.dumps({"request": request} | as_json(comparison), ensure_ascii=False, indent=1).encode(),
-    )
+    write_json(out / COMPARISON_FILE, {"request": request} | as_json(comparison))
     write_report([out], out / PAGE, title=comparison.title, overwrite=True)
     return comparison
 

@@ -1,7 +1,6 @@
 """Files and columns of a pack, and the content of ``pack.json``. Described in ``docs/pack-format.md``."""
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 
 from lamae.errors import DataError, FormatError
-from lamae.files import read_json_object, write_atomically
+from lamae.files import read_json, write_json
 
 FORMAT = "lamae-pack"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 INFO_FILE = "pack.json"
 STUDIES_FILE = "studies.parquet"
@@ -139,23 +138,26 @@ def content_hash(files: Iterable[FileInfo]) -> str:
 
 def write_info(path: Path, info: PackInfo) -> None:
     """Write ``pack.json``; its presence says that the pack is finished."""
-    text = json.dumps({"format": FORMAT} | asdict(info), indent=1, ensure_ascii=False)
-    write_atomically(path / INFO_FILE, text.encode())
+    write_json(path / INFO_FILE, {"format": FORMAT} | asdict(info))
 
 
 def read_info(path: Path) -> PackInfo:
     """Read ``pack.json``.
 
     Raises:
-        FormatError: The folder holds no finished pack, or one of an unknown version or with missing entries.
+        FormatError: The folder holds no finished pack, one of an unknown version, or one whose ``pack.json`` is not as
+            it was written.
     """
     file = path / INFO_FILE
     if not file.is_file():
         raise _no_pack(path)
     try:
-        content = read_json_object(file)
+        content = read_json(file, of=(FORMAT, FORMAT_VERSION))
     except ValueError as error:
-        raise FormatError(f"{file}: not readable as JSON ({error}); this is no pack", reason="damaged-pack") from error
+        raise FormatError(
+            f"{file}: not readable as JSON ({error}); this is no pack, or a damaged one: prepare it again",
+            reason="damaged-pack",
+        ) from error
     if content.pop("format", None) != FORMAT:
         raise FormatError(f'{file}: expected "format": "{FORMAT}", found none; this is no pack', reason="not-a-pack")
     if content.get("format_version") != FORMAT_VERSION:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ def _naming_damage(table: Path) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError) as error:
         raise FormatError(
-            f"{table}: not a readable Parquet file; `lamae verify` lists what is damaged, then prepare the pack again",
+            f"{table}: damaged, not the Parquet file that was written; `lamae verify` lists what is damaged, then "
+            "prepare the pack again",
             reason="damaged-pack",
         ) from error
 
@@ -77,9 +79,17 @@ class Pack:
 
     @cached_property
     def studies(self) -> pa.Table:
-        """The table of studies; its rows are the studies in order."""
+        """The table of studies; its rows are the studies in order.
+
+        Raises:
+            FormatError: The table is not as it was written (its hash is checked in any case).
+        """
         with _naming_damage(self.path / STUDIES_FILE):
-            return pq.read_table(self.path / STUDIES_FILE)
+            content = (self.path / STUDIES_FILE).read_bytes()
+            (told,) = (table for table in self.info.tables if table.file == STUDIES_FILE)
+            if sha256(content).hexdigest() != told.sha256:
+                raise pa.ArrowInvalid("its hash differs")
+            return pq.read_table(pa.BufferReader(content))
 
     def patient_keys(self, rows: np.ndarray | None = None) -> list[str]:
         """Return the patient key of studies (None: of all); a study without one is a patient of its own."""

@@ -9,9 +9,10 @@ import pyarrow as pa
 
 from lamae.cohorts import Cohort
 from lamae.config import to_dict
+from lamae.files import remove_half_written
 from lamae.modality import find_modality
 from lamae.pack import PackInfo
-from lamae.pack.layout import REJECTED_SCHEMA
+from lamae.pack.layout import REJECTED_SCHEMA, VIEWS_FOLDER
 from lamae.pack.writer import QUALITY_SCHEMA, common_rate, finish_pack, join_quality
 from lamae.prepare.shard_note import KEPT_SCHEMA, PARTS_FOLDER, read_note, studies_by_shard
 from lamae.prepare.torn_patients import TornPatients, with_splits
@@ -60,8 +61,16 @@ def finish(
     )
     shards = [shard for note in notes for shard in note.shards]
     info = finish_pack(pack, info, shards, join_quality(studies, kept.select(QUALITY_SCHEMA.names)), rejected)
-    shutil.rmtree(pack / PARTS_FOLDER)
+    remove_leftovers(pack, info)
     return info
+
+
+def remove_leftovers(pack: Path, info: PackInfo) -> None:
+    """Remove from a finished pack the notes, which hold patient ids, and what interrupted tasks left of shards."""
+    shutil.rmtree(pack / PARTS_FOLDER, ignore_errors=True)
+    remove_half_written(pack)
+    for file in set((pack / VIEWS_FOLDER).glob("*")) - {pack / shard.file for shard in info.shards}:
+        file.unlink(missing_ok=True)
 
 
 def _fill_from_files(studies: pa.Table, kept: pa.Table, source: str) -> pa.Table:

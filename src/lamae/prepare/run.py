@@ -20,9 +20,9 @@ from lamae.errors import DataError, check_choice
 from lamae.modality import find_modality
 from lamae.pack import Pack
 from lamae.pack.layout import INFO_FILE
-from lamae.prepare.finish import finish
+from lamae.prepare.finish import finish, remove_leftovers
 from lamae.prepare.settings import begun_or_resumed, begun_salt, check_same, describe
-from lamae.prepare.shard_note import part_file, read_note, studies_by_shard
+from lamae.prepare.shard_note import PARTS_FOLDER, part_file, read_note, studies_by_shard
 from lamae.prepare.shard_task import ShardOutcome, ShardTask, run_shard
 from lamae.prepare.summary import PrepareSummary, summarise
 from lamae.prepare.torn_patients import TORN_PATIENTS, TornPatients
@@ -100,7 +100,11 @@ def prepare(
     settings = describe(cohort, table, config, shard_size=shard_size, salt=salt)
     if (pack / INFO_FILE).exists():
         check_same(pack, settings)
-        return summarise(Pack.open(pack), seconds=0.0, num_resumed=table.num_rows, already_finished=True)
+        opened = Pack.open(pack)
+        if (pack / PARTS_FOLDER).exists():  # killed after ``pack.json`` was written
+            with begun_or_resumed(pack, settings):
+                remove_leftovers(pack, opened.info)
+        return summarise(opened, seconds=0.0, num_resumed=table.num_rows, already_finished=True)
     with begun_or_resumed(pack, settings):
         tasks, num_resumed = _plan(table, pack, shard_size)
         num_done, num_rejected = num_resumed, 0

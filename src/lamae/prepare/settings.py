@@ -13,7 +13,7 @@ from lamae._version import __version__
 from lamae.cohorts import Cohort
 from lamae.config import difference, to_dict
 from lamae.errors import ConfigError
-from lamae.files import locked, read_json_object, remove_half_written, write_atomically
+from lamae.files import locked, read_json, remove_half_written, write_json
 from lamae.pack.layout import FORMAT_VERSION, SETTINGS_FILE, VIEWS_FOLDER
 from lamae.prepare.shard_note import PARTS_FOLDER
 from lamae.splits import user_salt
@@ -59,7 +59,7 @@ def begun_salt(pack: Path) -> str:
 
 def _read_settings(file: Path) -> dict[str, Any]:
     try:
-        return read_json_object(file)
+        return read_json(file)
     except ValueError as error:
         raise ConfigError(f"{file}: not readable as JSON ({error}); choose another folder, or remove it") from error
 
@@ -103,8 +103,7 @@ def begun_or_resumed(pack: Path, settings: dict[str, Any]) -> Iterator[None]:
     pack.mkdir(parents=True, exist_ok=True)
     with locked(pack / _LOCK_FILE, f"{pack}: another process is preparing this pack; wait for it"):
         if not file.exists():
-            content = json.dumps({"lamae_version": __version__} | settings, indent=1)
-            write_atomically(file, content.encode())
+            write_json(file, {"lamae_version": __version__} | settings)
         check_same(pack, settings)
         for folder in (pack, pack / PARTS_FOLDER, pack / VIEWS_FOLDER):
             folder.mkdir(exist_ok=True)

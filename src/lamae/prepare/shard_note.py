@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from lamae.errors import FormatError
-from lamae.files import read_json_object
+from lamae.files import read_json
 from lamae.pack import ShardInfo
 from lamae.pack.layout import REJECTED_SCHEMA
 from lamae.pack.writer import QUALITY_SCHEMA
@@ -72,7 +72,7 @@ def read_note(pack: Path, number: int, *, num_studies: int) -> ShardNote:
     """
     file = part_file(pack, number)
     with _naming_damage(file):
-        content = read_json_object(file)
+        content = read_json(file)
         shards = tuple(ShardInfo(**shard) for shard in content["shards"])
         rates_hz = frozenset(content["rates_hz"])
         kept = pa.Table.from_pylist([_with_types(row) for row in content["kept"]], KEPT_SCHEMA)

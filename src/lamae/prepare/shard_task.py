@@ -1,6 +1,5 @@
 """The work of one shard: read, preprocess, write, and note down what came of each study."""
 
-import json
 from collections import Counter
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -10,7 +9,7 @@ from typing import Any
 from lamae.boundary import short_text
 from lamae.cohorts import Cohort
 from lamae.errors import DataError
-from lamae.files import write_atomically
+from lamae.files import write_json
 from lamae.modality import find_modality
 from lamae.pack import ShardWriter
 from lamae.pack.writer import quality_row
@@ -85,7 +84,7 @@ def run_shard(
                 rejected.append({"study_id": study_id, "path": path, "reason": error.reason, "message": message})
     shards = [asdict(shard) for shard in writer.shards]
     note = {"shards": shards, "rates_hz": list(writer.rates_hz), "kept": kept, "rejected": rejected}
-    write_atomically(part_file(Path(pack), task.number), json.dumps(note, ensure_ascii=False).encode())
+    write_json(part_file(Path(pack), task.number), note)
     reasons = Counter(row["reason"] for row in rejected)
     return ShardOutcome(number=task.number, num_kept=len(kept), rejected_by_reason=dict(reasons))
 

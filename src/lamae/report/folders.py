@@ -1,22 +1,20 @@
 """The files of RUN, RESULT and comparison folders, checked while they are read."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lamae.config import read_yaml
 from lamae.errors import DataError, FormatError
-from lamae.files import read_json_object
+from lamae.files import read_json
 from lamae.report.examples import Arrays, read_attention, read_reconstruction
 from lamae.results import Evaluation, caveats, read_info
 from lamae.results import read_result as read_evaluation
 from lamae.results.folder import PREDICTIONS_FILE
+from lamae.run_files import INFO_FILE, read_all_metrics, read_run_config, read_run_info
 
-RUN_FORMAT, RUN_FORMAT_VERSION = "lamae-run", 1
 COMPARISON_FILE = "comparison.json"
-COMPARISON_FORMAT, COMPARISON_FORMAT_VERSION = "lamae-comparison", 1
+COMPARISON_FORMAT, COMPARISON_FORMAT_VERSION = "lamae-comparison", 2
 
 _RUN_KEYS = ("recipe", "status", "packs", "training", "parameters")
 _COMPARISON_KEYS = ("title", "simulated", "warnings", "sections")
@@ -76,7 +74,7 @@ def read_folders(inputs: Sequence[Path]) -> tuple[list[Run], list[Result], list[
     for folder in map(Path, inputs):
         if (folder / "result.json").is_file():
             results.append(read_result(folder))
-        elif (folder / "run.json").is_file():
+        elif (folder / INFO_FILE).is_file():
             runs.append(read_run(folder))
         elif (folder / COMPARISON_FILE).is_file():
             comparisons.append(read_comparison(folder))
@@ -93,30 +91,15 @@ def read_folders(inputs: Sequence[Path]) -> tuple[list[Run], list[Result], list[
 def read_run(folder: Path) -> Run:
     """Read a RUN folder: ``run.json`` and ``config.yaml`` must be there, metrics and examples may be absent."""
     info = read_run_info(folder)
+    _check_keys(folder / INFO_FILE, info, _RUN_KEYS)
     examples = folder / "examples"
     return Run(
         info=info,
-        config=read_yaml(folder / "config.yaml"),
-        metrics=_read_metrics(folder / "metrics.jsonl"),
+        config=read_run_config(folder),
+        metrics=tuple(read_all_metrics(folder, info)),
         reconstructions=tuple(map(read_reconstruction, sorted(examples.glob("reconstruction*.npz")))),
         attention=read_attention(examples / "attention.npz"),
     )
-
-
-def read_run_info(folder: Path) -> dict[str, Any]:
-    """Read ``run.json``."""
-    file = folder / "run.json"
-    info = _read_json(file)
-    if (found := info.get("format")) != RUN_FORMAT:
-        raise FormatError(f"{file}: expected the format {RUN_FORMAT!r}, found {found!r}", reason="unknown-format")
-    if (version := info.get("format_version")) != RUN_FORMAT_VERSION:
-        raise FormatError(
-            f"{file}: expected format version {RUN_FORMAT_VERSION}, found {version!r}: read it with the release of "
-            "lamae that wrote it, or a later one",
-            reason="unknown-version",
-        )
-    _check_keys(file, info, _RUN_KEYS)
-    return info
 
 
 def read_result(folder: Path) -> Result:
@@ -134,7 +117,10 @@ def read_comparison(folder: Path) -> dict[str, Any]:
         FormatError: It is damaged, of another format or version, or lacks what it must say.
     """
     file = folder / COMPARISON_FILE
-    info = _read_json(file)
+    try:
+        info = read_json(file, of=(COMPARISON_FORMAT, COMPARISON_FORMAT_VERSION))
+    except ValueError as error:
+        raise FormatError(f"{file}: this is not valid JSON: {error}", reason="damaged-json") from error
     found = info.get("format"), info.get("format_version")
     if found != (COMPARISON_FORMAT, COMPARISON_FORMAT_VERSION):
         raise FormatError(
@@ -146,30 +132,6 @@ def read_comparison(folder: Path) -> dict[str, Any]:
     return info
 
 
-def _read_json(file: Path) -> dict[str, Any]:
-    try:
-        return read_json_object(file)
-    except ValueError as error:
-        raise FormatError(f"{file}: this is not valid JSON: {error}", reason="damaged-json") from error
-
-
 def _check_keys(file: Path, info: Mapping[str, Any], required: Sequence[str]) -> None:
     if absent := [key for key in required if key not in info]:
         raise FormatError(f"{file}: {', '.join(absent)} is missing", reason="missing-key")
-
-
-def _read_metrics(path: Path) -> tuple[Mapping[str, Any], ...]:
-    """Read JSON lines; an unfinished last line, as a killed run leaves it, is skipped."""
-    if not path.is_file():
-        return ()
-    lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    rows = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise FormatError(f"{path}: line {number} is not valid JSON: {error}", reason="damaged-json") from error
-        if not isinstance(row, dict) or "step" not in row:
-            raise FormatError(f"{path}: line {number} holds no 'step'", reason="missing-key")
-        rows.append(row)
-    return tuple(rows)

@@ -3,7 +3,7 @@
 Neither holds an identifier: studies and patients are salted hashes, enough to pair two results and to draw patients.
 """
 
-import json
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lamae.errors import FormatError
-from lamae.files import read_json_object, write_atomically
+from lamae.files import read_json, write_atomically, write_json
 from lamae.results.evaluation import Evaluation
 
-FORMAT, FORMAT_VERSION = "lamae-result", 1
+FORMAT, FORMAT_VERSION = "lamae-result", 2
 RESULT_FILE, PREDICTIONS_FILE = "result.json", "predictions.parquet"
 
 _KEYS = ("kind", "system", "protocol", "labels", "data", "split", "metrics", "per_label")
+_PREDICTIONS_HASH = "predictions_sha256"
 _COLUMNS = ("study_hash", "patient_hash", "fold")
 
 
@@ -41,9 +42,10 @@ def write_result(out: str | Path, evaluation: Evaluation) -> Path:
             columns[f"{prefix}_{name}"] = pa.array(values[:, label], pa.float64())
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(columns), sink, compression="zstd")
-    write_atomically(out / PREDICTIONS_FILE, sink.getvalue())
-    text = json.dumps(evaluation.info, indent=1, ensure_ascii=False, allow_nan=False)
-    write_atomically(out / RESULT_FILE, text.encode())
+    content = sink.getvalue()
+    write_atomically(out / PREDICTIONS_FILE, content)
+    info = {**evaluation.info, _PREDICTIONS_HASH: hashlib.sha256(content).hexdigest()}
+    write_json(out / RESULT_FILE, info, allow_nan=False)
     return out
 
 
@@ -55,7 +57,7 @@ def read_info(path: str | Path) -> dict[str, Any]:
     """
     file = Path(path) / RESULT_FILE
     try:
-        info = read_json_object(file)
+        info = read_json(file, of=(FORMAT, FORMAT_VERSION))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise FormatError(f"{path}: no {RESULT_FILE} in it, so this is no result", reason="not-a-result") from error
     except ValueError as error:
@@ -83,13 +85,14 @@ def read_result(path: str | Path) -> Evaluation:
     info = read_info(path)
     if not (path / PREDICTIONS_FILE).is_file():
         raise FormatError(f"{path}: {PREDICTIONS_FILE} is missing", reason="damaged-result")
-    try:
-        table, names = pq.read_table(path / PREDICTIONS_FILE), info["labels"]["names"]
-    except pa.ArrowException as error:
+    content = (path / PREDICTIONS_FILE).read_bytes()
+    if hashlib.sha256(content).hexdigest() != info.get(_PREDICTIONS_HASH):
         raise FormatError(
-            f"{path / PREDICTIONS_FILE}: not readable as Parquet; evaluate again to write it anew",
+            f"{path / PREDICTIONS_FILE}: damaged, not what {RESULT_FILE} was written with (the hash differs); evaluate "
+            "again to write it anew",
             reason="damaged-result",
-        ) from error
+        )
+    table, names = pq.read_table(pa.BufferReader(content)), info["labels"]["names"]
     _check_columns(path, table, names)
     return Evaluation(
         info=info,

@@ -1,10 +1,9 @@
 """Refusal of a step whose loss or gradient is not finite: the studies are named, nothing is changed."""
 
-import json
 from typing import Any, NoReturn
 
 from lamae.errors import DataError
-from lamae.files import write_atomically
+from lamae.files import write_json
 from lamae.train.run_folder import NONFINITE_FILE, RunFolder
 from lamae.train.step import StepResult, Trainer, find_culprits, own_micro_batches
 
@@ -30,7 +29,7 @@ def refuse_nonfinite(folder: RunFolder, trainer: Trainer, step: int, result: Ste
         "suspects": [_place(trainer, row) for row in suspects],
         "studies": [_place(trainer, row) for row in rows],
     }
-    write_atomically(file, json.dumps(content, indent=1).encode())
+    write_json(file, content)
     raise DataError(
         f"step {step}: the loss is {result.loss} and the gradient's norm {result.grad_norm}, so the step was not done. "
         f"The rows of the batch are in {file} ({len(suspects)} of them give no finite loss alone). Look at these "

@@ -1,7 +1,6 @@
 """The folder of a run: its configuration, its metrics and its own description."""
 
 import fcntl
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,14 +8,22 @@ from typing import Any
 
 import yaml
 
-from lamae.config import difference, from_dict, read_yaml, to_dict
-from lamae.errors import CheckpointError, ConfigError
-from lamae.files import read_json_object, write_atomically
+from lamae.config import difference, from_dict, to_dict
+from lamae.errors import ConfigError
+from lamae.files import write_atomically
+from lamae.run_files import (
+    CONFIG_FILE,
+    METRICS_FILE,
+    append_metrics,
+    read_metrics,
+    read_run_config,
+    read_run_info,
+    write_metrics,
+    write_run_info,
+)
 from lamae.train.config import PretrainConfig
 
-RUN_FORMAT = "lamae-run"
-RUN_FORMAT_VERSION = 1
-CONFIG_FILE, INFO_FILE, METRICS_FILE, NONFINITE_FILE = "config.yaml", "run.json", "metrics.jsonl", "nonfinite.json"
+NONFINITE_FILE = "nonfinite.json"
 LOCK_FILE = ".lock"
 
 
@@ -38,16 +45,10 @@ class RunFolder:
     @property
     def info(self) -> dict[str, Any]:
         """Content of ``run.json``; empty when there is none yet."""
-        file = self.path / INFO_FILE
         try:
-            content = read_json_object(file)
+            return read_run_info(self.path)
         except FileNotFoundError:
             return {}
-        except ValueError as error:
-            raise CheckpointError(f"{file}: not readable as JSON ({error})") from error
-        if content.get("format") != RUN_FORMAT or content.get("format_version") != RUN_FORMAT_VERSION:
-            raise CheckpointError(f"{file}: expected {RUN_FORMAT} of version {RUN_FORMAT_VERSION}")
-        return content
 
     @contextmanager
     def claimed(self, config: PretrainConfig, packs: list[dict[str, Any]]) -> Iterator[None]:
@@ -78,7 +79,7 @@ class RunFolder:
         if not file.exists():
             write_atomically(file, yaml.safe_dump(to_dict(config), sort_keys=False).encode())
             return
-        before = from_dict(PretrainConfig, read_yaml(file), source=str(file))
+        before = from_dict(PretrainConfig, read_run_config(self.path), source=str(file))
         if differing := difference(before, config):
             raise ConfigError(
                 f"{self.path}: holds a run of another configuration (that run != this command): "
@@ -90,23 +91,14 @@ class RunFolder:
 
     def write_info(self, content: Mapping[str, Any]) -> None:
         """Write ``run.json``."""
-        full = {"format": RUN_FORMAT, "format_version": RUN_FORMAT_VERSION} | dict(content)
-        write_atomically(self.path / INFO_FILE, json.dumps(full, indent=1, ensure_ascii=False).encode())
+        write_run_info(self.path, content)
 
     def append_metrics(self, line: Mapping[str, Any]) -> None:
         """Add a line to ``metrics.jsonl``."""
-        with (self.path / METRICS_FILE).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line) + "\n")
+        append_metrics(self.path / METRICS_FILE, line)
 
     def cut_metrics(self, step: int) -> None:
         """Remove the lines of later steps, which a resumed run does again."""
         file = self.path / METRICS_FILE
         if file.exists():
-            kept = [line for line in read_metrics(file) if line["step"] <= step]
-            write_atomically(file, "".join(json.dumps(line) + "\n" for line in kept).encode())
-
-
-def read_metrics(file: Path) -> list[dict[str, Any]]:
-    """Read ``metrics.jsonl``; a last line that was cut off by a crash is left out."""
-    lines = file.read_text(encoding="utf-8").split("\n")
-    return [json.loads(line) for line in lines[:-1]]
+            write_metrics(file, [line for line in read_metrics(file) if line["step"] <= step])

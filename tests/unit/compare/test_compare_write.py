@@ -15,6 +15,7 @@ from lamae.compare.charts import ForestRow, efficiency, forest, styles_of
 from lamae.compare.estimates import OverSeeds
 from lamae.compare.table import Cell, Row, Table, as_csv, as_latex, as_markdown
 from lamae.errors import ConfigError, FormatError
+from lamae.files import write_json
 from lamae.report import write_report
 from lamae.results import write_result
 
@@ -149,7 +150,7 @@ def test_the_report_takes_a_comparison(out, tmp_path):
         other = tmp_path / message[:5]
         other.mkdir()
         kept = {key: value for key, value in (content | change).items() if value is not None}
-        (other / "comparison.json").write_text(json.dumps(kept))
+        write_json(other / "comparison.json", kept)
         with pytest.raises(FormatError, match=message):
             write_report([other], tmp_path / "x.html")
     (other / "comparison.json").write_text("{")
@@ -254,7 +255,7 @@ def test_a_condition_that_was_trained_on_is_named_in_the_caption(tmp_path):
             folder = write_fake(tmp_path / f"{number}-{trained}", system, condition=name, **SMALL)
             info = json.loads((folder / "result.json").read_text())
             info["condition"]["trained"] = trained
-            (folder / "result.json").write_text(json.dumps(info))
+            write_json(folder / "result.json", info)
             results.append(folder)
     comparison = compare(results, tmp_path / "out", settings=QUICK)
     caption = next(content.caption for content in comparison.contents if content.key == "robustness")

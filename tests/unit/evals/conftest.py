@@ -1,6 +1,5 @@
 """A small pack whose labels are known, and runs of a tiny model on it."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 
 from lamae.checkpoint import save_checkpoint
 from lamae.ecg.leads import LEADS
+from lamae.files import write_json
 from lamae.models import MaskedAutoencoder, MaskedAutoencoderConfig, StreamConfig
 from lamae.nn.transformer import TransformerConfig
 from lamae.pack import Pack, write_pack
@@ -115,7 +115,7 @@ def write_run(
         step=3,
         provenance=known if trained_on is not None else Provenance(known.trained_on),
     )
-    (path / "run.json").write_text(json.dumps({"format": "lamae-run", "format_version": 1, "recipe": "toy"}))
+    write_json(path / "run.json", {"format": "lamae-run", "format_version": 2, "recipe": "toy"})
     return path
 
 

@@ -13,6 +13,7 @@ from lamae.evals import EvalSettings, FinetuneConfig, finetune, handmade, load_c
 from lamae.evals.sweeps.label_efficiency import label_efficiency
 from lamae.evals.sweeps.robustness import robustness
 from lamae.evals.tasks.task import make_task
+from lamae.files import write_json
 from lamae.pack import Pack
 
 from .conftest import write_run
@@ -87,7 +88,7 @@ def test_a_probe_over_a_fine_tuning_leaves_no_classifier_behind(toy_run: Path, t
 
 def test_the_beginning_of_another_fine_tuning_is_replaced_when_asked(toy_run: Path, toy_pack: Pack, tmp_path: Path):
     (tmp_path / "progress").mkdir()
-    (tmp_path / "progress" / "settings.json").write_text(json.dumps({"init": "other"}))
+    write_json(tmp_path / "progress" / "settings.json", {"init": "other"})
     with pytest.raises(ConfigError, match="begun with other settings"):
         finetune(toy_run, toy_pack, "luck", tmp_path, config=SHORT, settings=QUICK)
     finetune(toy_run, toy_pack, "luck", tmp_path, config=SHORT, settings=QUICK, overwrite=True)
@@ -110,6 +111,6 @@ def test_a_damaged_result_is_made_anew(toy_run: Path, toy_pack: Pack, tmp_path: 
     probe(toy_run, toy_pack, "inverted", tmp_path / "b", settings=QUICK)
     assert files(tmp_path / "a") == files(tmp_path / "b")
     other = json.loads((tmp_path / "a" / "result.json").read_text()) | {"format_version": 97}
-    (tmp_path / "b" / "result.json").write_text(json.dumps(other))
+    write_json(tmp_path / "b" / "result.json", other)
     with pytest.raises(ConfigError, match=REFUSED):
         probe(toy_run, toy_pack, "inverted", tmp_path / "b", settings=QUICK)

@@ -12,6 +12,7 @@ from lamae.errors import DataError, FormatError
 from lamae.evals import EvalSettings, read_result, write_result
 from lamae.evals.results import judge
 from lamae.evals.tasks.task import Task, make_task
+from lamae.files import write_json
 from lamae.metrics import best_f1_thresholds, brier, expected_calibration_error, f1, recalibrate
 from lamae.pack import Pack
 
@@ -70,19 +71,19 @@ def test_damaged_results_are_refused(result: Path, tmp_path: Path):
     file.write_text("{")
     with pytest.raises(FormatError, match="not readable as JSON"):
         read_result(result)
-    file.write_text(json.dumps(good | {"format": "else"}))
+    write_json(file, good | {"format": "else"})
     with pytest.raises(FormatError, match='expected "format": "lamae-result"'):
         read_result(result)
-    file.write_text(json.dumps(good | {"format_version": 2}))
-    with pytest.raises(FormatError, match="result format version 2, but this version of lamae reads 1"):
+    write_json(file, good | {"format_version": 1})
+    with pytest.raises(FormatError, match="result format version 1, but this version of lamae reads 2"):
         read_result(result)
-    file.write_text(json.dumps(good | {"labels": good["labels"] | {"names": ["inverted", "other"]}}))
+    write_json(file, good | {"labels": good["labels"] | {"names": ["inverted", "other"]}})
     with pytest.raises(FormatError, match="the predictions lack the label 'other'"):
         read_result(result)
-    file.write_text(json.dumps(good))
+    write_json(file, good)
     predictions = result / "predictions.parquet"
     predictions.write_bytes(predictions.read_bytes()[:-9])
-    with pytest.raises(FormatError, match=r"predictions\.parquet: not readable as Parquet; evaluate again"):
+    with pytest.raises(FormatError, match=r"predictions\.parquet: damaged, .*evaluate again"):
         read_result(result)
     predictions.unlink()
     with pytest.raises(FormatError, match=r"predictions\.parquet is missing"):

@@ -1,6 +1,6 @@
 """An encoder with a head that predicts labels of studies, kept with its checkpoint for use later."""
 
-import json
+import hashlib
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +18,15 @@ from lamae.config import from_dict, to_dict
 from lamae.errors import CheckpointError, ConfigError
 from lamae.evals.probes.head_training import last_linear
 from lamae.evals.settings import HeadKind
-from lamae.files import read_json_object, write_atomically
+from lamae.files import read_json, write_atomically, write_json
 from lamae.metrics import sigmoid
 from lamae.models import MaskedAutoencoder, Readout, by_view, read_out
 from lamae.models.heads import AttentiveHead, MLPHead, tokens_by_study
 from lamae.provenance import Provenance
 
-FORMAT, FORMAT_VERSION = "lamae-head", 1
+FORMAT, FORMAT_VERSION = "lamae-head", 2
 HEAD_FILE, HEAD_WEIGHTS_FILE = "head.json", "head.safetensors"
+_WEIGHTS_HASH = "weights_sha256"
 HIDDEN_DIM = 256
 """Width of the hidden layer of the head ``"mlp"``."""
 
@@ -146,9 +147,10 @@ def save_classifier(
         provenance=provenance,
     )
     head = {name: value.detach().cpu().contiguous() for name, value in _head_state(model).items()}
-    write_atomically(folder / HEAD_WEIGHTS_FILE, save(head))
-    content = {"format": FORMAT, "format_version": FORMAT_VERSION} | to_dict(model.config)
-    write_atomically(folder / HEAD_FILE, json.dumps(content, indent=1, ensure_ascii=False).encode())
+    weights = save(head)
+    write_atomically(folder / HEAD_WEIGHTS_FILE, weights)
+    said = {"format": FORMAT, "format_version": FORMAT_VERSION, _WEIGHTS_HASH: hashlib.sha256(weights).hexdigest()}
+    write_json(folder / HEAD_FILE, said | to_dict(model.config))
 
 
 def load_classifier(folder: str | Path, *, device: str = "cpu") -> tuple[StudyClassifier, CheckpointMeta]:
@@ -158,29 +160,33 @@ def load_classifier(folder: str | Path, *, device: str = "cpu") -> tuple[StudyCl
         CheckpointError: The folder holds no head, one of an unknown version, or damaged weights.
     """
     folder = Path(folder)
-    config = _read_head(folder)
+    config, weights_hash = _read_head(folder)
     encoder, meta = load_model(folder)
     model = StudyClassifier(encoder, config, width=readout_width(encoder, config.readout, config.view_names))
     try:
-        found = load((folder / HEAD_WEIGHTS_FILE).read_bytes())
+        weights = (folder / HEAD_WEIGHTS_FILE).read_bytes()
+        if hashlib.sha256(weights).hexdigest() != weights_hash:
+            raise OSError("damaged: the hash differs")
+        found = load(weights)
         model.load_state_dict({**{f"encoder.{k}": v for k, v in encoder.state_dict().items()}, **found})
     except (OSError, SafetensorError, RuntimeError) as error:
         raise CheckpointError(f"{folder / HEAD_WEIGHTS_FILE}: the weights of the head do not fit ({error})") from error
     return model.to(device).eval(), meta
 
 
-def _read_head(folder: Path) -> HeadConfig:
+def _read_head(folder: Path) -> tuple[HeadConfig, str]:
+    """Return the configuration of a head, and the hash of its weights."""
     try:
-        content = read_json_object(folder / HEAD_FILE)
+        content = read_json(folder / HEAD_FILE, of=(FORMAT, FORMAT_VERSION))
     except FileNotFoundError as error:
         raise CheckpointError(f"{folder}: no {HEAD_FILE} in it; give the folder that a fine-tuning wrote") from error
     except ValueError as error:
         raise CheckpointError(f"{folder / HEAD_FILE}: not readable as JSON ({error})") from error
     if content.get("format") != FORMAT or content.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(f"{folder / HEAD_FILE}: expected {FORMAT} of version {FORMAT_VERSION}")
-    fields = {key: value for key, value in content.items() if key not in ("format", "format_version")}
+    fields = {key: value for key, value in content.items() if key not in ("format", "format_version", _WEIGHTS_HASH)}
     try:
-        return from_dict(HeadConfig, fields, source=str(folder / HEAD_FILE))
+        return from_dict(HeadConfig, fields, source=str(folder / HEAD_FILE)), str(content.get(_WEIGHTS_HASH))
     except ConfigError as error:
         raise CheckpointError(str(error)) from error
 

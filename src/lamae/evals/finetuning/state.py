@@ -15,7 +15,7 @@ from torch import Tensor
 from lamae.checkpoint import read_state, write_state
 from lamae.config import difference
 from lamae.errors import CheckpointError, ConfigError
-from lamae.files import read_json_object, write_atomically
+from lamae.files import read_json, write_json
 
 FOLDER = "progress"
 SETTINGS_FILE, TRAINING_FILE = "settings.json", "training"
@@ -61,17 +61,17 @@ class FinetuneState:
         self.folder = result / FOLDER
         file = self.folder / SETTINGS_FILE
         wanted = json.loads(json.dumps(settings))
-        if overwrite and file.is_file() and file.read_bytes() != json.dumps(wanted, indent=1).encode():
-            self.remove()
-        if not file.is_file():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(file, json.dumps(wanted, indent=1).encode())
-            return
         try:
-            begun = read_json_object(file)
+            differing = difference(read_json(file), wanted) if file.is_file() else ["not begun"]
         except ValueError as error:
-            raise CheckpointError(f"{file}: not readable as JSON ({error}); {self._anew}") from error
-        if differing := difference(begun, wanted):
+            if not overwrite:
+                raise CheckpointError(f"{file}: not readable as JSON ({error}); {self._anew}") from error
+            differing = ["damaged"]
+        if differing and (overwrite or not file.is_file()):
+            shutil.rmtree(self.folder, ignore_errors=True)
+            self.folder.mkdir(parents=True)
+            write_json(file, wanted)
+        elif differing:
             raise ConfigError(
                 f"{result}: holds a fine-tuning that was begun with other settings (begun != this command): "
                 f"{'; '.join(differing)}. Give the same settings to go on with it, choose another folder, or "

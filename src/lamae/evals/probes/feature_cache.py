@@ -1,6 +1,7 @@
 """Arrays kept in a run's folder under the hash of all they depend on: each is there whole or not at all."""
 
 import hashlib
+import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
@@ -9,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from lamae.files import TEMPORARY_MARK, content_hash, naming_full_disk
+from lamae.files import content_hash, remove_abandoned, written_beside
 from lamae.pack import Pack
 
 CACHE_FOLDER = "features"
 
+_DIGEST_BYTES = hashlib.sha256().digest_size
 _IDENTITY = ("config_hash", "checkpoint_hash", "weights", "precision", "device")
 
 
@@ -34,9 +36,12 @@ def cache_key(description: Mapping[str, Any], pack: Pack, rows: np.ndarray, read
 def open_npy(file: Path, num_rows: int) -> np.ndarray | None:
     """Return the array of a file as a read-only memory map; None if it is not there, damaged, or of other rows."""
     try:
-        found = np.load(file, mmap_mode="r")
-    except (FileNotFoundError, ValueError, EOFError):
+        content = memoryview(np.memmap(file, np.uint8, mode="r"))
+    except (FileNotFoundError, ValueError):  # an empty file cannot be mapped
         return None
+    if hashlib.sha256(content[:-_DIGEST_BYTES]).digest() != content[-_DIGEST_BYTES:].tobytes():
+        return None
+    found = np.load(file, mmap_mode="r")
     return found if len(found) == num_rows else None
 
 
@@ -44,7 +49,7 @@ def write_npy_files(blocks: Iterable[Sequence[np.ndarray]], files: Sequence[Path
     """Write arrays together, block by block, in bounded memory, and return them as read-only memory maps.
 
     The files have their names only when all blocks were written. They are written and not mapped: a full disk is then
-    an error of the write, and not a signal that ends the process.
+    an error of the write, and not a signal that ends the process. Behind the array stands the SHA-256 of all before it.
 
     Args:
         blocks: The next rows of each array; the first ones say width and type.
@@ -56,22 +61,26 @@ def write_npy_files(blocks: Iterable[Sequence[np.ndarray]], files: Sequence[Path
     """
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = [file.with_name(f"{file.name}{TEMPORARY_MARK}{os.getpid()}") for file in files]
-    try:
-        with naming_full_disk(files[0]), ExitStack() as stack:
-            sinks = [stack.enter_context(file.open("wb")) for file in temporary]
-            for rows in blocks:
-                for sink, block in zip(sinks, rows, strict=True):
-                    if sink.tell() == 0:
-                        head = {"descr": block.dtype.str, "fortran_order": False, "shape": (num_rows, *block.shape[1:])}
-                        np.lib.format.write_array_header_1_0(sink, head)
-                    sink.write(np.ascontiguousarray(block).data)
-            for sink in sinks:
-                sink.flush()
-                os.fsync(sink.fileno())
-        for written, file in zip(temporary, files, strict=True):
-            os.replace(written, file)
-    finally:
-        for file in temporary:
-            file.unlink(missing_ok=True)
-    return [found for file in files if (found := open_npy(file, num_rows)) is not None]
+        remove_abandoned(file)
+    with ExitStack() as stack:
+        temporary = [stack.enter_context(written_beside(file)) for file in files]
+        sinks = [stack.enter_context(file.open("wb")) for file in temporary]
+        digests = [hashlib.sha256() for _ in files]
+        for number, rows in enumerate(blocks):
+            for sink, digest, block in zip(sinks, digests, rows, strict=True):
+                content = np.ascontiguousarray(block).data.cast("B") if block.size else b""
+                for part in (content,) if number else (_header(block, num_rows), content):
+                    sink.write(part)
+                    digest.update(part)
+        for sink, digest in zip(sinks, digests, strict=True):
+            sink.write(digest.digest())
+            sink.flush()
+            os.fsync(sink.fileno())
+    return [np.load(file, mmap_mode="r") for file in files]
+
+
+def _header(block: np.ndarray, num_rows: int) -> bytes:
+    """Return the head of a ``.npy`` file of all rows, from the first of them."""
+    head, shape = io.BytesIO(), (num_rows, *block.shape[1:])
+    np.lib.format.write_array_header_1_0(head, {"descr": block.dtype.str, "fortran_order": False, "shape": shape})
+    return head.getvalue()
