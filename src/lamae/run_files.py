@@ -51,14 +51,13 @@ def read_run_config(folder: Path) -> dict[str, Any]:
         FormatError: ``run.json`` is damaged, or of another format or version.
     """
     file = folder / CONFIG_FILE
-    config = read_yaml(file)
-    if (folder / INFO_FILE).is_file() and read_run_info(folder).get(_CONFIG_HASH) != sha256(file):
+    if file.is_file() and (folder / INFO_FILE).is_file() and read_run_info(folder).get(_CONFIG_HASH) != sha256(file):
         raise ConfigError(
             f"{file}: was changed after the run began (its hash is not the one in {INFO_FILE}), so it does not say "
             f"what was trained: put it back as it was. For a run with these settings: lamae pretrain RECIPE "
             f"--config {file} --data PACK --out ANOTHER_FOLDER"
         )
-    return config
+    return read_yaml(file)
 
 
 def read_metrics(file: Path) -> list[dict[str, Any]]:

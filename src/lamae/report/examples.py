@@ -1,6 +1,7 @@
 """The examples that a run left: studies with hidden parts and their reconstruction, and latent attention; drawn."""
 
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,11 +182,13 @@ def _read_arrays(path: Path, names: tuple[str, ...], *, optional: tuple[str, ...
         raise FormatError(f"{path}: this is not a readable .npz file", reason="damaged-npz")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in (*names, *optional) if name in archive}
-    except (zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+            arrays = {name: archive[name] for name in archive.files}
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
         raise FormatError(f"{path}: this is not a readable .npz file: {error}", reason="damaged-npz") from error
     if absent := [name for name in names if name not in arrays]:
         raise FormatError(f"{path}: the array {', '.join(absent)} is missing", reason="missing-key")
+    if unknown := arrays.keys() - {*names, *optional}:
+        raise FormatError(f"{path}: {len(unknown)} arrays have names that are not known", reason="damaged-npz")
     return arrays
 
 
