@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import fcntl
 import json
@@ -427,6 +428,33 @@ def test_a_damaged_note_of_a_finished_shard_is_named_and_its_shard_made_again(tm
     note.unlink()
     assert run(cohort, tmp_path / "pack").num_studies == 7
     assert verify(tmp_path / "pack") == []
+
+
+def test_what_a_kill_left_beside_a_finished_pack_is_removed(tmp_path, monkeypatch):
+    cohort, pack = Recipes(("1", "2")), tmp_path / "pack"
+    monkeypatch.setattr("lamae.prepare.finish.remove_leftovers", lambda pack, info: None)
+    run(cohort, pack)
+    (pack / "views" / "00000-1.arrow").write_bytes(b"of a task that was redone with fewer parts")
+    assert (pack / "parts" / "00000.json").exists()
+    monkeypatch.undo()
+    assert run(cohort, pack).already_finished
+    assert sorted(str(file.relative_to(pack)) for file in pack.rglob("*") if file.suffix != "") == [
+        "pack.json", "prepare.json", "rejected.parquet", "studies.parquet", "views/00000.arrow",
+    ]  # fmt: skip
+    assert not (pack / "parts").exists()
+    assert verify(pack) == []
+
+
+def test_a_bit_of_the_settings_of_a_pack_is_refused_or_changes_nothing(tmp_path):
+    cohort, pack = Recipes(("1",)), tmp_path / "pack"
+    run(cohort, pack)
+    whole = (pack / "prepare.json").read_bytes()
+    for bit in range(0, 8 * len(whole), 61):
+        changed = bytearray(whole)
+        changed[bit // 8] ^= 1 << (bit % 8)
+        (pack / "prepare.json").write_bytes(changed)
+        with contextlib.suppress(ConfigError):
+            assert run(cohort, pack).already_finished
 
 
 def test_a_note_of_more_studies_than_its_shard_holds(tmp_path, monkeypatch):

@@ -36,7 +36,7 @@ def cache_key(description: Mapping[str, Any], pack: Pack, rows: np.ndarray, read
 def open_npy(file: Path, num_rows: int) -> np.ndarray | None:
     """Return the array of a file as a read-only memory map; None if it is not there, damaged, or of other rows."""
     try:
-        content = memoryview(np.memmap(file, np.uint8, mode="r"))
+        content = memoryview(np.memmap(file, np.uint8, mode="r"))  # pyright: ignore[reportArgumentType]
     except (FileNotFoundError, ValueError):  # an empty file cannot be mapped
         return None
     if hashlib.sha256(content[:-_DIGEST_BYTES]).digest() != content[-_DIGEST_BYTES:].tobytes():
