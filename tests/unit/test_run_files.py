@@ -16,9 +16,7 @@ def test_an_edited_configuration_is_refused_with_the_way_to_another_run(tmp_path
     write_run_info(tmp_path, {"recipe": "toy"})
     assert read_run_config(tmp_path) == {"seed": 11}
     (tmp_path / "config.yaml").write_text("seed: 12\n")
-    with pytest.raises(
-        ConfigError, match=r"config\.yaml: was changed .* RECIPE --config .*config\.yaml"
-    ):
+    with pytest.raises(ConfigError, match=r"config\.yaml: was changed .* RECIPE --config .*config\.yaml"):
         read_run_config(tmp_path)
 
 
