@@ -227,5 +227,5 @@ def test_a_table_that_is_no_parquet(path):
         Pack.open(path)
     assert verify(path) == ["studies.parquet: the content is not what was written (its hash differs)"]
     file.write_bytes(bytes(byte ^ 0xFF for byte in content[:-400]) + content[-400:])
-    with pytest.raises(FormatError, match="not a readable Parquet file"):
+    with pytest.raises(FormatError, match="damaged, not the Parquet file that was written"):
         _ = Pack.open(path).studies
