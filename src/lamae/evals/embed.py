@@ -4,9 +4,9 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import count, groupby, islice
+from itertools import chain, count, groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from lamae.embedder import Embedder, load
 from lamae.errors import ConfigError, DataError
 from lamae.evals.probes.encoder import check_preprocessing
 from lamae.evals.settings import Progress, silent
-from lamae.files import TEMPORARY_MARK, naming_full_disk, refuse_existing, write_atomically
+from lamae.files import refuse_existing, remove_abandoned, write_atomically, written_beside
 from lamae.models import Readout
 from lamae.nn.precision import Precision
 from lamae.pack import Pack
@@ -104,26 +104,22 @@ def embed(
     out, rejected = Path(out), list[dict[str, Any]]()
     refuse_existing(out, overwrite=overwrite, what="another file")
     embedder, salt = load(run, device=device, precision=precision), user_salt() if hash_ids else None
-    temporary = out.with_name(f"{out.name}{TEMPORARY_MARK}{os.getpid()}")
     out.parent.mkdir(parents=True, exist_ok=True)
-    num_studies, width, writer = 0, 0, None
-    try:
-        with naming_full_disk(out):
-            studies = _studies(embedder, inputs, salt, rejected, file_timeout_s, progress)
-            while batch := list(islice(studies, batch_size)):
-                rows = [row for row, _ in batch]
+    remove_abandoned(out)
+    studies = _studies(embedder, inputs, salt, rejected, file_timeout_s, progress)
+    batches = iter(lambda: list(islice(studies, batch_size)), [])
+    num_studies, width = 0, 0
+    if (first := next(batches, None)) is not None:
+        with written_beside(out) as temporary, ExitStack() as stack:
+            writer = None
+            for batch in chain([first], batches):
                 vectors = embedder.embed([study for _, study in batch], readout=readout, batch_size=batch_size)
-                table = _table(rows, vectors)
+                table = _table([row for row, _ in batch], vectors)
                 if writer is None:
                     schema = table.schema.with_metadata({"lamae": json.dumps(_said(embedder, readout))})
-                    writer = pq.ParquetWriter(temporary, schema, compression="zstd")
+                    writer = stack.enter_context(pq.ParquetWriter(temporary, schema, compression="zstd"))
                 writer.write_table(table.replace_schema_metadata(writer.schema.metadata))
                 num_studies, width = num_studies + len(vectors), vectors.shape[1]
-            if writer is not None:
-                writer.close()
-                os.replace(temporary, out)
-    finally:
-        temporary.unlink(missing_ok=True)
     reasons = dict(Counter(row["reason"] for row in rejected).most_common())
     listed = _write_rejected(out, rejected)
     if num_studies == 0:

@@ -1,6 +1,7 @@
 """Embeddings of packs and files: the same vectors either way, bad files listed, ids as asked."""
 
 import errno
+import fcntl
 import json
 from pathlib import Path
 from typing import Any
@@ -117,6 +118,18 @@ def test_a_file_that_is_there_is_replaced_only_when_asked(run: Path, files: list
     assert out.read_text() == "of somebody else"
     embed(run, files, out, overwrite=True)
     assert pq.read_table(out).num_rows == 3
+
+
+def test_what_a_killed_run_left_is_removed_and_a_running_one_kept(run: Path, files: list[Path], tmp_path: Path):
+    out = tmp_path / "out.parquet"
+    left, other = (tmp_path / f"{name}.writing-123" for name in ("out.parquet", "other.parquet"))
+    running = tmp_path / "out.parquet.writing-124"
+    for file in (left, other, running):
+        file.write_bytes(b"half")
+    with running.open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        embed(run, files, out)
+    assert sorted(tmp_path.iterdir()) == sorted([out, other, running])
 
 
 def test_all_studies_of_a_batch_are_computed_at_once(run: Path, files: list[Path], tmp_path: Path, monkeypatch):
