@@ -2,6 +2,7 @@ import errno
 import json
 import logging
 import os
+import re
 import signal
 from dataclasses import replace
 
@@ -352,3 +353,17 @@ def test_a_shard_that_was_changed_on_disk_is_refused(tmp_path):
     shard.write_bytes(content[:-7])
     with pytest.raises(DataError, match=r"00000\.arrow: expected \d+ bytes, found \d+; the file is damaged"):
         pretrain(config, [tmp_path / "pack"], tmp_path / "run", progress=False)
+
+
+def test_hashes_of_patients_cannot_be_reversed_with_what_a_run_holds(whole_run, pack):
+    """Whoever has the run and all ids tries each word of it as the salt."""
+    opened, checkpoint = Pack.open(pack), checkpoints(whole_run / "checkpoint")[-1]
+    known = read_provenance(checkpoint, read_meta(checkpoint)).seen
+    texts = [file.read_text() for file in whole_run.rglob("*") if file.suffix in (".json", ".yaml", ".jsonl")]
+    words = set(re.findall(r"[0-9a-f]{16,}", " ".join(texts))) | set(known["salt_hash"].to_pylist()) | {"", "fake"}
+    assert len(words) > 5
+    assert not any(opened.info.salt.encode() in file.read_bytes() for file in whole_run.rglob("*") if file.is_file())
+    hashes, keys = set(known["patient_hash"].to_pylist()), opened.patient_keys()
+    assert hashes & set(patient_hashes(keys, opened.info.salt).tolist()) == hashes
+    for word in words:
+        assert not hashes & set(patient_hashes(keys, word).tolist())

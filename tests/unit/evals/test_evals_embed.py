@@ -191,17 +191,3 @@ def test_a_full_disk_keeps_the_embeddings_before(
         embed(run, files, out, overwrite=True)
     assert out.read_bytes() == before
     assert list(tmp_path.iterdir()) == [out]
-
-
-def test_what_a_killed_embed_left_is_removed_and_a_file_that_is_being_written_is_not(
-    run: Path, files: list[Path], tmp_path: Path
-):
-    out = tmp_path / "out.parquet"
-    (tmp_path / "out.parquet.writing-1").write_bytes(b"of a killed process")
-    (tmp_path / "other.parquet.writing-1").write_bytes(b"of another file")
-    with (tmp_path / "out.parquet.writing-2").open("wb") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        embed(run, files[:1], out)
-    assert sorted(file.name for file in tmp_path.iterdir()) == [
-        "other.parquet.writing-1", "out.parquet", "out.parquet.writing-2",
-    ]  # fmt: skip
