@@ -86,7 +86,7 @@ def read_result(path: str | Path) -> Evaluation:
     if not (path / PREDICTIONS_FILE).is_file():
         raise FormatError(f"{path}: {PREDICTIONS_FILE} is missing", reason="damaged-result")
     content = (path / PREDICTIONS_FILE).read_bytes()
-    if hashlib.sha256(content).hexdigest() != info.get(_PREDICTIONS_HASH):
+    if hashlib.sha256(content).hexdigest() != info.pop(_PREDICTIONS_HASH, None):
         raise FormatError(
             f"{path / PREDICTIONS_FILE}: damaged, not what {RESULT_FILE} was written with (the hash differs); evaluate "
             "again to write it anew",
