@@ -238,6 +238,8 @@ def _unpack_212(packed: np.ndarray, num_values: int) -> np.ndarray:
 def _to_mv(samples: np.ndarray, header: Header, signals: range) -> np.ndarray:
     """Scale ``[samples, signals]`` integers to ``[signals, samples]`` float32 in mV, NaN for missing samples."""
     specs = header.specs[signals.start : signals.stop]
+    if specs.count(specs[0]) == len(specs):
+        specs = specs[:1]
     exact = all(spec.exact_in_float32 for spec in specs)
     rows = _scratch("rows", samples.nbytes).view(np.int16).reshape(samples.shape[::-1])
     rows[:] = samples.T
