@@ -15,6 +15,7 @@ from lamae.metrics import (
     patient_bootstrap,
     r_squared,
 )
+from lamae.splits import patient_hashes
 
 
 def clustered(seed: int, num_patients: int = 41, spread: float = 2.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -47,6 +48,18 @@ def test_coverage_is_near_its_level():
     assert 0.91 < coverage(997, 401, by_patient=True) < 0.98
 
 
+def test_names_of_patients_have_no_say_in_the_draws():
+    rng = np.random.default_rng(3)
+    patients = rng.integers(13, size=97)
+    targets, scores = (rng.random((97, 2)) < 0.4).astype(float), rng.random((97, 2))
+    found = [
+        patient_bootstrap(targets, scores, patient_hashes([str(one) for one in patients], salt), draws=31)
+        for salt in ("", "another")
+    ]
+    assert found[0].macro == found[1].macro
+    assert found[0].per_label == found[1].per_label
+
+
 def test_draws_equal_resampling_rows_by_hand():
     rng = np.random.default_rng(2)
     patients = rng.integers(13, size=97)
@@ -55,7 +68,8 @@ def test_draws_equal_resampling_rows_by_hand():
     scores = np.round(rng.normal(size=(97, 2)) + np.nan_to_num(targets), 1)
     drawn = bootstrap._evaluate([(targets, scores, np.full_like(scores, 0.5))], patients, "ranking", 5, 17)[1][0]
     generator = np.random.default_rng(17)
-    unique, codes = np.unique(patients, return_inverse=True)
+    unique = list(dict.fromkeys(patients))  # as they appear
+    codes = np.array([unique.index(patient) for patient in patients])
     for draw in range(5):
         chosen = generator.integers(len(unique), size=len(unique))
         rows = np.concatenate([np.flatnonzero(codes == patient) for patient in chosen])
@@ -174,7 +188,8 @@ def test_f1_and_brier_are_drawn_alongside():
     scores = rng.random((131, 2))
     thresholds = rng.uniform(0.2, 0.6, size=(131, 2))
     drawn = bootstrap._evaluate([(targets, scores, thresholds)], patients, "probabilities", 5, 17)[1][0]
-    unique, codes = np.unique(patients, return_inverse=True)
+    unique = list(dict.fromkeys(patients))  # as they appear
+    codes = np.array([unique.index(patient) for patient in patients])
     generator = np.random.default_rng(17)
     for draw in range(5):
         chosen = generator.integers(len(unique), size=len(unique))

@@ -35,7 +35,8 @@ def ranks(targets: np.ndarray, scores: np.ndarray) -> np.ndarray:
 def by_hand(targets, a, b, patients, number: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Swap rows in place, one permutation after another: ``[metrics, labels]`` and ``[number, metrics, labels]``."""
     generator = np.random.default_rng(seed)
-    codes = np.unique(patients, return_inverse=True)[1]
+    unique = list(dict.fromkeys(patients))  # as they appear
+    codes = np.array([unique.index(patient) for patient in patients])
 
     def metrics(rank, probability):
         return np.stack(

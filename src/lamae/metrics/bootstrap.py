@@ -14,7 +14,7 @@ import numpy as np
 from lamae.errors import DataError
 from lamae.metrics.probabilities import spread_thresholds
 from lamae.metrics.ranking import AbsentPolicy
-from lamae.metrics.weighted_sums import METRIC_NAMES, Kind, chance_levels, check_rows, label_metrics
+from lamae.metrics.weighted_sums import METRIC_NAMES, Kind, chance_levels, check_rows, label_metrics, number_patients
 
 Thresholds = float | np.ndarray
 System = tuple[np.ndarray, np.ndarray, np.ndarray]
@@ -225,16 +225,16 @@ def _evaluate(
     systems: list[System], patients: np.ndarray, kind: Kind, draws: int, seed: int
 ) -> tuple[list[np.ndarray], list[np.ndarray]]:
     """Return for each system ``[metrics, labels]`` in the data and ``[metrics, labels, draws]`` in the draws."""
-    unique, codes = np.unique(np.asarray(patients), return_inverse=True)
+    codes, num_patients = number_patients(patients)
     shape = (len(METRIC_NAMES[kind]), systems[0][0].shape[1])
     points = [np.empty(shape) for _ in systems]
     drawn = [np.empty((*shape, draws)) for _ in systems]
-    once = np.ones((len(unique), 1), dtype=np.float32)
-    for start, blocks in _count_blocks(len(unique), draws, seed):
+    once = np.ones((num_patients, 1), dtype=np.float32)
+    for start, blocks in _count_blocks(num_patients, draws, seed):
         for index, (targets, scores, cuts) in enumerate(systems):
             for label in range(shape[1]):
                 metrics_of = label_metrics(
-                    kind, targets[:, label], scores[:, label], cuts[:, label], codes, len(unique)
+                    kind, targets[:, label], scores[:, label], cuts[:, label], codes, num_patients
                 )
                 points[index][:, label] = metrics_of(once)[:, 0]
                 column = start

@@ -16,7 +16,7 @@ import numpy as np
 
 from lamae.metrics.bootstrap import Pair, Thresholds, check_pairs, mean_over_labels, refuse_absent
 from lamae.metrics.ranking import AbsentPolicy
-from lamae.metrics.weighted_sums import METRIC_NAMES, Kind, MetricsOf, label_metrics
+from lamae.metrics.weighted_sums import METRIC_NAMES, Kind, MetricsOf, label_metrics, number_patients
 
 _BLOCK = 64
 _ROUNDING = 1e-12
@@ -92,20 +92,20 @@ def permutation_test(
     if permutations < 1:
         raise ValueError(f"permutations must be above 0, found {permutations}")
     targets, pairs = check_pairs(kind, targets, scores_a, scores_b, patients, thresholds_a, thresholds_b)
-    unique, codes = np.unique(np.asarray(patients), return_inverse=True)
+    codes, num_patients = number_patients(patients)
     observed = np.empty((len(METRIC_NAMES[kind]), targets.shape[1]))
     permuted = np.empty((*observed.shape, permutations))
     for label in range(targets.shape[1]):
-        systems = [_stacked(kind, targets[:, label], pair, label, codes, len(unique)) for pair in pairs]
-        observed[:, label] = _difference(systems, np.ones((len(unique), 1), np.float32))[:, 0]
+        systems = [_stacked(kind, targets[:, label], pair, label, codes, num_patients) for pair in pairs]
+        observed[:, label] = _difference(systems, np.ones((num_patients, 1), np.float32))[:, 0]
         generator = np.random.default_rng(seed)
         for start in range(0, permutations, _BLOCK):
             stop = min(permutations, start + _BLOCK)
-            permuted[:, label, start:stop] = _difference(systems, _swaps(generator, len(unique), stop - start))
+            permuted[:, label, start:stop] = _difference(systems, _swaps(generator, num_patients, stop - start))
     absent_labels = tuple(int(label) for label in np.flatnonzero(np.isnan(observed).any(axis=0)))
     if absent == "error":
         refuse_absent(absent_labels, np.zeros((targets.shape[1], 0), dtype=bool))
-    return _summarise(observed, permuted, absent_labels, kind=kind, absent=absent, seed=seed, patients=len(unique))
+    return _summarise(observed, permuted, absent_labels, kind=kind, absent=absent, seed=seed, patients=num_patients)
 
 
 def _swaps(generator: np.random.Generator, num_patients: int, number: int) -> np.ndarray:

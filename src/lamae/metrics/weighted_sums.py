@@ -26,6 +26,15 @@ MetricsOf = Callable[[np.ndarray], np.ndarray]
 """Takes weights ``[patients, draws]`` and returns ``[metrics, draws]``, NaN where a metric is undefined."""
 
 
+def number_patients(patients: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return ``[rows]`` the number of each row's patient, counted as they appear, and how many there are.
+
+    What they are called has no say in it: with hashes of another salt the draws of patients are the same.
+    """
+    _, first, codes = np.unique(np.asarray(patients), return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[codes], len(first)
+
+
 def label_metrics(
     kind: Kind,
     targets: np.ndarray,

@@ -12,6 +12,7 @@ from lamae.evals.tasks.folds import labelled
 from lamae.evals.tasks.notes import label_notes
 from lamae.evals.tasks.task import make_task
 from lamae.pack import Pack
+from lamae.splits import patient_hashes
 
 from .conftest import toy_studies, write_toy
 
@@ -91,13 +92,21 @@ def test_a_label_count_is_exact_and_part_of_the_same_sequence_as_the_fractions(t
 
 
 def test_only_the_last_patient_of_a_label_count_is_cut():
-    hashes = np.array(["b", "a", "b", "c", "a", "c", "c", "x"])
+    keys = np.array(["b", "a", "b", "c", "a", "c", "c", "x"])
     train = np.arange(7)
-    order = [["a", "b", "c"][one] for one in np.random.default_rng(5).permutation(3)]
-    sequence = [row for patient in order for row in train if hashes[row] == patient]
+    names = sorted("abc", key=lambda key: patient_hashes([key], salt="")[0])
+    order = [names[one] for one in np.random.default_rng(5).permutation(3)]
+    sequence = [row for patient in order for row in train if keys[row] == patient]
     for count in range(1, 8):
-        got = labelled(train, hashes, EvalSettings(label_count=count, label_draw=5))
+        got = labelled(train, keys, EvalSettings(label_count=count, label_draw=5))
         assert got.tolist() == sorted(sequence[:count])
+
+
+def test_the_salt_of_hashes_leaves_the_label_draw_alone(toy_pack: Pack, tmp_path: Path):
+    salted = write_toy(tmp_path / "pack", salt="another salt")
+    ours, theirs = (make_task(pack, LABELS, EvalSettings(label_count=31, label_draw=2)) for pack in (toy_pack, salted))
+    assert set(ours.patient_hash).isdisjoint(theirs.patient_hash)
+    np.testing.assert_array_equal(ours.parts[0].train, theirs.parts[0].train)
 
 
 def test_the_seed_leaves_the_label_draw_alone(toy_pack: Pack):

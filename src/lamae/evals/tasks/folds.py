@@ -8,7 +8,7 @@ import pyarrow as pa
 from lamae.errors import DataError
 from lamae.evals.settings import EvalSettings
 from lamae.pack import Pack
-from lamae.splits import SPLITS, check_disjoint
+from lamae.splits import SPLITS, check_disjoint, patient_hashes
 
 Division = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Rows of a pack to train, select and test on."""
@@ -84,17 +84,18 @@ def fold_of(pack: Pack) -> np.ndarray:
     return np.array([-1 if fold is None else fold for fold in pack.studies.column("fold").to_pylist()])
 
 
-def labelled(train: np.ndarray, patient_hash: np.ndarray, settings: EvalSettings) -> np.ndarray:
+def labelled(train: np.ndarray, patient_keys: np.ndarray, settings: EvalSettings) -> np.ndarray:
     """Return the training studies whose labels may be used.
 
     The draw puts the patients in an order, and each patient's studies in the order of the pack. A fraction takes the
     first of these patients with all of their studies, a count the first studies of the same sequence: whole
     patients, but of the last one only as many studies as are wanted, so that the number is exact. All fractions and
-    counts of one draw are therefore parts of each other, and of a patient who is cut the other studies stay unused.
+    counts of one draw are therefore parts of each other, and of a patient who is cut the other studies stay unused. The
+    draw depends on keys and seed alone, not on the salt of hashes.
 
     Args:
         train: ``[train studies]`` positions in ascending order.
-        patient_hash: ``[studies]`` hash of each study's patient.
+        patient_keys: ``[studies]`` key of each study's patient.
         settings: Fraction or number, and the seed of the draw.
 
     Raises:
@@ -108,7 +109,7 @@ def labelled(train: np.ndarray, patient_hash: np.ndarray, settings: EvalSettings
         )
     if settings.label_count is None and settings.label_fraction == 1:
         return train
-    patients, patient = np.unique(patient_hash[train], return_inverse=True)
+    patients, patient = np.unique(patient_hashes(patient_keys[train], salt=""), return_inverse=True)
     order = np.random.default_rng(settings.label_draw).permutation(len(patients))
     place = np.empty(len(patients), dtype=np.int64)
     place[order] = np.arange(len(patients))

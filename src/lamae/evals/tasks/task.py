@@ -163,13 +163,15 @@ def _assemble(
     rows = np.flatnonzero(keep & used)
     position = np.full(len(keep), -1)
     position[rows] = np.arange(len(rows))
-    hashes = np.concatenate([patient_hashes(pack.patient_keys(), pack.info.salt) for pack in packs])[rows]
+    by_pack = [np.array(pack.patient_keys(), dtype=object) for pack in packs]
+    keys = np.concatenate(by_pack)[rows]
+    hashes = [patient_hashes(named, pack.info.salt) for named, pack in zip(by_pack, packs, strict=True)]
     targets = np.concatenate([one.values for one in tables])[rows].astype(np.float64)
     whole = []
     for division in divisions:
         train, validation, test = (position[one][position[one] >= 0] for one in division)
         whole.append(Part(train=train, validation=validation, test=test))
-    parts = [replace(part, train=labelled(part.train, hashes, settings)) for part in whole]
+    parts = [replace(part, train=labelled(part.train, keys, settings)) for part in whole]
     for part in parts:
         _check_part(part, label_set)
     usable, skipped = usable_labels(targets, table.names, parts, whole, is_regression=table.kind == "regression")
@@ -180,7 +182,7 @@ def _assemble(
         kind=table.kind,
         rows=rows,
         targets=targets[:, usable],
-        patient_hash=hashes,
+        patient_hash=np.concatenate(hashes)[rows],
         record_hash=np.concatenate([record_hashes(pack.record_keys(), pack.info.salt) for pack in packs])[rows],
         study_hash=np.concatenate([_study_hashes(pack) for pack in packs])[rows],
         fold=np.concatenate([fold_of(pack) for pack in packs])[rows],
