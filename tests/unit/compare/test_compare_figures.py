@@ -1,5 +1,6 @@
 """The figures: equal to those of the metrics, paired by seed and patient, corrected, and matched or not."""
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -21,6 +22,7 @@ from lamae.compare.groups import make_groups
 from lamae.compare.judged import MACRO, judge_group, label_rows
 from lamae.compare.matching import matched_control_table, matching_warnings
 from lamae.compare.score_tables import label_table, macro_table, macro_values
+from lamae.files import sha256, write_json
 from lamae.metrics import combined_difference, holm, patient_bootstrap, permutation_test
 from lamae.results import paired_difference, read_result, write_result
 
@@ -284,4 +286,6 @@ def test_results_of_older_versions_with_shorter_numbers_are_read(tmp_path):
     short = [pa.float32() if pa.types.is_floating(field.type) else field.type for field in table.schema]
     shorter = table.cast(pa.schema(list(zip(table.column_names, short, strict=True))))
     pq.write_table(shorter, folder / "predictions.parquet")
+    info = json.loads((folder / "result.json").read_text())
+    write_json(folder / "result.json", info | {"predictions_sha256": sha256(folder / "predictions.parquet")})
     assert read_result(folder).scores.dtype == np.float64

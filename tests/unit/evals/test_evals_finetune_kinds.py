@@ -219,7 +219,7 @@ def test_other_settings_on_what_was_cut_off_are_refused_with_the_difference(
     with pytest.raises(ConfigError, match=words):
         finetune(*given, tmp_path, config=replace(SHORT, lr=0.1), settings=replace(QUICK, seed=7))
     (tmp_path / "progress" / "training.safetensors").write_bytes(b"nothing")
-    with pytest.raises(CheckpointError, match=r"training\.safetensors: damaged .* remove .*progress to begin anew"):
+    with pytest.raises(CheckpointError, match=r"training\.safetensors: damaged, .* remove .*progress to begin anew"):
         finetune(*given, tmp_path, config=SHORT, settings=QUICK)
     (tmp_path / "progress" / "settings.json").write_text("{")
     with pytest.raises(CheckpointError, match=r"settings\.json: not readable as JSON .* to begin anew"):

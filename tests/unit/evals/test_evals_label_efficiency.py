@@ -59,7 +59,7 @@ def test_means_are_over_the_labels_that_every_draw_could_teach(toy_run: Path, tm
         rare[np.isin(patients, chosen)] = 1
     pack = write_toy(tmp_path / "pack", table.append_column("label_rare", [rare]))
     found = label_efficiency(
-        toy_run, pack, "inverted,luck,rare", tmp_path / "out", fractions=(0.1, 1.0), draws=4, settings=QUICK
+        toy_run, pack, "inverted,luck,rare", tmp_path / "out", fractions=(0.15, 1.0), draws=4, settings=QUICK
     )
     results = [read_result(path) for path in sorted((tmp_path / "out").iterdir()) if path.is_dir()]
     without = [one for one in results if "rare" not in one.label_names]
