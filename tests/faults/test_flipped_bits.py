@@ -130,7 +130,7 @@ def test_a_pack(pack: Path, count: int):
 
 @pytest.mark.parametrize("count", COUNTS)
 def test_a_run(run: Path, count: int):
-    refused = {"config.yaml", "metrics.jsonl", "weights.safetensors", "patients.parquet"}
+    refused = {"config.yaml", "weights.safetensors", "patients.parquet"}
     check(run, use_run, count, refused=refused)
 
 

@@ -181,7 +181,7 @@ def _read_arrays(path: Path, names: tuple[str, ...], *, optional: tuple[str, ...
     if not zipfile.is_zipfile(path):
         raise FormatError(f"{path}: this is not a readable .npz file", reason="damaged-npz")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
         raise FormatError(f"{path}: this is not a readable .npz file: {error}", reason="damaged-npz") from error
