@@ -127,38 +127,39 @@ def locked(file: Path, message: str) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def unchanged(path: str | os.PathLike[str]) -> Iterator[None]:
+class unchanged:  # a class, since a generator would cost as much as the check itself
     """Refuse what the block reads if the file changes meanwhile: another program may still be writing it.
 
     Size, time of change and identity of the file are compared. An error of the data itself, such as a truncated file,
     is then the writer's doing too.
 
+    Args:
+        path: The file.
+        before: Its status when it was opened; by default its status now.
+
     Raises:
         DataError: The file has changed (``changed-while-read``).
         OSError: There is no such file at the beginning.
     """
-    before = _state(path)
+
+    def __init__(self, path: str | os.PathLike[str], before: os.stat_result | None = None) -> None:
+        self._path = path
+        self._before = before or os.stat(path)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if (error is None or isinstance(error, DataError)) and not _is_same(self._path, self._before):
+            raise _changed(self._path) from error
+
+
+def _is_same(path: str | os.PathLike[str], before: os.stat_result) -> bool:
     try:
-        yield
-    except DataError as error:
-        if _has_state(path, before):
-            raise
-        raise _changed(path) from error
-    if not _has_state(path, before):
-        raise _changed(path)
-
-
-def _state(path: str | os.PathLike[str]) -> tuple[int, int, int]:
-    found = os.stat(path)
-    return found.st_size, found.st_mtime_ns, found.st_ino
-
-
-def _has_state(path: str | os.PathLike[str], before: tuple[int, int, int]) -> bool:
-    try:
-        return _state(path) == before
+        now = os.stat(path)
     except FileNotFoundError:
         return False
+    return (now.st_size, now.st_mtime_ns, now.st_ino) == (before.st_size, before.st_mtime_ns, before.st_ino)
 
 
 def _changed(path: str | os.PathLike[str]) -> DataError:

@@ -14,11 +14,13 @@ from lamae.errors import DataError
 MISSING_CODE = -32768
 """The int16 value that stands for a sample that was not recorded (WFDB format 16, signal(5))."""
 
+_DTYPES = (np.dtype(np.float32), np.dtype(np.uint8))
+
 UNKNOWN_VIEW = "unknown"
 """The name under which a pack stores a recording whose view nobody knows."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False)
 class View:
     """One recording of the heart: an ECG lead, or an echo video.
 
@@ -37,20 +39,19 @@ class View:
     rate_hz: float | None
     key: str = ""
 
-    def __post_init__(self) -> None:
-        if not self.key:
-            if not self.name:
-                raise DataError("a recording without a name needs a key of its own", reason="no-recording-key")
-            object.__setattr__(self, "key", self.name)
-        if self.values.dtype not in (np.float32, np.uint8):
+    def __init__(self, *, name: str | None, values: np.ndarray, rate_hz: float | None, key: str = "") -> None:
+        key = key or name or ""
+        if not key:
+            raise DataError("a recording without a name needs a key of its own", reason="no-recording-key")
+        if values.dtype not in _DTYPES:
             raise DataError(
-                f"view {self.key!r}: values must be float32 (mV) or uint8 (grey), found {self.values.dtype}",
+                f"view {key!r}: values must be float32 (mV) or uint8 (grey), found {values.dtype}",
                 reason="wrong-dtype",
             )
-        if self.rate_hz is not None and not 0 < self.rate_hz < math.inf:
-            raise DataError(
-                f"view {self.key!r}: the rate must be above 0 Hz, found {self.rate_hz}", reason="wrong-rate"
-            )
+        if rate_hz is not None and not 0 < rate_hz < math.inf:
+            raise DataError(f"view {key!r}: the rate must be above 0 Hz, found {rate_hz}", reason="wrong-rate")
+        # in one step: a frozen dataclass sets each attribute by a call of its own, which costs more than these checks
+        self.__dict__.update(name=name, values=values, rate_hz=rate_hz, key=key)
 
     @property
     def num_samples(self) -> int:

@@ -159,7 +159,18 @@ def test_a_fault_of_the_system_is_not_blamed_on_the_file(record, tmp_path, monke
     def gone(*arguments, **settings):
         raise OSError(errno.ESTALE, "Stale file handle")
 
-    monkeypatch.setattr("lamae.ecg.readers.any_format.find_format", lambda path: found)
+    monkeypatch.setattr("lamae.ecg.readers.any_format._look_into", lambda path: (found, None))
     monkeypatch.setattr("builtins.open", gone)
     with pytest.raises(OSError, match="Stale file handle"):
         lamae.read(record if name == "rec" else tmp_path / name)
+
+
+@pytest.mark.parametrize("comment", ["", "# Dx: 59118001\n", f"# {'long ' * 500}\n"])
+def test_a_header_is_opened_once_and_read_whole(record, monkeypatch, comment):
+    header = record.with_suffix(".hea")
+    header.write_text(header.read_text() + comment + "# Age: 74\n")
+    opened: list[str] = []
+    really_open = os.open
+    monkeypatch.setattr("os.open", lambda path, *more: opened.append(Path(path).name) or really_open(path, *more))
+    assert lamae.read(header).metadata["age_years"] == 74
+    assert opened == [*["rec.hea"] * (2 if len(comment) > 2000 else 1), "rec.dat"]

@@ -10,7 +10,17 @@ from pydicom.data import get_testdata_file
 import lamae
 from lamae.cohorts import folder_labels, open_cohort, tables
 from lamae.ecg.leads import LEADS
-from lamae.ecg.readers import aecg, array_description, arrays, code15, dicom, read_code15_row, wfdb, wfdb_segments
+from lamae.ecg.readers import (
+    aecg,
+    any_format,
+    array_description,
+    arrays,
+    code15,
+    dicom,
+    read_code15_row,
+    wfdb,
+    wfdb_segments,
+)
 from lamae.errors import DataError
 
 NUM_SAMPLES = 101
@@ -60,6 +70,7 @@ def change_at(monkeypatch, module, name: str, path: Path) -> None:
         (write_csv, array_description, "read_json_object", "ecg.csv.json"),
         (write_npy, arrays, "make_ecg_study", "ecg.npy"),
         (write_dicom, dicom, "make_ecg_study", "ecg.dcm"),
+        (write_wfdb, any_format, "read_wfdb", "rec.hea"),
         (write_wfdb, wfdb, "read_signals", "rec.hea"),
         (write_wfdb, wfdb, "_count_values", "rec.dat"),
     ],

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from lamae.boundary import faults_of_the_file
 from lamae.ecg.readers.array_description import Layout
 from lamae.ecg.readers.leads import ExtraChannels, refused
-from lamae.ecg.readers.limits import MAX_TEXT_BYTES, open_regular
-from lamae.ecg.readers.wfdb import read_wfdb
+from lamae.ecg.readers.limits import MAX_TEXT_BYTES, open_descriptor, open_regular
+from lamae.ecg.readers.wfdb import HeaderFile, read_wfdb
 from lamae.errors import ConfigError, FormatError, MissingExtraError
 from lamae.studies import Study
 
@@ -28,7 +28,7 @@ _WFDB_HEADER = re.compile(
 )
 _XML_START = re.compile(rb"(?:\xef\xbb\xbf)?\s*<|\xff\xfe<\x00|\xfe\xff\x00<")
 _DICOM_START = re.compile(rb"[\x02\x08]\x00[\x00-\x20]\x00(?:[A-Z]{2}|[\x00-\x40][\x00-\x02]\x00\x00)", re.DOTALL)
-_CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
+_CONTROL = bytes([*range(9), *range(14, 32), 127])
 _NUMBER_FIELD = re.compile(r'["\s]*[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?["\s]*')
 
 
@@ -65,9 +65,9 @@ def read(
     """
     source = os.fspath(path)
     with faults_of_the_file(source, passing=(ConfigError, MissingExtraError)):
-        found = find_format(source)
+        found, opened = _look_into(source)
         if found == "wfdb":
-            return read_wfdb(source, lead_names=lead_names, extra_channels=extra_channels)
+            return read_wfdb(source, lead_names=lead_names, extra_channels=extra_channels, opened=opened)
         if found == "dicom":
             from lamae.ecg.readers.dicom import read_dicom_ecg
 
@@ -98,11 +98,19 @@ def find_format(path: str) -> str:
         FormatError: The format is unknown (``unknown-format``), or the file is empty (``empty-file``).
         DataError: There is no such file (``missing-file``), or it cannot be read (``unreadable-file``).
     """
+    return _look_into(path)[0]
+
+
+def _look_into(path: str) -> tuple[str, HeaderFile | None]:
+    """Return the format of a file, and the file itself if it is a WFDB header and was read to its end."""
     if not path.endswith(".hea") and _has_header(path):
-        return "wfdb"
+        return "wfdb", None
     try:
-        with open_regular(path) as file:
-            head = file.read(_HEAD_BYTES)
+        descriptor, status = open_descriptor(path)
+        try:
+            head = os.read(descriptor, _HEAD_BYTES)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         raise refused(error, path) from error
     if not head:
@@ -114,7 +122,8 @@ def find_format(path: str) -> str:
             "a WFDB signal file needs its .hea file beside it",
             reason="unknown-format",
         )
-    return found
+    is_whole_header = path.endswith(".hea") and len(head) == status.st_size < _HEAD_BYTES
+    return found, HeaderFile(head, status) if is_whole_header else None
 
 
 def _has_header(path: str) -> bool:
@@ -140,13 +149,17 @@ def _find_in(head: bytes) -> str | None:
         return "hdf5"
     if _XML_START.match(head):
         return "xml"
-    if _WFDB_HEADER.match(head) and not _CONTROL.search(head):
+    if _WFDB_HEADER.match(head) and _is_text(head):
         return "wfdb"
     if _is_matlab_4(head):
         return "matlab"
     if _DICOM_START.match(head):
         return "dicom"
     return "csv" if _is_csv(head) else None
+
+
+def _is_text(head: bytes) -> bool:
+    return len(head.translate(None, _CONTROL)) == len(head)
 
 
 def _is_matlab_4(head: bytes) -> bool:
@@ -168,7 +181,7 @@ def _is_matlab_4(head: bytes) -> bool:
 
 def _is_csv(head: bytes) -> bool:
     """Return True for text whose second line (or only line) consists of numbers or empty fields."""
-    if _CONTROL.search(head):
+    if not _is_text(head):
         return False
     lines = head.decode("utf-8", errors="replace").lstrip("\ufeff").splitlines()
     line = lines[1] if len(lines) > 1 else lines[0] if lines else ""

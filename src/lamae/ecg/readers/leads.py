@@ -141,13 +141,14 @@ def make_ecg_study(
 
 
 @contextmanager
-def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+def naming(path: str | os.PathLike[str], before: os.stat_result | None = None) -> Iterator[None]:
     """Prefix data errors with the path of the file, and convert errors of opening it to data errors.
 
-    A message that quotes the file at length is cut. A file that changes within the block is refused.
+    A message that quotes the file at length is cut. A file that changes within the block, or since it had the status
+    ``before``, is refused.
     """
     try:
-        with unchanged(path):
+        with unchanged(path, before):
             yield
     except DataError as error:
         raise type(error)(short_text(f"{os.fspath(path)}: {error}"), reason=error.reason) from error

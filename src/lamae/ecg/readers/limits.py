@@ -25,6 +25,7 @@ MAX_CHANNELS = 1024
 MAX_OBJECTS = 10_000
 """Maximum number of arrays or variables of a file that is to hold one recording."""
 
+_READ_AT_ONCE = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 _PIECE_BYTES = 65_536  # inflates to at most 68 MB
 
@@ -95,22 +96,32 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Open a file for reading without a buffer; a pipe, device or socket is refused instead of waited for.
 
     Raises:
-        OSError: It cannot be opened.
+        OSError: It cannot be opened, or is a folder.
         DataError: It is no regular file (``not-a-file``).
     """
-    refusal = DataError(
-        f"{os.fspath(path)}: this is a pipe, device or socket, expected a regular file", reason="not-a-file"
-    )
+    return open(path, "rb", 0, opener=lambda path, _: open_descriptor(path)[0])
+
+
+def open_descriptor(path: str | os.PathLike[str]) -> tuple[int, os.stat_result]:
+    """Open a file as `open_regular` does, as a descriptor that the caller closes, and return its status too."""
     try:
-        file = open(path, "rb", 0, opener=_open_at_once)  # noqa: SIM115 - the caller closes it
+        descriptor = os.open(path, _READ_AT_ONCE)
     except OSError as error:
         if error.errno == errno.ENXIO:  # a socket
-            raise refusal from error
+            raise _not_regular(path) from error
         raise
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-        file.close()
-        raise refusal
-    return file
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode):
+        return descriptor, status
+    os.close(descriptor)
+    if stat.S_ISDIR(status.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fspath(path))
+    raise _not_regular(path)
+
+
+def _not_regular(path: str | os.PathLike[str]) -> DataError:
+    words = "this is a pipe, device or socket, expected a regular file"
+    return DataError(f"{os.fspath(path)}: {words}", reason="not-a-file")
 
 
 def read_limited(path: str | os.PathLike[str], what: str, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
@@ -125,10 +136,6 @@ def read_limited(path: str | os.PathLike[str], what: str, max_bytes: int = MAX_T
         if size > max_bytes:
             raise DataError(f"{what} has {size} bytes, more than the {max_bytes} allowed", reason="file-too-large")
         return file.read()
-
-
-def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _shown(number: int) -> str:

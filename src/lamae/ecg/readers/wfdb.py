@@ -10,12 +10,12 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from itertools import groupby
-from typing import BinaryIO
+from typing import NamedTuple
 
 import numpy as np
 
 from lamae.ecg.readers.leads import ExtraChannels, as_float32, choose_leads, make_ecg_study, naming, study_id_of
-from lamae.ecg.readers.limits import open_regular, read_limited
+from lamae.ecg.readers.limits import open_descriptor, read_limited
 from lamae.ecg.readers.wfdb_header import Header, decode_header, parse_comments, parse_header
 from lamae.errors import DataError, FormatError
 from lamae.files import unchanged
@@ -30,12 +30,20 @@ LARGEST_SCRATCH_BYTES = 4 * 2**20
 _scratch_of_thread = threading.local()
 
 
+class HeaderFile(NamedTuple):
+    """The whole content of a header, and its status when it was opened."""
+
+    content: bytes
+    status: os.stat_result
+
+
 def read_wfdb(
     path: str | os.PathLike[str],
     *,
     lead_names: Mapping[str, str] | None = None,
     extra_channels: ExtraChannels = "error",
     verify_checksum: bool = False,
+    opened: HeaderFile | None = None,
 ) -> Study:
     """Read a WFDB record into mV.
 
@@ -48,6 +56,7 @@ def read_wfdb(
         extra_channels: ``"error"`` rejects a signal that is not an ECG lead; ``"ignore"`` skips it.
         verify_checksum: Compare the first sample and the 16-bit checksum of each signal with the header. Formats 16 and
             212 only; many published records have wrong checksums.
+        opened: The header that ``path`` names, if it was read before.
 
     Returns:
         A study named after its file; ``metadata`` has ``age_years``, ``sex`` and SNOMED CT ``codes`` if the comments of
@@ -62,8 +71,8 @@ def read_wfdb(
         MissingExtraError: The record needs the ``wfdb`` package, which is not installed.
     """
     header_path = find_header(os.fspath(path))
-    with naming(header_path):
-        header = parse_header(decode_header(read_limited(header_path, "the header")))
+    with naming(header_path, opened and opened.status):
+        header = parse_header(decode_header(opened.content if opened else read_limited(header_path, "the header")))
         if not is_plain(header):
             from lamae.ecg.readers.wfdb_segments import read_segments
 
@@ -140,8 +149,12 @@ def _read_samples(folder: str, file_name: str, header: Header, signals: range) -
     """Read one signal file as ``[samples, signals]`` int16."""
     path = path_beside(folder, file_name)
     spec = header.specs[signals.start]
-    with unchanged(path), open_regular(path) as file:
-        content = _read_into_scratch(file)
+    descriptor, status = open_descriptor(path)
+    try:
+        content = _read_into_scratch(descriptor, status.st_size)
+    finally:
+        os.close(descriptor)
+    with unchanged(path, status):
         found_bytes = max(0, len(content) - spec.byte_offset)
         num_values = _count_values(file_name, found_bytes, header.num_samples, len(signals), spec.format)
     if not num_values:
@@ -153,10 +166,10 @@ def _read_samples(folder: str, file_name: str, header: Header, signals: range) -
     return values.reshape(-1, len(signals))
 
 
-def _read_into_scratch(file: BinaryIO) -> np.ndarray:
+def _read_into_scratch(descriptor: int, num_bytes: int) -> np.ndarray:
     """Return the bytes of a file, in memory that the thread's next file overwrites."""
-    content, filled = _scratch("content", os.fstat(file.fileno()).st_size), 0
-    while filled < len(content) and (found := file.readinto(content[filled:])):  # pyright: ignore
+    content, filled = _scratch("content", num_bytes), 0
+    while filled < len(content) and (found := os.readv(descriptor, [content[filled:]])):  # pyright: ignore
         filled += found
     return content[:filled]
 

@@ -118,8 +118,8 @@ def parse_header(text: str) -> Header:
     """
     lines: list[str] = []
     comments: list[str] = []
-    for line in text.split("\n"):  # not splitlines: in latin-1, bytes of other encodings look like line ends
-        line = line.removesuffix("\r")
+    # not splitlines: in latin-1, bytes of other encodings look like line ends
+    for line in text.replace("\r\n", "\n").removesuffix("\r").split("\n"):
         if line.startswith("#"):
             comments.append(line[1:])
         elif line and not line.isspace():
@@ -140,7 +140,7 @@ def parse_header(text: str) -> Header:
         if len(fields) < 2:
             raise FormatError(f"signal line {number} is malformed: {line!r}", reason="malformed-header")
         try:
-            specs.append(_parse_spec(fields[1], fields[2] if len(fields) > 2 else "", *fields[4:5]))
+            specs.append(_parse_spec(*fields[1:5]))
         except DataError as error:
             raise type(error)(f"signal line {number}: {error}", reason=error.reason) from error
         files.append(fields[0])
@@ -213,7 +213,7 @@ def _parse_rate(field: str) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _parse_spec(format_field: str, gain_field: str, adc_zero: str = "0") -> SignalSpec:
+def _parse_spec(format_field: str, gain_field: str = "", _resolution: str = "", adc_zero: str = "0") -> SignalSpec:
     """Parse ``16+24`` and ``200.0(0)/mV``; the baseline defaults to the ADC zero (header(5))."""
     storage = _FORMAT.fullmatch(format_field)
     scaling = _GAIN.fullmatch(gain_field or f"{DEFAULT_GAIN}")
