@@ -175,6 +175,22 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def parquet_table(content: bytes) -> "pa.Table":
+    """Return the table of the content of a Parquet file, without another thread.
+
+    `pyarrow.parquet.read_table` gives the bytes back in a thread of its own, later; where the process ends meanwhile,
+    as after an error, it aborts.
+
+    Raises:
+        pyarrow.ArrowInvalid: The content is no Parquet file.
+        OSError: It is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(pa.BufferReader(content), pre_buffer=False).read(use_threads=False)
+
+
 def content_hash(content: Any) -> str:
     """Return a short hash of what JSON can hold."""
     return _content_hash(content)[:20]

@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from lamae.files import parquet_table
 from lamae.splits import salt_fingerprint
 
 PATIENTS_FILE = "patients.parquet"
@@ -29,7 +30,7 @@ class Provenance:
     @property
     def seen(self) -> pa.Table | None:
         """The patients and records of all trainings."""
-        return None if self.patients is None else pq.read_table(pa.BufferReader(self.patients))
+        return None if self.patients is None else parquet_table(self.patients)
 
     def then(self, entry: Mapping[str, Any], patients: pa.Table) -> "Provenance":
         """Return the provenance after one more training; patients that nobody knows stay unknown."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lamae.errors import DataError, FormatError
+from lamae.files import parquet_table
 from lamae.pack.index import RecordingIndex
 from lamae.pack.layout import STUDIES_FILE, PackInfo, read_info
 from lamae.pack.selection import Gathered, Selection
@@ -89,7 +90,7 @@ class Pack:
             (told,) = (table for table in self.info.tables if table.file == STUDIES_FILE)
             if sha256(content).hexdigest() != told.sha256:
                 raise pa.ArrowInvalid("its hash differs")
-            return pq.read_table(pa.BufferReader(content))
+            return parquet_table(content)
 
     def patient_keys(self, rows: np.ndarray | None = None) -> list[str]:
         """Return the patient key of studies (None: of all); a study without one is a patient of its own."""

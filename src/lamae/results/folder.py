@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lamae.errors import FormatError
-from lamae.files import read_json, write_atomically, write_json
+from lamae.files import parquet_table, read_json, write_atomically, write_json
 from lamae.results.evaluation import Evaluation
 
 FORMAT, FORMAT_VERSION = "lamae-result", 2
@@ -92,7 +92,7 @@ def read_result(path: str | Path) -> Evaluation:
             "again to write it anew",
             reason="damaged-result",
         )
-    table, names = pq.read_table(pa.BufferReader(content)), info["labels"]["names"]
+    table, names = parquet_table(content), info["labels"]["names"]
     _check_columns(path, table, names)
     return Evaluation(
         info=info,
