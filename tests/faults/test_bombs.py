@@ -278,8 +278,13 @@ def test_matlab_variables_that_promise_or_unpack_to_too_much(worker: Worker) -> 
     check(worker, array_file("ecg.mat", together), "array-too-large", limit_s=15)
     widened = MATLAB_HEAD + compressed(matrix(6, (1, 15 * 10**7), element(2, bytes(15 * 10**7))))  # bytes meant as f8
     check(worker, array_file("ecg.mat", widened), "array-too-large", limit_s=15)
-    version_4 = struct.pack("<5I", 0, 2**31, 2**31, 0, 4) + b"val\0" + bytes(997)
-    check(worker, array_file("ecg.mat", version_4), "malformed-file")
+    good = struct.pack("<5I", 0, 1, 7, 0, 4) + b"one\0" + bytes(56)
+    for rows, columns, meaning in ((2**31, 2**31, 0), (2**31, 0, 1), (0, 2**31, 1)):
+        version_4 = struct.pack("<5I", meaning, rows, columns, 0, 4) + b"val\0" + bytes(997)
+        check(worker, array_file("ecg.mat", good + version_4), "malformed-file")
+    for shape in ((2**31 - 1, 0), (0, 2**31 - 1)):
+        text = MATLAB_HEAD + matrix(4, shape, element(16, b"I"))
+        check(worker, array_file("ecg.mat", text), "malformed-file")
 
 
 def test_matlab_cells_within_cells_and_without_end(worker: Worker) -> None:

@@ -200,9 +200,8 @@ def test_hand_made_features_under_conditions(plain_pack: Pack, tmp_path: Path):
     summary = robustness(None, plain_pack, "inverted", tmp_path, conditions=conditions, settings=QUICK)
     assert summary.system == "Hand-made"
     alone = handmade(plain_pack, "inverted", settings=QUICK).scores
-    np.testing.assert_allclose(
-        read_result(tmp_path / "clean").scores, alone, rtol=1e-12
-    )  # sums over other numbers of rows
+    # sums over other numbers of rows
+    np.testing.assert_allclose(read_result(tmp_path / "clean").scores, alone, rtol=1e-12)
     assert summary.rows[3].said["largest_change"] < 1e-5
 
 

@@ -171,7 +171,9 @@ def _texts(reader: _Reader, element: tuple[int, int, int], shape: tuple[int, ...
 
 
 def _check_size(shape: tuple[int, ...], found: int) -> None:
-    if len(shape) != 2 or math.prod(shape) > found:
+    if (
+        len(shape) != 2 or math.prod(shape) > found or max(shape) > max(found, MAX_OBJECTS)
+    ):  # 0 by billions is empty too
         raise FormatError(
             f"the MATLAB file is damaged: a matrix of shape {list(shape)} with {found} values", reason="malformed-file"
         )
@@ -198,6 +200,7 @@ def _read_version_4(content: bytes) -> dict[str, np.ndarray]:
                 f"the MATLAB file is cut short: {name!r} ends at {start}, the file at {len(content)}",
                 reason="malformed-file",
             )
+        _check_size((rows, columns), rows * columns)
         values = np.frombuffer(content, dtype, rows * columns, data).reshape((rows, columns), order="F")
         if meaning == 0 and not imaginary:
             variables[name] = values
