@@ -77,11 +77,13 @@ def test_no_kind_of_bad_file_ends_a_prepare(archive, tmp_path, capfd, workers):
 
 def test_no_kind_of_bad_file_ends_an_embed(archive, embedding_run, tmp_path):
     root, reasons = archive
-    files = [root / name for name in (GOOD[0], *reasons, GOOD[1])]
+    (folder := tmp_path / "folder.npy").mkdir()
+    files = [root / name for name in (GOOD[0], *reasons)] + [folder, root / GOOD[1]]
     assert main(["embed", str(embedding_run), *map(str, files), "--out", str(tmp_path / "out.parquet")]) == 0
     rejected = pq.read_table(tmp_path / "out.rejected.parquet").to_pylist()
     assert [(row["source"], row["reason"]) for row in rejected] == [
-        (escaped(str(root / name)), reason) for name, reason in reasons.items()
+        *((escaped(str(root / name)), reason) for name, reason in reasons.items()),
+        (str(folder), "unreadable-file"),
     ]
     assert pq.read_table(tmp_path / "out.parquet")["source"].to_pylist() == [str(root / name) for name in GOOD]
 

@@ -1,7 +1,6 @@
 """Embeddings of packs and files as a Parquet file, one vector a study."""
 
 import json
-import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -139,7 +138,7 @@ def _studies(
     """Yield the studies of packs and files in order, and list the files that cannot be used."""
     modality, done = embedder.modality, count(1)
     source = Source(read=modality.read, preprocess=modality.preprocess, config=embedder.preprocessing)
-    for is_pack, items in groupby(map(Path, inputs), key=os.path.isdir):
+    for is_pack, items in groupby(map(Path, inputs), key=_is_pack):
         names = [str(item) for item in items]
         for name in names if is_pack else ():
             pack = Pack.open(name)
@@ -159,6 +158,10 @@ def _studies(
                 else:
                     yield _row(study.end.study_id, name, salt), prepared
                 progress("embedding", next(done), len(inputs))
+
+
+def _is_pack(path: Path) -> bool:  # but for a folder that is named like a file, which is a bad file
+    return path.is_dir() and (not path.suffix or (path / "pack.json").exists() or (path / "prepare.json").exists())
 
 
 def _row(study_id: str, source: str, salt: str | None) -> _Row:
