@@ -12,7 +12,7 @@ from lamae.batch import StudyBatch
 from lamae.checkpoint import CheckpointMeta, load_model
 from lamae.config import difference, from_dict
 from lamae.data import batch_of, for_known_views, only_known_views
-from lamae.errors import CheckpointError, ConfigError
+from lamae.errors import CheckpointError, ConfigError, check_batch_size
 from lamae.modality import MODALITIES
 from lamae.models import MaskedAutoencoder, Readout, read_out
 from lamae.nn.precision import Precision, autocast, choose_device
@@ -98,8 +98,9 @@ class Embedder:
 
         Raises:
             DataError: A file cannot be read, its preprocessing refuses it, or a study has no lead that the model knows.
-            ConfigError: The pack was prepared differently, or the model has no such read-out.
+            ConfigError: The pack was prepared differently, the model has no such read-out, or the batch no size.
         """
+        check_batch_size(batch_size)
         if isinstance(studies, Pack):
             batches = self._pack_batches(studies, batch_size)
         elif isinstance(studies, Study | PreparedStudy | str | os.PathLike):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from numbers import Integral
 
 
 class DataError(ValueError):
@@ -48,6 +49,16 @@ def did_you_mean(name: object, known: Iterable[str], form: str = "did you mean {
     """Return a hint at the known name nearest to a wrong one, in words; empty where none is near."""
     near = get_close_matches(str(name), list(known), n=1)
     return form.format(near[0]) if near else ""
+
+
+def check_batch_size(found: object) -> None:
+    """Check the number of studies that a model is given at once.
+
+    Raises:
+        ConfigError: It is no whole number of at least 1.
+    """
+    if not isinstance(found, Integral) or found < 1:
+        raise ConfigError(f"batch_size must be a whole number of at least 1, found {found!r}")
 
 
 def check_choice(what: str, found: object, known: Sequence[str]) -> None:

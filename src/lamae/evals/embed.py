@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from lamae._version import __version__
 from lamae.boundary import escaped, short_text
 from lamae.embedder import Embedder, load
-from lamae.errors import ConfigError, DataError
+from lamae.errors import ConfigError, DataError, check_batch_size
 from lamae.evals.probes.encoder import check_preprocessing
 from lamae.evals.settings import Progress, silent
 from lamae.files import refuse_existing, remove_abandoned, write_atomically, written_beside
@@ -98,6 +98,7 @@ def embed(
         DataError: No input could be embedded, or a pack is damaged.
         OSError: Writing failed; nothing half-written is left behind.
     """
+    check_batch_size(batch_size)
     if Path(out).is_dir():
         raise ConfigError(f"{out}: is a folder; give the name of the Parquet file to write")
     out, rejected = Path(out), list[dict[str, Any]]()

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from lamae.errors import ConfigError
+from lamae.errors import ConfigError, check_batch_size, check_choice
 from lamae.labels import Statements
 from lamae.metrics import AbsentPolicy
 from lamae.nn.precision import Precision
@@ -19,12 +19,14 @@ L2_GRID = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0, 3.0, 10.0, 30.0, 100.0
 SelectBy = Literal["macro-auroc", "log-loss", "mae"]
 HeadKind = Literal["linear", "attentive", "mlp"]
 
-_CHOICES: dict[str, tuple[Any, ...]] = {
-    "statements": (None, *get_args(Statements)),
+_CHOICES = {
+    "statements": get_args(Statements),
     "icd9": ("drop", "map"),
     "vocabulary": ("train", "all"),
     "test_part": ("all", "test"),
     "f1_threshold": ("0.5", "validation"),
+    "absent": get_args(AbsentPolicy),
+    "select_by": ("macro-auroc", "log-loss"),
 }
 """Allowed values of the settings that are words."""
 
@@ -103,18 +105,12 @@ class EvalSettings:
         if self.label_draw < 0:
             raise ConfigError(f"label_draw is a seed of at least 0, found {self.label_draw}")
         for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ConfigError(
-                    f"{name} must be one of {', '.join(map(str, choices))}, found {getattr(self, name)!r}"
-                )
+            if (name, getattr(self, name)) != ("statements", None):
+                check_choice(name, getattr(self, name), choices)
         if (self.icd9 == "map") != (self.icd9_map is not None):
             raise ConfigError("icd9='map' and icd9_map, a CSV file with icd_9, icd_10 and flags, need each other")
         if not self.l2_grid or min(self.l2_grid) <= 0:
             raise ConfigError(f"l2_grid must hold penalties above 0, found {self.l2_grid}")
-        if self.absent not in ("skip", "0.5", "error"):
-            raise ConfigError(f"absent must be 'skip', '0.5' or 'error', found {self.absent!r}")
-        if self.select_by not in ("macro-auroc", "log-loss"):
-            raise ConfigError(f"select_by must be 'macro-auroc' or 'log-loss', found {self.select_by!r}")
         if self.draws < 1 or not 0 < self.level < 1:
             raise ConfigError(f"draws must be above 0 and level between 0 and 1, found {self.draws} and {self.level}")
 
@@ -164,12 +160,12 @@ class FinetuneConfig:
     added_latent: int = 0
 
     def __post_init__(self) -> None:
-        if self.train not in ("all", "head") or self.head not in get_args(HeadKind) or self.added_latent < 0:
-            raise ConfigError(
-                f"train must be 'all' or 'head', head one of {', '.join(get_args(HeadKind))}, and added_latent not "
-                f"below 0, found {self.train!r}, {self.head!r} and {self.added_latent}"
-            )
-        for name in ("epochs", "patience", "batch_size", "lr", "clip"):
+        check_choice("train", self.train, ("all", "head"))
+        check_choice("head", self.head, get_args(HeadKind))
+        check_batch_size(self.batch_size)
+        if self.added_latent < 0:
+            raise ConfigError(f"added_latent must not be below 0, found {self.added_latent}")
+        for name in ("epochs", "patience", "lr", "clip"):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} of fine-tuning must be above 0, found {getattr(self, name)}")
         if not 0 < self.layer_decay <= 1 or not 0 <= self.warmup_fraction < 1 or self.weight_decay < 0:

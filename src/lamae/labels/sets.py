@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import pyarrow as pa
 
-from lamae.errors import ConfigError, DataError, did_you_mean
+from lamae.errors import ConfigError, DataError, check_choice, did_you_mean
 from lamae.labels.code_sets import CODE_SETS, CodeSet, code_set
 from lamae.labels.columns import column_labels, label_columns_of
 from lamae.labels.custom import custom_labels, read_custom_set
@@ -69,8 +69,7 @@ def make_labels(
         ConfigError: There is no such label set.
         DataError: The studies lack the column that the set is made from, or no label is frequent enough.
     """
-    if vocabulary not in ("train", "all"):
-        raise ConfigError(f"vocabulary must be 'train' or 'all', found {vocabulary!r}")
+    check_choice("vocabulary", vocabulary, ("train", "all"))
     where = f"cohort {pack_info.cohort}" if pack_info is not None else "these studies"
     if label_set.endswith((".yaml", ".yml")):
         custom = read_custom_set(Path(label_set))

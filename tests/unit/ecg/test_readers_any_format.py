@@ -5,6 +5,7 @@ import os
 import pickle
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from pydicom.data import get_testdata_file
 
 import lamae
 from lamae.ecg.readers import find_format
-from lamae.errors import DataError, FormatError
+from lamae.errors import ConfigError, DataError, FormatError
 
 HEADER = "rec 1 250 3\nrec.dat 16 1000/mV 16 0 0 0 0 II\n"
 
@@ -174,3 +175,17 @@ def test_a_header_is_opened_once_and_read_whole(record, monkeypatch, comment):
     monkeypatch.setattr("os.open", lambda path, *more: opened.append(Path(path).name) or really_open(path, *more))
     assert lamae.read(header).metadata["age_years"] == 74
     assert opened == [*["rec.hea"] * (2 if len(comment) > 2000 else 1), "rec.dat"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ({"extra_channels": "ignored"}, "unknown extra_channels 'ignored': did you mean 'ignore'"),
+        ({"layout": "leads_first"}, "unknown layout 'leads_first': did you mean 'leads-first'"),
+    ],
+)
+def test_a_wrong_word_is_named_whatever_the_format(tmp_path: Path, words: dict[str, Any], said: str):
+    (tmp_path / "a.hea").write_text("a 1 500 1000\na.dat 16 1000/mV 16 0 0 0 0 I\n")
+    (tmp_path / "a.dat").write_bytes(bytes(2000))
+    with pytest.raises(ConfigError, match=said):
+        lamae.read(tmp_path / "a.hea", **words)

@@ -1,5 +1,6 @@
 """Device, precision and batch size of frozen features: the run's own by default, said in every output."""
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,7 @@ from lamae.ecg.preprocess import EcgPreprocessing
 from lamae.errors import ConfigError
 from lamae.evals import EvalSettings, FinetuneConfig, embed, extract, finetune, probe
 from lamae.evals.probes.encoder import FrozenEncoder
+from lamae.evals.probes.feature_cache import open_npy
 from lamae.evals.sweeps.label_efficiency import label_efficiency
 from lamae.evals.sweeps.robustness import robustness
 from lamae.nn.precision import choose_device
@@ -193,3 +195,27 @@ def test_measurements_have_no_device(toy_pack: Pack, tmp_path: Path, capsys: pyt
         assert "hand-made features are measured without a model: leave --device, --batch-size out" in (
             capsys.readouterr().err
         )
+
+
+@pytest.mark.parametrize("size", [0, -1, 2.5, "64"])
+def test_a_batch_of_no_size_is_refused_before_anything_is_kept(
+    bf16_run: Path, toy_pack: Pack, tmp_path: Path, size: Any
+):
+    out = tmp_path / "e.parquet"
+    for ask in (
+        lambda: extract(bf16_run, toy_pack, readout="cls", precision="fp32", batch_size=size),
+        lambda: probe(bf16_run, toy_pack, "inverted", settings=SETTINGS, batch_size=size),
+        lambda: embed(bf16_run, [toy_pack.path], out, batch_size=size),
+        lambda: lamae.load(bf16_run).embed(toy_pack, batch_size=size),
+        lambda: StudyEncoder(str(bf16_run), batch_size=size).fit().transform(toy_pack),
+        lambda: FinetuneConfig(batch_size=size),
+    ):
+        with pytest.raises(ConfigError, match="batch_size must be a whole number of at least 1, found"):
+            ask()
+    assert not out.exists()
+
+
+def test_kept_features_that_are_whole_but_no_array_are_made_anew(tmp_path: Path):
+    kept = tmp_path / "features.npy"
+    kept.write_bytes(hashlib.sha256(b"").digest())
+    assert open_npy(kept, 3) is None

@@ -140,9 +140,9 @@ def test_what_does_not_fit_together_is_refused(toy_run: Path, independent: Path,
     refused("added_latent from scratch is the architecture of LAMAE", init="scratch", added_latent=1)
     refused("train='head' freezes the encoder", init="scratch", train="head")
     refused("the attentive head reads all tokens, so it has no read-out 'mean'", readout="mean", head="attentive")
-    refused("head one of linear, attentive, mlp, and added_latent not below 0, found 'all', 'svm' and 0", head="svm")
-    refused("found 'none', 'linear' and 0", train="none")
-    refused("found 'all', 'linear' and -1", added_latent=-1)
+    refused("unknown head 'svm': expected one of linear, attentive, mlp", head="svm")
+    refused("unknown train 'none': expected one of all, head", train="none")
+    refused("added_latent must not be below 0, found -1", added_latent=-1)
 
 
 @pytest.mark.parametrize("labels", ["inverted,luck", "measure_size_mv"])

@@ -3,13 +3,14 @@
 import os
 import re
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 from lamae.boundary import faults_of_the_file
 from lamae.ecg.readers.array_description import Layout
 from lamae.ecg.readers.leads import ExtraChannels, refused
 from lamae.ecg.readers.limits import MAX_TEXT_BYTES, open_descriptor, open_regular
 from lamae.ecg.readers.wfdb import HeaderFile, read_wfdb
-from lamae.errors import ConfigError, FormatError, MissingExtraError
+from lamae.errors import ConfigError, FormatError, MissingExtraError, check_choice
 from lamae.studies import Study
 
 _HEAD_BYTES = 2048
@@ -63,6 +64,8 @@ def read(
         DataError: The file cannot be used; ``reason`` says why (see the reader of the format).
         MissingExtraError: The format needs a package that is not installed.
     """
+    if layout is not None:
+        check_choice("layout", layout, get_args(Layout))
     source = os.fspath(path)
     with faults_of_the_file(source, passing=(ConfigError, MissingExtraError)):
         found, opened = _look_into(source)

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from lamae.boundary import FAULTS_OF_THE_SYSTEM, short_text
 from lamae.ecg.leads import canonical_lead
 from lamae.ecg.plausible import check_rate, check_voltages
 from lamae.ecg.readers.limits import check_channels
-from lamae.errors import DataError
+from lamae.errors import DataError, check_choice
 from lamae.files import unchanged
 from lamae.studies import Study, View, Views
 
@@ -68,6 +68,7 @@ def choose_leads(
 
 @lru_cache(maxsize=1024)
 def _choose(names: tuple[str, ...], extra_channels: ExtraChannels) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    check_choice("extra_channels", extra_channels, get_args(ExtraChannels))
     found: dict[str, int] = {}
     for position, name in enumerate(names):
         try:

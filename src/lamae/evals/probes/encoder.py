@@ -13,7 +13,7 @@ import torch
 from lamae.batch import StudyBatch
 from lamae.checkpoint import CheckpointMeta, find_checkpoint, load_model, read_meta
 from lamae.config import difference
-from lamae.errors import ConfigError, check_choice
+from lamae.errors import ConfigError, check_batch_size, check_choice
 from lamae.evals.identity import Weights, describe_encoder
 from lamae.evals.probes.feature_cache import CACHE_FOLDER, cache_key
 from lamae.models import Features, MaskedAutoencoder, Readout, StreamConfig, build_model
@@ -37,7 +37,7 @@ class FrozenEncoder:
         cache: Folder in which features are kept; None for none.
 
     Raises:
-        ConfigError: ``weights`` or ``precision`` is another word, or there is no such device here.
+        ConfigError: ``weights`` or ``precision`` is another word, there is no such device here, or no such batch.
         CheckpointError: There is no whole checkpoint.
     """
 
@@ -50,6 +50,7 @@ class FrozenEncoder:
     cache: Path | None = None
 
     def __post_init__(self) -> None:
+        check_batch_size(self.batch_size)
         check_choice("weights", self.weights, get_args(Weights))
         object.__setattr__(self, "device", str(choose_device(self.device)))
         object.__setattr__(self, "precision", self.meta.precision(self.precision))

@@ -41,7 +41,10 @@ def open_npy(file: Path, num_rows: int) -> np.ndarray | None:
         return None
     if hashlib.sha256(content[:-_DIGEST_BYTES]).digest() != content[-_DIGEST_BYTES:].tobytes():
         return None
-    found = np.load(file, mmap_mode="r")
+    try:
+        found = np.load(file, mmap_mode="r")
+    except ValueError:  # the hash is that of no array
+        return None
     return found if len(found) == num_rows else None
 
 
