@@ -263,7 +263,8 @@ def test_settings_at_the_edge_of_their_range_are_taken(edge: dict):
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        *[({name: 0}, f"{name} of fine-tuning") for name in ("epochs", "patience", "batch_size", "lr", "clip")],
+        *[({name: 0}, f"{name} of fine-tuning") for name in ("epochs", "patience", "lr", "clip")],
+        ({"batch_size": 0}, "batch_size must be a whole number of at least 1, found 0"),
         *[({"layer_decay": value}, r"layer_decay must lie in \(0, 1]") for value in (1.5, 0.0)],
         *[({"warmup_fraction": value}, r"warmup_fraction in \[0, 1\)") for value in (1.0, -0.1)],
         ({"weight_decay": -0.1}, "weight_decay not below 0"),
