@@ -46,6 +46,7 @@ class BootstrapResult:
         standard_error: Standard deviation of the macro metric over the draws, by metric.
         standard_error_per_label: ``[labels]`` by metric.
         absent_labels: Positions of the labels without positives or negatives in the data itself.
+        per_pair: ``[pairs, metrics, labels]`` difference of each pair, in the data; of one system a single entry.
         num_draws_absent: ``[labels]`` number of draws in which a label had lost its positives or negatives.
         absent: Policy for both.
         num_patients: Number of patients that were resampled.
@@ -59,6 +60,7 @@ class BootstrapResult:
     standard_error: dict[str, float]
     standard_error_per_label: dict[str, np.ndarray]
     absent_labels: tuple[int, ...]
+    per_pair: np.ndarray
     num_draws_absent: np.ndarray
     absent: AbsentPolicy
     num_patients: int
@@ -105,7 +107,7 @@ def patient_bootstrap(
     system = check_rows(kind, targets, scores, patients)
     thresholds = spread_thresholds(thresholds, system[0].shape)
     points, drawn = _evaluate([(*system, thresholds)], patients, kind, draws, seed)
-    return summarise(points[0], drawn[0], system[0], patients, kind=kind, seed=seed, level=level, absent=absent)
+    return _summarise(points, drawn[0], system[0], patients, kind=kind, seed=seed, level=level, absent=absent)
 
 
 def paired_patient_bootstrap(
@@ -132,10 +134,14 @@ def paired_patient_bootstrap(
     """
     check_draws(draws, level)
     targets, pairs = check_pairs(kind, targets, scores_a, scores_b, patients, thresholds_a, thresholds_b)
-    points, drawn = paired_draws(targets, pairs, patients, kind, draws, seed)
-    return summarise(
-        points.mean(axis=0),
-        drawn,
+    points, total = [], np.zeros(())
+    for a, b in pairs:
+        point, drawn = _evaluate([(targets, *a), (targets, *b)], patients, kind, draws, seed)
+        points.append(point[0] - point[1])
+        total = total + (drawn[0] - drawn[1])
+    return _summarise(
+        points,
+        total / len(pairs),
         targets,
         patients,
         kind=kind,
@@ -200,21 +206,6 @@ def check_pairs(
     return columns, list(zip(*sides, strict=True))
 
 
-def paired_draws(
-    targets: np.ndarray, pairs: list[Pair], patients: np.ndarray, kind: Kind, draws: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return ``[pairs, metrics, labels]`` differences in the data and the mean over pairs in the draws.
-
-    The second is ``[metrics, labels, draws]``. Inputs as `check_pairs` gives them.
-    """
-    points, total = [], np.zeros(())
-    for a, b in pairs:
-        point, drawn = _evaluate([(targets, *a), (targets, *b)], patients, kind, draws, seed)
-        points.append(point[0] - point[1])
-        total = total + (drawn[0] - drawn[1])
-    return np.stack(points), total / len(pairs)
-
-
 def check_draws(draws: int, level: float) -> None:
     """Raise `ValueError` unless there are draws and the level lies between 0 and 1."""
     if draws < 1 or not 0 < level < 1:
@@ -262,8 +253,8 @@ def _count_block(num_patients: int, size: int, generator: np.random.Generator) -
     return np.ascontiguousarray(counts.T)
 
 
-def summarise(
-    points: np.ndarray,
+def _summarise(
+    per_pair: Sequence[np.ndarray],
     drawn: np.ndarray,
     targets: np.ndarray,
     patients: np.ndarray,
@@ -274,7 +265,11 @@ def summarise(
     absent: AbsentPolicy,
     is_difference: bool = False,
 ) -> BootstrapResult:
-    """Apply the policy to ``points [metrics, labels]`` and ``drawn [metrics, labels, draws]`` and take quantiles."""
+    """Apply the policy to ``[metrics, labels]`` of each pair and their mean in draws, and take quantiles of the latter.
+
+    ``drawn`` is ``[metrics, labels, draws]``. One system is one pair.
+    """
+    points = np.mean(per_pair, axis=0)
     undefined = np.asarray(np.isnan(drawn).any(axis=0))
     absent_labels = tuple(int(label) for label in np.flatnonzero(np.isnan(points).any(axis=0)))
     if absent == "error":
@@ -292,6 +287,7 @@ def summarise(
         standard_error={name: float(deviation(macros[m])) for m, name in enumerate(names)},
         standard_error_per_label={name: deviation(drawn[m]) for m, name in enumerate(names)},
         absent_labels=absent_labels,
+        per_pair=np.stack([fill_absent(one, targets, kind, absent, is_difference=is_difference) for one in per_pair]),
         num_draws_absent=undefined.sum(axis=1),
         absent=absent,
         num_patients=len(np.unique(np.asarray(patients))),

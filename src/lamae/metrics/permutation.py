@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lamae.metrics.bootstrap import Pair, Thresholds, check_pairs, mean_over_labels, refuse_absent
+from lamae.metrics.bootstrap import Pair, Thresholds, check_pairs, fill_absent, mean_over_labels, refuse_absent
 from lamae.metrics.ranking import AbsentPolicy
 from lamae.metrics.weighted_sums import METRIC_NAMES, Kind, MetricsOf, label_metrics, number_patients
 
@@ -105,7 +105,23 @@ def permutation_test(
     absent_labels = tuple(int(label) for label in np.flatnonzero(np.isnan(observed).any(axis=0)))
     if absent == "error":
         refuse_absent(absent_labels, np.zeros((targets.shape[1], 0), dtype=bool))
-    return _summarise(observed, permuted, absent_labels, kind=kind, absent=absent, seed=seed, patients=num_patients)
+    counted, counted_permuted = (
+        fill_absent(values, targets, kind, absent, is_difference=True) for values in (observed, permuted)
+    )
+    macro = mean_over_labels(counted[..., None])[:, 0]
+    p_macro, p_label = _p_values(macro, mean_over_labels(counted_permuted)), _p_values(observed, permuted)
+    names = METRIC_NAMES[kind]
+    return PermutationResult(
+        difference={name: float(macro[m]) for m, name in enumerate(names)},
+        p_macro={name: float(p_macro[m]) for m, name in enumerate(names)},
+        difference_per_label={name: observed[m] for m, name in enumerate(names)},
+        p_per_label={name: p_label[m] for m, name in enumerate(names)},
+        absent_labels=absent_labels,
+        absent=absent,
+        num_patients=num_patients,
+        permutations=permutations,
+        seed=seed,
+    )
 
 
 def _swaps(generator: np.random.Generator, num_patients: int, number: int) -> np.ndarray:
@@ -147,36 +163,7 @@ def _difference(systems: list[MetricsOf], stays: np.ndarray) -> np.ndarray:
     return np.mean([metrics_of(first) - metrics_of(second) for metrics_of in systems], axis=0)
 
 
-def _summarise(
-    observed: np.ndarray,
-    permuted: np.ndarray,
-    absent_labels: tuple[int, ...],
-    *,
-    kind: Kind,
-    absent: AbsentPolicy,
-    seed: int,
-    patients: int,
-) -> PermutationResult:
-    num_permutations = permuted.shape[-1]
-
-    def p_value(value: np.ndarray, others: np.ndarray) -> np.ndarray:
-        as_large = np.abs(others) >= np.abs(value)[..., None] - _ROUNDING
-        return np.where(np.isnan(value), np.nan, (1 + as_large.sum(axis=-1)) / (1 + num_permutations))
-
-    counted, counted_permuted = observed, permuted
-    if absent == "0.5" and kind != "regression":
-        counted, counted_permuted = np.nan_to_num(observed), np.nan_to_num(permuted)
-    macro, macro_permuted = mean_over_labels(counted[..., None])[:, 0], mean_over_labels(counted_permuted)
-    p_macro, p_label = p_value(macro, macro_permuted), p_value(observed, permuted)
-    names = METRIC_NAMES[kind]
-    return PermutationResult(
-        difference={name: float(macro[m]) for m, name in enumerate(names)},
-        p_macro={name: float(p_macro[m]) for m, name in enumerate(names)},
-        difference_per_label={name: observed[m] for m, name in enumerate(names)},
-        p_per_label={name: p_label[m] for m, name in enumerate(names)},
-        absent_labels=absent_labels,
-        absent=absent,
-        num_patients=patients,
-        permutations=num_permutations,
-        seed=seed,
-    )
+def _p_values(observed: np.ndarray, permuted: np.ndarray) -> np.ndarray:
+    """Return the fraction of ``[..., permutations]`` that is as large as ``[...]``, which counts as one of them."""
+    as_large = np.abs(permuted) >= np.abs(observed)[..., None] - _ROUNDING
+    return np.where(np.isnan(observed), np.nan, (1 + as_large.sum(axis=-1)) / (1 + permuted.shape[-1]))

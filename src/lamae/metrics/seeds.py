@@ -10,12 +10,8 @@ from lamae.metrics.bootstrap import (
     BootstrapResult,
     Interval,
     Thresholds,
-    check_draws,
-    check_pairs,
-    fill_absent,
     mean_over_labels,
-    paired_draws,
-    summarise,
+    paired_patient_bootstrap,
 )
 from lamae.metrics.ranking import AbsentPolicy
 from lamae.metrics.weighted_sums import METRIC_NAMES, Kind
@@ -179,15 +175,11 @@ def combined_difference(
     Raises:
         DataError: Shapes or values are wrong, seeds are not in pairs, or a label is absent and refused.
     """
-    check_draws(draws, level)
-    targets, pairs = check_pairs(kind, targets, scores_a, scores_b, patients, thresholds_a, thresholds_b)
-    points, drawn = paired_draws(targets, pairs, patients, kind, draws, seed)
-    patients_only = summarise(
-        points.mean(axis=0), drawn, targets, patients,
-        kind=kind, seed=seed, level=level, absent=absent, is_difference=True,
+    patients_only = paired_patient_bootstrap(
+        targets, scores_a, scores_b, patients, kind=kind, thresholds_a=thresholds_a, thresholds_b=thresholds_b,
+        draws=draws, seed=seed, level=level, absent=absent,
     )  # fmt: skip
-    points = np.stack([fill_absent(one, targets, kind, absent, is_difference=True) for one in points])
-    names, num_patients = METRIC_NAMES[kind], patients_only.num_patients
+    points, num_patients, names = patients_only.per_pair, patients_only.num_patients, METRIC_NAMES[kind]
     macro_errors, label_errors = patients_only.standard_error, patients_only.standard_error_per_label
 
     def combined(per_seed: np.ndarray, patient_error: float) -> CombinedDifference:
@@ -196,7 +188,7 @@ def combined_difference(
     return CombinedResult(
         macro={name: combined(mean_over_labels(points[:, m].T), macro_errors[name]) for m, name in enumerate(names)},
         per_label={
-            name: tuple(combined(points[:, m, k], float(label_errors[name][k])) for k in range(targets.shape[1]))
+            name: tuple(combined(points[:, m, k], float(label_errors[name][k])) for k in range(points.shape[2]))
             for m, name in enumerate(names)
         },
         patients_only=patients_only,
