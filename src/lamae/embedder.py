@@ -11,7 +11,7 @@ import torch
 from lamae.batch import StudyBatch
 from lamae.checkpoint import CheckpointMeta, load_model
 from lamae.config import difference, from_dict
-from lamae.data import batch_of, for_known_views, only_known_views
+from lamae.data import batch_of, for_known_views, in_order, only_known_views
 from lamae.errors import CheckpointError, ConfigError, check_batch_size
 from lamae.modality import MODALITIES
 from lamae.models import MaskedAutoencoder, Readout, read_out
@@ -135,8 +135,7 @@ class Embedder:
                 f"{pack.path}: prepared differently from the model's data (model != pack): {'; '.join(differing)}"
             )
         dataset = for_known_views(pack, view_names=self.view_names, clip=self._stream.clip)
-        for start in range(0, len(dataset), batch_size):
-            yield dataset.batch(np.arange(start, min(start + batch_size, len(dataset))))
+        yield from map(dataset.batch, in_order(len(dataset), batch_size))
 
     def _configured(self, preprocessing: Mapping[str, Any], *, source: str) -> Any:
         return from_dict(self.modality.preprocessing, preprocessing, source=source)

@@ -1,12 +1,14 @@
-"""Atomic writing of files, hashes of files, and JSON objects that hold a hash of their own content."""
+"""Atomic writing of files, hashes of files, JSON objects that hold a hash of their own content, CSV and Parquet."""
 
+import csv
 import errno
 import fcntl
 import glob
 import hashlib
+import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -244,6 +246,26 @@ def read_json(file: Path, *, of: tuple[str, int] | None = None) -> dict[str, Any
     if of not in (None, (content.get("format"), content.get("format_version"))):
         return content
     return without_hash(content)
+
+
+def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
+    """Return records as CSV: a column for each key that one of them has, empty where another lacks it."""
+    columns = dict.fromkeys(key for record in records for key in record)
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(columns), lineterminator="\n", restval="")
+    writer.writeheader()
+    writer.writerows(records)
+    return stream.getvalue()
+
+
+def parquet_content(table: "pa.Table", *, compression: str = "zstd") -> "pa.Buffer":
+    """Return what a Parquet file of a table contains."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression=compression)
+    return sink.getvalue()
 
 
 def with_hash(content: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from lamae.files import parquet_table
+from lamae.files import parquet_content, parquet_table
 from lamae.splits import salt_fingerprint
 
 PATIENTS_FILE = "patients.parquet"
@@ -58,9 +58,7 @@ def seen(patient_hash: np.ndarray, record_hash: np.ndarray, salt: str) -> pa.Tab
 
 def _as_file(table: pa.Table) -> bytes:
     """Return the Parquet file of a table, its rows in an order that tells nothing."""
-    sink = pa.BufferOutputStream()
-    pq.write_table(table.sort_by([(name, "ascending") for name in _COLUMNS]), sink, compression="zstd")
-    return sink.getvalue().to_pybytes()
+    return parquet_content(table.sort_by([(name, "ascending") for name in _COLUMNS])).to_pybytes()
 
 
 def num_patients(patients: pa.Table) -> int:

@@ -14,6 +14,13 @@ CONFIG_FILE, INFO_FILE, METRICS_FILE = "config.yaml", "run.json", "metrics.jsonl
 _CONFIG_HASH = "config_sha256"
 
 
+def hardware_words(hardware: Mapping[str, Any]) -> str:
+    """Return what a run was computed on, as its card tells it: ``"NVIDIA H100, 16 threads, 4 processes"``."""
+    threads = f"{hardware['threads']} threads" if hardware.get("threads") else ""
+    processes = f"{hardware['processes']} processes" if (hardware.get("processes") or 1) > 1 else ""
+    return ", ".join(str(part) for part in (hardware.get("name") or hardware.get("device"), threads, processes) if part)
+
+
 def write_run_info(folder: Path, content: Mapping[str, Any]) -> None:
     """Write ``run.json``, with the hash of the ``config.yaml`` that is there."""
     told = {"format": RUN_FORMAT, "format_version": RUN_FORMAT_VERSION, **content}

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from lamae.progress import format_seconds
+from lamae.run_files import hardware_words
 
 _PREFIXES = ((1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -118,11 +119,7 @@ def _optimiser(card: Mapping[str, Any]) -> str:
 def _time(card: Mapping[str, Any]) -> str:
     if card.get("seconds") is None:
         return ""
-    hardware = card.get("hardware") or {}
-    words = [str(hardware.get("name") or hardware.get("device") or "")]
-    words += [f"{hardware['threads']} threads"] if hardware.get("threads") else []
-    words += [f"{hardware['processes']} processes"] if hardware.get("processes", 1) > 1 else []
-    where = ", ".join(word for word in words if word)
+    where = hardware_words(card.get("hardware") or {})
     return format_seconds(card["seconds"]) + (f" on {where}" if where else "")
 
 

@@ -9,6 +9,7 @@ from lamae.compare.entry import Entry, foreword, systems_of
 from lamae.compare.table import Cell, Row, Table
 from lamae.progress import format_seconds
 from lamae.report.wording import NOTHING, count
+from lamae.run_files import hardware_words
 
 _PARAMETERS, _FLOPS = 0.02, 0.10
 """Tolerances: relative differences up to which two systems count as matched."""
@@ -189,11 +190,7 @@ def _mask(card: Mapping[str, Any]) -> str | None:
 
 def _hardware(card: Mapping[str, Any]) -> str | None:
     hardware = card.get("hardware")
-    if not hardware:
-        return None
-    threads = f"{hardware['threads']} threads" if hardware.get("threads") else ""
-    processes = f"{hardware['processes']} processes" if (hardware.get("processes") or 1) > 1 else ""
-    return ", ".join(str(part) for part in (hardware.get("name") or hardware.get("device"), threads, processes) if part)
+    return hardware_words(hardware) if hardware else None
 
 
 def _flops(value: float) -> str:

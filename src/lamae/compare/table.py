@@ -1,12 +1,12 @@
 """A table: cells as words with their marks, the same figures as records, and both as CSV, Markdown and LaTeX."""
 
-import csv
-import io
 import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from lamae.files import csv_text
 
 _LATEX = str.maketrans(
     {
@@ -96,12 +96,7 @@ def known(**figures: float) -> dict[str, Any]:
 
 def as_csv(table: Table) -> str:
     """Return the figures, one a line, with every number unrounded."""
-    fields = list(dict.fromkeys(key for record in table.records for key in record))
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, fields, lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows(table.records)
-    return stream.getvalue()
+    return csv_text(table.records)
 
 
 def as_markdown(table: Table) -> str:

@@ -5,7 +5,7 @@ from lamae.data.known_views import for_known_views, only_known_views
 from lamae.data.patients import check_apart, rows_by_pack, rows_of_some_patients
 from lamae.data.prefetch import Prefetch
 from lamae.data.prepared import batch_of
-from lamae.data.sampler import MicroBatch, global_batch, micro_batches
+from lamae.data.sampler import MicroBatch, global_batch, in_order, micro_batches
 
 __all__ = [
     "MicroBatch",
@@ -15,6 +15,7 @@ __all__ = [
     "check_apart",
     "for_known_views",
     "global_batch",
+    "in_order",
     "micro_batches",
     "only_known_views",
     "rows_by_pack",

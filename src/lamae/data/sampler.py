@@ -1,6 +1,6 @@
 """The rows of each training step: a pure function of seed and step."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -22,6 +22,12 @@ class MicroBatch:
     indices: np.ndarray
     positions: np.ndarray
     global_size: int
+
+
+def in_order(num_rows: int, batch_size: int) -> Iterator[np.ndarray]:
+    """Yield all rows in their order, ``[batch_size]`` int64 at a time, and at the end what is left."""
+    for start in range(0, num_rows, batch_size):
+        yield np.arange(start, min(start + batch_size, num_rows))
 
 
 def global_batch(num_rows: int, batch_size: int, *, seed: int, step: int) -> np.ndarray:

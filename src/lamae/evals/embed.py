@@ -19,7 +19,7 @@ from lamae.embedder import Embedder, load
 from lamae.errors import ConfigError, DataError, check_batch_size
 from lamae.evals.probes.encoder import check_preprocessing
 from lamae.evals.settings import Progress, silent
-from lamae.files import refuse_existing, remove_abandoned, write_atomically, written_beside
+from lamae.files import parquet_content, refuse_existing, remove_abandoned, write_atomically, written_beside
 from lamae.models import Readout
 from lamae.nn.precision import Precision
 from lamae.pack import Pack
@@ -199,7 +199,5 @@ def _write_rejected(out: Path, rejected: list[dict[str, Any]]) -> Path | None:
     if not rejected:
         file.unlink(missing_ok=True)
         return None
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.Table.from_pylist(rejected, REJECTED_SCHEMA), sink)
-    write_atomically(file, sink.getvalue())
+    write_atomically(file, parquet_content(pa.Table.from_pylist(rejected, REJECTED_SCHEMA), compression="snappy"))
     return file

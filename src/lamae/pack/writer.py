@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lamae.errors import DataError
-from lamae.files import sha256, write_atomically
+from lamae.files import parquet_content, sha256, write_atomically
 from lamae.modality import find_modality
 from lamae.pack.layout import (
     INFO_FILE,
@@ -171,8 +170,6 @@ def join_quality(table: pa.Table, quality: pa.Table) -> pa.Table:
 
 
 def _write_table(path: Path, name: str, table: pa.Table) -> FileInfo:
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd")
-    content = sink.getvalue()
+    content = parquet_content(table)
     write_atomically(path / name, content)
     return FileInfo(file=name, bytes=content.size, sha256=sha256(path / name))

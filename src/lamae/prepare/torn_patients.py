@@ -5,12 +5,11 @@ from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lamae.cohorts import drawn_with_seed, notes
 from lamae.cohorts.tables import with_notes, without_split_seed
 from lamae.errors import DataError
-from lamae.files import write_atomically
+from lamae.files import parquet_content, write_atomically
 from lamae.splits import assign_splits, check_disjoint
 
 TornPatients: TypeAlias = Literal["refuse", "redraw"]
@@ -69,9 +68,7 @@ def _torn(studies: pa.Table, patient_of: np.ndarray, torn: np.ndarray, pack: Pat
         "study_id": studies.column("study_id").filter(pa.array(torn)),
         "split": studies.column("split").filter(pa.array(torn)),
     }
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(listed).sort_by("patient"), sink)
-    write_atomically(pack / TORN_FILE, sink.getvalue())
+    write_atomically(pack / TORN_FILE, parquet_content(pa.table(listed).sort_by("patient"), compression="snappy"))
     return DataError(
         f"{pack}: the files show that {len(set(patient_of[torn]))} patients have studies in several splits of the data "
         f"set's own ({int(torn.sum())} studies, listed in {pack / TORN_FILE}). Give the table a column of patients and "

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lamae.errors import FormatError
-from lamae.files import parquet_table, read_json, write_atomically, write_json
+from lamae.files import parquet_content, parquet_table, read_json, write_atomically, write_json
 from lamae.results.evaluation import Evaluation
 
 FORMAT, FORMAT_VERSION = "lamae-result", 2
@@ -40,9 +40,7 @@ def write_result(out: str | Path, evaluation: Evaluation) -> Path:
     for prefix, values in (("target", evaluation.targets), ("score", evaluation.scores)):
         for label, name in enumerate(evaluation.label_names):
             columns[f"{prefix}_{name}"] = pa.array(values[:, label], pa.float64())
-    sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(columns), sink, compression="zstd")
-    content = sink.getvalue()
+    content = parquet_content(pa.table(columns))
     write_atomically(out / PREDICTIONS_FILE, content)
     info = {**evaluation.info, _PREDICTIONS_HASH: hashlib.sha256(content).hexdigest()}
     write_json(out / RESULT_FILE, info, allow_nan=False)

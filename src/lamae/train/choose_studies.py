@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from lamae.data import PackDataset, check_apart, rows_by_pack, rows_of_some_patients
+from lamae.data import PackDataset, check_apart, in_order, rows_by_pack, rows_of_some_patients
 from lamae.errors import ConfigError
 from lamae.pack import Pack
 from lamae.train.config import PretrainConfig
@@ -74,9 +74,8 @@ def choose_studies(config: PretrainConfig, packs: Sequence[Pack]) -> tuple[PackD
 def _check_one_length(dataset: PackDataset) -> None:
     """Check that all recordings are equally long: noise by name depends on the longest one of a batch."""
     lengths: set[int] = set()
-    for start in range(0, len(dataset), 256):
-        choice = dataset.choose(np.arange(start, min(start + 256, len(dataset))))
-        for number, selection in choice.parts:
+    for rows in in_order(len(dataset), 256):
+        for number, selection in dataset.choose(rows).parts:
             lengths.update(np.unique(dataset.packs[number].lengths_of(selection)).tolist())
     if len(lengths) > 1:
         raise ConfigError(

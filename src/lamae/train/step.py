@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from lamae.batch import StudyBatch
-from lamae.data import MicroBatch, PackDataset, Prefetch, global_batch, micro_batches
+from lamae.data import MicroBatch, PackDataset, Prefetch, global_batch, in_order, micro_batches
 from lamae.errors import DataError
 from lamae.models import Pretrainable
 from lamae.models.pretrainable import total_loss
@@ -215,8 +215,7 @@ def validation_loss(trainer: Trainer, dataset: PackDataset) -> float:
     config = trainer.config
     num = min(len(dataset), config.data.validation_studies)
     total, num_with_target = 0.0, 0
-    for start in range(0, num, config.optim.batch_size):
-        rows = np.arange(start, min(start + config.optim.batch_size, num))
+    for rows in in_order(num, config.optim.batch_size):
         batch = dataset.batch(rows, positions=rows, global_size=num)
         plan = validation_masks(config, batch).to(trainer.workers.device)
         num_with_target += plan.num_with_target

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from lamae.data import PackDataset
+from lamae.data import PackDataset, in_order
 from lamae.models import StreamConfig
 from lamae.nn.masks import MaskConfig, draw_masks, patches_with_data
 from lamae.nn.plan import studies_with_target
@@ -30,8 +30,7 @@ def without_targets(dataset: PackDataset, stream: StreamConfig, mask: MaskConfig
     found = np.zeros(len(dataset), dtype=bool)
     if len(stream.counts) == 2 or math.prod(stream.counts[1:]) > 1:
         return found  # each frame has two patches
-    for start in range(0, len(dataset), _AT_ONCE):
-        left = np.arange(start, min(start + _AT_ONCE, len(dataset)))
+    for left in in_order(len(dataset), _AT_ONCE):
         for sure in (_sure_by_length, _sure_by_first, _sure_by_masks):
             left = left[~sure(dataset, left, stream, mask)] if len(left) else left
         found[left] = True

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lamae.batch import Instances, StudyBatch
-from lamae.data import PackDataset, rows_by_pack
+from lamae.data import PackDataset, in_order, rows_by_pack
 from lamae.ecg.same_time import EIGHT_LEADS, LIMB_ROWS
 from lamae.errors import ConfigError
 from lamae.evals.audits.einthoven import (
@@ -117,7 +117,7 @@ def audit(
     for done, (names, mask) in enumerate(todo, start=1):
         own = mask == config.mask and names == sets[0]
         batches = _Batches(config, data, names, num_studies, batch_size, stream)
-        tally = _judge(config, mask, batches, seed, model if own else None, precision)
+        tally = _judge(mask, batches, seed, model if own else None, precision)
         said = {name: getattr(mask, name) for name in ("strategy", "ratio", "latent_ratio", "hidden_views")}
         row = _row(mask, names, config.streams[stream].num_patches, tally, on_data=data is not None)
         rows.append({"mask": said, "own": own} | row)
@@ -236,7 +236,7 @@ class _Batches:
         batch_size: int,
         stream: str,
     ) -> None:
-        self.data, self.batch_size, self.stream = data, batch_size, stream
+        self.config, self.data, self.batch_size, self.stream = config, data, batch_size, stream
         self.covariance: np.ndarray | None = None
         if data is None:
             self.dataset, self.num = None, num_studies
@@ -258,8 +258,7 @@ class _Batches:
         self.covariance = fit_covariance(leads_of(training.batch(rows), config, stream))
 
     def __iter__(self) -> Iterator[StudyBatch]:
-        for start in range(0, self.num, self.batch_size):
-            rows = np.arange(start, min(start + self.batch_size, self.num))
+        for rows in in_order(self.num, self.batch_size):
             if self.dataset is None:
                 yield example_batch(self.example, num_studies=len(rows))
             else:
@@ -295,14 +294,9 @@ class _Batches:
 
 @torch.inference_mode()
 def _judge(
-    config: MaskedAutoencoderConfig,
-    mask: MaskConfig,
-    batches: _Batches,
-    seed: int,
-    model: MaskedAutoencoder | None,
-    precision: Precision,
+    mask: MaskConfig, batches: _Batches, seed: int, model: MaskedAutoencoder | None, precision: Precision
 ) -> Tally:
-    generator, tally, stream = torch.Generator().manual_seed(seed), Tally(), batches.stream
+    generator, tally, config, stream = torch.Generator().manual_seed(seed), Tally(), batches.config, batches.stream
     patch = config.streams[stream].patch
     for batch in batches:
         plan, leads = draw_masks(mask, batch, {stream: patch}, generator), leads_of(batch, config, stream)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lamae.checkpoint import optimiser_tensors, restore_optimiser
-from lamae.data import PackDataset, for_known_views, global_batch
+from lamae.data import PackDataset, for_known_views, global_batch, in_order
 from lamae.errors import DataError
 from lamae.evals.finetuning.classifier import StudyClassifier
 from lamae.evals.finetuning.state import TrainingState
@@ -84,8 +84,7 @@ def predict(model: StudyClassifier, task: Task, positions: np.ndarray, config: F
     model.eval()
     dataset = _dataset(task, positions, model)
     parts = []
-    for start in range(0, len(dataset), config.batch_size):
-        indices = np.arange(start, min(start + config.batch_size, len(dataset)))
+    for indices in in_order(len(dataset), config.batch_size):
         with autocast(config.precision, model.device):
             parts.append(model.predict(dataset.batch(indices).to(model.device)))
     return np.concatenate(parts)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lamae.data import for_known_views
+from lamae.data import for_known_views, in_order
 from lamae.errors import ConfigError, DataError
 from lamae.evals.identity import Weights
 from lamae.evals.probes.encoder import FrozenEncoder, check_preprocessing, chosen_readout
@@ -206,8 +206,7 @@ def tokens_of_task(
 def _encoded(encoder: FrozenEncoder, pack: Pack, rows: np.ndarray, progress: Progress) -> Iterator[Features]:
     """Yield what a model knows of rows of a pack, batch by batch, nothing hidden."""
     dataset = for_known_views(pack, view_names=encoder.view_names, rows=rows, clip=encoder.stream.clip)
-    for start in range(0, len(dataset), encoder.batch_size):
-        indices = np.arange(start, min(start + encoder.batch_size, len(dataset)))
+    for indices in in_order(len(dataset), encoder.batch_size):
         yield encoder.features(dataset.batch(indices))
         progress("extracting features", int(indices[-1]) + 1, len(dataset))
 
@@ -268,7 +267,6 @@ def _laid_out(features: Features, how: TokenReadout, num_tokens: int) -> tuple[n
 
 
 def _non_finite(tokens: TaskTokens, num_rows: int, batch_size: int) -> Iterator[int]:
-    for start in range(0, num_rows, batch_size):
-        positions = np.arange(start, min(start + batch_size, num_rows))
+    for positions in in_order(num_rows, batch_size):
         values, _ = tokens.take(positions)
         yield from positions[~np.isfinite(values).all(axis=(1, 2))].tolist()

@@ -1,7 +1,7 @@
 """Robustness: a probe learned once on studies as recorded, tested on the same studies with less or worse signal."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -113,27 +113,23 @@ def robustness(
         kept = run_cache(run) if cache else None
         encoder = FrozenEncoder(run=run, weights=weights, seed=settings.seed, cache=kept, **how)
         frozen = probed_encoder(encoder, task, settings, protocol, readout, leak=leak, system=system, progress=progress)
-    sweep = _Sweep(frozen, task, settings, out, overwrite, progress)
+    sweep = _Sweep(frozen=frozen, task=task, settings=settings, out=out, overwrite=overwrite, progress=progress)
     found = sweep.learned_as_recorded(asked, packs)
     if train_too:
         found += [sweep.learned_alike(condition) for condition in asked if condition.order is None]
     return summarise_robustness(out, found)
 
 
+@dataclass(frozen=True, kw_only=True)
 class _Sweep:
     """One system on one task, under one condition after the other."""
 
-    def __init__(
-        self,
-        frozen: FrozenSystem,
-        task: Task,
-        settings: EvalSettings,
-        out: Path,
-        overwrite: bool,
-        progress: Progress,
-    ) -> None:
-        self.frozen, self.task, self.settings, self.progress = frozen, task, settings, progress
-        self.out, self.overwrite = out, overwrite
+    frozen: FrozenSystem
+    task: Task
+    settings: EvalSettings
+    out: Path
+    overwrite: bool
+    progress: Progress
 
     def learned_as_recorded(
         self, conditions: Sequence[Condition], packs: Sequence[ConditionedPack]

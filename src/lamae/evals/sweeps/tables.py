@@ -1,7 +1,5 @@
 """The tables of sweeps, as CSV and Markdown: label efficiency over draws, robustness by condition."""
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -10,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lamae.files import write_atomically
+from lamae.files import csv_text, write_atomically
 from lamae.metrics import Interval
 from lamae.results import Evaluation, caveats, paired_difference
 
@@ -266,9 +264,5 @@ def _said(system: str, caveats: Sequence[str]) -> str:
 
 
 def _write(out: Path, name: str, rows: Sequence[Mapping[str, Any]], markdown: str) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_atomically(out / f"{name}.csv", text.getvalue().encode())
+    write_atomically(out / f"{name}.csv", csv_text(rows).encode())
     write_atomically(out / f"{name}.md", markdown.encode())
