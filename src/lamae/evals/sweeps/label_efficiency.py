@@ -18,7 +18,7 @@ from lamae.evals.probes.probe import probe
 from lamae.evals.requests import kept_or_made, request_of
 from lamae.evals.results import Evaluation
 from lamae.evals.settings import EvalSettings, FinetuneConfig, Progress, silent
-from lamae.evals.sweeps.tables import EfficiencySummary, summarise_efficiency
+from lamae.evals.sweeps.tables import EfficiencyRow, SweepSummary, summarise_efficiency
 from lamae.evals.tasks.task import Task, make_task
 from lamae.models import Readout
 from lamae.nn.precision import Precision
@@ -82,7 +82,7 @@ def label_efficiency(
     device: str = "auto",
     overwrite: bool = False,
     progress: Progress = silent,
-) -> EfficiencySummary:
+) -> SweepSummary[EfficiencyRow]:
     """Judge a system with each amount of labels and write a RESULT folder for each draw, and a table of all.
 
     The labels are those of the whole training set, whatever the amount; what a small draw cannot teach is skipped in

@@ -19,7 +19,7 @@ from lamae.evals.results import Evaluation
 from lamae.evals.settings import EvalSettings, Progress, silent
 from lamae.evals.sweeps.conditioned_pack import ConditionedPack
 from lamae.evals.sweeps.conditions import Condition, parse_conditions
-from lamae.evals.sweeps.tables import AS_RECORDED, RobustnessSummary, summarise_robustness
+from lamae.evals.sweeps.tables import AS_RECORDED, RobustnessRow, SweepSummary, summarise_robustness
 from lamae.evals.tasks.leak_guard import check_pretraining
 from lamae.evals.tasks.task import Part, Task, make_task
 from lamae.models import Readout
@@ -57,7 +57,7 @@ def robustness(
     cache: bool = True,
     overwrite: bool = False,
     progress: Progress = silent,
-) -> RobustnessSummary:
+) -> SweepSummary[RobustnessRow]:
     """Judge a frozen system under conditions and write a RESULT folder for each, one as recorded, and a table.
 
     The probe is learned and selected on studies as recorded, once; then it predicts the tested studies under every

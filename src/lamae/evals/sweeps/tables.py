@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from lamae.results import Evaluation, caveats, paired_difference
 
 AS_RECORDED = "as recorded"
 
-_NAMES = {"auroc": "AUROC", "r2": "R2"}
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,75 +66,27 @@ class RobustnessRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EfficiencySummary:
-    """The findings of a label-efficiency sweep.
+class SweepSummary(Generic[T]):
+    """The findings of a sweep.
 
     Attributes:
         out: Folder of the RESULT folders and the tables.
         system: Display name.
-        label_names: Labels that the figures are means over.
-        not_everywhere: Labels that some draw could not teach, which are left out of the means.
-        rows: One an amount, fewest labels first.
-        caveats: What must stand beside the figures, see `lamae.results.caveats`.
+        rows: One an amount, fewest labels first; or as recorded first, then one a condition.
+        markdown: The table with what its means are over, and with what must stand beside the figures
+            (`lamae.results.caveats`).
     """
 
     out: Path
     system: str
-    caveats: tuple[str, ...]
-    label_names: tuple[str, ...]
-    not_everywhere: tuple[str, ...]
-    rows: tuple[EfficiencyRow, ...]
+    rows: tuple[T, ...]
+    markdown: str
 
     def __str__(self) -> str:
-        return f"{self.system}: {self.out}\n{self.markdown().rstrip()}"
-
-    def markdown(self) -> str:
-        """Return the table in Markdown, with what its means are over."""
-        macro = f"macro {_NAMES[self.rows[0].metric]}"
-        head = f"labels | draws | labelled studies | patients | {macro} | sd over draws | lowest to highest"
-        rows = [
-            f"{row.amount} | {row.draws} | {row.studies:,.0f} | {row.patients:,.0f} | {row.mean:.3f} | "
-            f"{'' if row.sd is None else f'{row.sd:.3f}'} | {row.lowest:.3f} to {row.highest:.3f}"
-            for row in self.rows
-        ]
-        notes = f"\nMeans over the {len(self.label_names)} labels that every draw could teach.\n"
-        if self.not_everywhere:
-            notes += f"Left out, some draw had none of them: {', '.join(self.not_everywhere)}.\n"
-        return _markdown(head, rows) + notes + _said(self.system, self.caveats)
+        return f"{self.system}: {self.out}\n{self.markdown.rstrip()}"
 
 
-@dataclass(frozen=True, kw_only=True)
-class RobustnessSummary:
-    """The findings of a robustness sweep.
-
-    Attributes:
-        out: Folder of the RESULT folders and the tables.
-        system: Display name.
-        metric: ``"macro_auroc"``, or ``"macro_r2"`` for values.
-        rows: As recorded first, then one a condition.
-        caveats: What must stand beside the figures, see `lamae.results.caveats`.
-    """
-
-    out: Path
-    system: str
-    caveats: tuple[str, ...]
-    metric: str
-    rows: tuple[RobustnessRow, ...]
-
-    def __str__(self) -> str:
-        return f"{self.system}: {self.out}\n{self.markdown().rstrip()}"
-
-    def markdown(self) -> str:
-        """Return the table in Markdown."""
-        macro = f"macro {_NAMES[self.metric.removeprefix('macro_')]}"
-        rows = [
-            f"{row.condition} | {_interval(row.value)} | {_interval(row.difference, sign='+')} | {_note(row.said)}"
-            for row in self.rows
-        ]
-        return _markdown(f"condition | {macro} | minus as recorded | note", rows) + _said(self.system, self.caveats)
-
-
-def summarise_efficiency(out: Path, found: Sequence[tuple[str, Evaluation]]) -> EfficiencySummary:
+def summarise_efficiency(out: Path, found: Sequence[tuple[str, Evaluation]]) -> SweepSummary[EfficiencyRow]:
     """Return the table of a label-efficiency sweep and write it: mean and spread over draws of the same labels.
 
     Args:
@@ -146,23 +98,24 @@ def summarise_efficiency(out: Path, found: Sequence[tuple[str, Evaluation]]) -> 
     """
     evaluations = [evaluation for _, evaluation in found]
     every = list(dict.fromkeys(name for one in reversed(evaluations) for name in one.label_names))
-    common = tuple(name for name in every if all(name in one.label_names for one in evaluations))
-    amounts = list(dict.fromkeys(amount for amount, _ in found))
-    summary = EfficiencySummary(
-        out=out,
-        system=evaluations[0].system,
-        caveats=tuple(dict.fromkeys(caveat for one in evaluations for caveat in caveats(one.info))),
-        label_names=common,
-        not_everywhere=tuple(name for name in every if name not in common),
-        rows=tuple(_efficiency_row(one, [made for amount, made in found if amount == one], common) for one in amounts),
+    common = [name for name in every if all(name in one.label_names for one in evaluations)]
+    amounts = dict.fromkeys(amount for amount, _ in found)
+    rows = tuple(_efficiency_row(one, [made for amount, made in found if amount == one], common) for one in amounts)
+    head = (
+        f"labels | draws | labelled studies | patients | {_macro(evaluations[0])} | sd over draws | lowest to highest"
     )
-    said = "; ".join(summary.caveats)
-    rows = [{"system": summary.system, **asdict(row), "caveats": said} for row in summary.rows]
-    _write(out, "label-efficiency", rows, summary.markdown())
-    return summary
+    lines = [
+        f"{row.amount} | {row.draws} | {row.studies:,.0f} | {row.patients:,.0f} | {row.mean:.3f} | "
+        f"{'' if row.sd is None else f'{row.sd:.3f}'} | {row.lowest:.3f} to {row.highest:.3f}"
+        for row in rows
+    ]
+    notes = f"\nMeans over the {len(common)} labels that every draw could teach.\n"
+    if left_out := [name for name in every if name not in common]:
+        notes += f"Left out, some draw had none of them: {', '.join(left_out)}.\n"
+    return _written(out / "label-efficiency", evaluations, rows, [*map(asdict, rows)], _markdown(head, lines) + notes)
 
 
-def summarise_robustness(out: Path, evaluations: Sequence[Evaluation]) -> RobustnessSummary:
+def summarise_robustness(out: Path, evaluations: Sequence[Evaluation]) -> SweepSummary[RobustnessRow]:
     """Return the table of a robustness sweep and write it: each condition with its paired difference.
 
     Args:
@@ -183,10 +136,28 @@ def summarise_robustness(out: Path, evaluations: Sequence[Evaluation]) -> Robust
         )
         for one in evaluations
     )
-    said = tuple(caveats(clean.info))
-    summary = RobustnessSummary(out=out, system=clean.system, metric=metric, rows=rows, caveats=said)
-    _write(out, "robustness", [_robustness_csv(summary, row) for row in rows], summary.markdown())
-    return summary
+    lines = [
+        f"{row.condition} | {_interval(row.value)} | {_interval(row.difference, sign='+')} | {_note(row.said)}"
+        for row in rows
+    ]
+    table = _markdown(f"condition | {_macro(clean)} | minus as recorded | note", lines)
+    return _written(out / "robustness", [clean], rows, [_robustness_csv(metric, row) for row in rows], table)
+
+
+def _written(
+    file: Path, judged: Sequence[Evaluation], rows: tuple[T, ...], records: Sequence[Mapping[str, Any]], table: str
+) -> SweepSummary[T]:
+    """Write a table as CSV and Markdown, with the caveats of what was judged, and return what is found."""
+    system, said = judged[0].system, dict.fromkeys(caveat for one in judged for caveat in caveats(one.info))
+    records = [{"system": system, **record, "caveats": "; ".join(said)} for record in records]
+    markdown = table + "".join(f"\nNOTE: {system} {caveat}.\n" for caveat in said)
+    write_atomically(file.with_suffix(".csv"), csv_text(records).encode())
+    write_atomically(file.with_suffix(".md"), markdown.encode())
+    return SweepSummary(out=file.parent, system=system, rows=rows, markdown=markdown)
+
+
+def _macro(evaluation: Evaluation) -> str:
+    return "macro R2" if evaluation.is_regression else "macro AUROC"
 
 
 def macro_over(evaluation: Evaluation, labels: Sequence[str], metric: str) -> float:
@@ -215,19 +186,17 @@ def _efficiency_row(amount: str, evaluations: Sequence[Evaluation], labels: Sequ
     )
 
 
-def _robustness_csv(summary: RobustnessSummary, row: RobustnessRow) -> dict[str, Any]:
+def _robustness_csv(metric: str, row: RobustnessRow) -> dict[str, Any]:
     difference = row.difference or Interval(math.nan, math.nan, math.nan)
     figures = {"value": row.value.value, "low": row.value.low, "high": row.value.high}
     figures |= {"difference": difference.value, "difference_low": difference.low, "difference_high": difference.high}
     return {
-        "system": summary.system,
         "condition": row.condition,
         "trained": row.said.get("trained", AS_RECORDED),
-        "metric": summary.metric,
+        "metric": metric,
         **{name: "" if math.isnan(value) else value for name, value in figures.items()},
         "arrived_snr_db": row.said.get("arrived_snr_db", ""),
         "note": _note(row.said),
-        "caveats": "; ".join(summary.caveats),
     }
 
 
@@ -257,12 +226,3 @@ def _interval(found: Interval | None, *, sign: str = "") -> str:
 def _markdown(head: str, rows: Sequence[str]) -> str:
     lines = [f"| {head} |", "|" + "---|" * (head.count("|") + 1), *(f"| {row} |" for row in rows)]
     return "\n".join(lines) + "\n"
-
-
-def _said(system: str, caveats: Sequence[str]) -> str:
-    return "".join(f"\nNOTE: {system} {caveat}.\n" for caveat in caveats)
-
-
-def _write(out: Path, name: str, rows: Sequence[Mapping[str, Any]], markdown: str) -> None:
-    write_atomically(out / f"{name}.csv", csv_text(rows).encode())
-    write_atomically(out / f"{name}.md", markdown.encode())
