@@ -7,7 +7,7 @@ import numpy as np
 
 from lamae.compare.entry import Entry
 from lamae.compare.estimates import Drawn, OverSeeds, main_metric, over_seeds
-from lamae.metrics import AbsentPolicy, Kind, holm, permutation_test
+from lamae.metrics import Kind, holm, permutation_test
 from lamae.metrics.weighted_sums import METRIC_NAMES
 from lamae.results import Evaluation
 
@@ -71,7 +71,6 @@ def difference(
     level: float,
     num_patients: int,
     permutations: int,
-    absent: AbsentPolicy,
 ) -> Difference:
     """Return the difference of two systems.
 
@@ -83,7 +82,6 @@ def difference(
         level: Coverage of the intervals.
         num_patients: Number of tested patients.
         permutations: Number of permutations of the paired test; 0 leaves it out.
-        absent: Policy for labels without positives or negatives.
     """
     (name, seeds, evaluations), (other, other_seeds, other_evaluations) = ours, theirs
     pairs, notes = pair_seeds(name, list(seeds), other, list(other_seeds))
@@ -100,7 +98,7 @@ def difference(
             first.patient_hash,
             kind="regression" if kind == "regression" else "ranking",
             permutations=permutations,
-            absent="0.5" if absent == "0.5" else "skip",
+            absent="0.5" if first.info.get("absent_policy") == "0.5" else "skip",
         )
         metric = METRIC_NAMES[kind][place]
         swapped = np.array([outcome.p_macro[metric], *outcome.p_per_label[metric]])

@@ -145,19 +145,18 @@ class Judged:
     def difference(self, system: str, reference: str) -> Difference:
         """Return the difference of two systems; it is not tested where only one of them saw tested patients."""
         leaks = [{leak_words(entry.info) for entry in self.group.systems[name]} for name in (system, reference)]
-        first = self.alike[self.group.first]
-        evaluations = {
-            name: {entry: self.alike[entry] for entry in self.group.systems[name]} for name in (system, reference)
-        }
+        ours, theirs = (
+            (name, self.by_seed[name], {entry: self.alike[entry] for entry in self.group.systems[name]})
+            for name in (system, reference)
+        )
         found = difference(
-            (system, self.by_seed[system], evaluations[system]),
-            (reference, self.by_seed[reference], evaluations[reference]),
+            ours,
+            theirs,
             rows=self.rows,
             kind=self.kind,
             level=self.level,
             num_patients=self.num_patients,
             permutations=self.settings.permutations if leaks[0] == leaks[1] else 0,
-            absent=first.info.get("absent_policy", "skip"),
         )
         return found if leaks[0] == leaks[1] else found.untested()
 

@@ -65,10 +65,10 @@ def efficiency_chart(series: Sequence[Judged], styles: Mapping[str, SystemStyle]
         f"draws below all labels); whiskers: {100 * first.level:g} % intervals over patients, and seeds where there "
         f"are several, drawn a little aside of each other."
     )
-    figure = efficiency(curves, styles, y_label=name)
-    shared = {"key": key, "title": f"Label efficiency: {_shared_name(first.group)}", "caption": caption}
+    figure, title = efficiency(curves, styles, y_label=name), f"Label efficiency: {_shared_name(first.group)}"
+    chart = as_chart(figure, key=key, title=title, caption=caption)
     columns = [f"{amount_words(judged.group.amount)} ({num_labelled(judged.group):,.0f})" for judged in series]
-    return as_chart(figure, **shared), _table(series, values, columns, **shared)
+    return chart, _table(series, values, columns, chart)
 
 
 def robustness_chart(series: Sequence[Judged], styles: Mapping[str, SystemStyle], key: str) -> tuple[Chart, Table]:
@@ -85,8 +85,8 @@ def robustness_chart(series: Sequence[Judged], styles: Mapping[str, SystemStyle]
     )
     figure = robustness(dict(zip(conditions, values, strict=True)), styles, x_label=name)
     title = f"Robustness: {_shared_name(first.group)}, {amount_words(first.group.amount)}"
-    shared = {"key": key, "title": title, "caption": caption}
-    return as_chart(figure, **shared), _table(series, values, conditions, **shared)
+    chart = as_chart(figure, key=key, title=title, caption=caption)
+    return chart, _table(series, values, conditions, chart)
 
 
 def _macros(series: Sequence[Judged]) -> list[dict[str, OverSeeds]]:
@@ -100,19 +100,13 @@ def _is_trained_alike(judged: Judged) -> bool:
 
 
 def _table(
-    series: Sequence[Judged],
-    values: Sequence[Mapping[str, OverSeeds]],
-    columns: Sequence[str],
-    *,
-    key: str,
-    title: str,
-    caption: str,
+    series: Sequence[Judged], values: Sequence[Mapping[str, OverSeeds]], columns: Sequence[str], chart: Chart
 ) -> Table:
     systems = dict.fromkeys(system for found in values for system in found)
     return Table(
-        key=key,
-        title=title,
-        caption=caption,
+        key=chart.key,
+        title=chart.title,
+        caption=chart.caption,
         corner="System",
         columns=columns,
         rows=[Row(name=name, cells=[score_cell(found.get(name)) for found in values]) for name in systems],
