@@ -35,10 +35,7 @@ def read_run_info(folder: Path) -> dict[str, Any]:
         FormatError: It is damaged, or of another format or version.
     """
     file = folder / INFO_FILE
-    try:
-        info = read_json(file, of=(RUN_FORMAT, RUN_FORMAT_VERSION))
-    except ValueError as error:
-        raise FormatError(f"{file}: this is not valid JSON: {error}", reason="damaged-json") from error
+    info = read_valid_json(file, of=(RUN_FORMAT, RUN_FORMAT_VERSION))
     if (found := info.get("format")) != RUN_FORMAT:
         raise FormatError(f"{file}: expected the format {RUN_FORMAT!r}, found {found!r}", reason="unknown-format")
     if (version := info.get("format_version")) != RUN_FORMAT_VERSION:
@@ -48,6 +45,19 @@ def read_run_info(folder: Path) -> dict[str, Any]:
             reason="unknown-version",
         )
     return info
+
+
+def read_valid_json(file: Path, *, of: tuple[str, int]) -> dict[str, Any]:
+    """Read what `lamae.files.write_json` wrote.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        FormatError: It is damaged (``damaged-json``).
+    """
+    try:
+        return read_json(file, of=of)
+    except ValueError as error:
+        raise FormatError(f"{file}: this is not valid JSON: {error}", reason="damaged-json") from error
 
 
 def read_run_config(folder: Path) -> dict[str, Any]:

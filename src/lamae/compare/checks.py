@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from lamae.compare.entry import Entry, grouped, listed, systems_of
+from lamae.compare.entry import Entry, listed, systems_of
 from lamae.compare.groups import Group
 from lamae.errors import DataError
-from lamae.results import Evaluation, aligned, leak_words, restricted
+from lamae.results import Evaluation, aligned, grouped, leak_words, restricted
 
 _SAME_SETTINGS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "policy for absent labels": lambda info: info.get("absent_policy", "skip"),

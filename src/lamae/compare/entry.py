@@ -1,16 +1,14 @@
 """One result as the comparison sees it: its system, protocol, amount of labels and seed."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from lamae.provenance import taught
 from lamae.results import Evaluation, caveats, read_result, task_of
 
 AS_RECORDED = "as recorded"
-Item = TypeVar("Item")
-Key = TypeVar("Key")
 
 _PROTOCOL_OF_KIND = {"probe": "linear", "finetune": "fine-tune", "handmade": "hand-made"}
 
@@ -161,14 +159,6 @@ def foreword(entries: Sequence[Entry]) -> str:
     """Return what a caption begins with: that the tested studies are simulated, and the caveats of each system."""
     simulated = "SIMULATED DATA: no patient was tested. " if any(entry.simulated for entry in entries) else ""
     return simulated + "".join(f"{system} {words}. " for system, words in caveats_of(entries).items())
-
-
-def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
-    """Return the items by their key, keys and items in the order given."""
-    found: dict[Key, list[Item]] = {}
-    for item in items:
-        found.setdefault(key(item), []).append(item)
-    return found
 
 
 def systems_of(entries: Iterable[Entry]) -> list[str]:

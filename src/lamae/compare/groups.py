@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from lamae.compare.entry import AS_RECORDED, Entry, amount_words, grouped, listed, systems_of
+from lamae.compare.entry import AS_RECORDED, Entry, amount_words, listed, systems_of
 from lamae.errors import DataError
+from lamae.results import grouped
 
 _TASK_PARTS = ("cohort", "version of the cohort", "pack (test set)", "label set", "kind of labels", "training cohort")
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from lamae.compare.checks import check_group, evaluations_alike
 from lamae.compare.differences import Difference, Seeds, difference
-from lamae.compare.entry import Entry, grouped
+from lamae.compare.entry import Entry
 from lamae.compare.estimates import MACRO, OverSeeds, draw, kind_of, main_metric, mean_of, over_seeds
 from lamae.compare.groups import Group
 from lamae.errors import ConfigError
 from lamae.metrics import Kind
 from lamae.metrics.weighted_sums import METRIC_NAMES
-from lamae.results import Evaluation, leak_words
+from lamae.results import Evaluation, grouped, leak_words
 
 LATENT_ATTENTION, INDEPENDENT = "LAMAE", "Ind_P"
 _PREFERRED_REFERENCES = (INDEPENDENT, "Independent leads")

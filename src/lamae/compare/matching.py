@@ -102,7 +102,10 @@ def _facts(cards: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[_Fact]:
         for path in (("parameters",), ("flops", "by_part"))
     )
     return [
-        *(_Fact(name=f"parameters, {_spaced(part)}", value=_at("parameters", part), words=count) for part in parts),
+        *(
+            _Fact(name=f"parameters, {part.replace('_', ' ')}", value=_at("parameters", part), words=count)
+            for part in parts
+        ),
         _Fact(name="parameters in total", value=_at("parameters", "total"), words=count, tolerance=_PARAMETERS),
         _Fact(name="tokens a view", value=_at("tokens", "per_view"), words=count, tolerance=0),
         _Fact(name="views", value=_at("tokens", "views"), words=count, tolerance=0),
@@ -113,7 +116,9 @@ def _facts(cards: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[_Fact]:
         _Fact(name="encoder weights", value=_at("encoder_weights"), words=str),
         _Fact(name="alignment", value=_at("alignment"), words=str),
         *(
-            _Fact(name=f"operations a study, {_spaced(part)}", value=_at("flops", "by_part", part), words=_flops)
+            _Fact(
+                name=f"operations a study, {part.replace('_', ' ')}", value=_at("flops", "by_part", part), words=_flops
+            )
             for part in of_flops
         ),
         _Fact(name="operations a step", value=_at("flops", "step"), words=_flops, tolerance=_FLOPS),
@@ -199,7 +204,3 @@ def _flops(value: float) -> str:
         return "0"
     power = min(6, int(math.log10(value)) // 3)
     return f"{value / 10 ** (3 * power):.3g} {('', 'k', 'M', 'G', 'T', 'P', 'E')[power]}".strip()
-
-
-def _spaced(part: str) -> str:
-    return part.replace("_", " ")

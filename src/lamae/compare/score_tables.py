@@ -4,12 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lamae.compare.entry import AS_RECORDED, amount_words, foreword, grouped
+from lamae.compare.entry import AS_RECORDED, amount_words, foreword
 from lamae.compare.estimates import MACRO, OverSeeds
 from lamae.compare.groups import Group
 from lamae.compare.judged import Judged, LabelRow
 from lamae.compare.table import Cell, Mark, Row, Table, known
 from lamae.report.wording import NOTHING, metric_name, number
+from lamae.results import grouped
 
 _LOWER_IS_BETTER = ("mae", "brier", "ece")
 POSITIVES = "Positives (patients)"

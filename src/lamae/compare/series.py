@@ -6,14 +6,14 @@ from dataclasses import replace
 import numpy as np
 
 from lamae.compare.charts import Chart, SystemStyle, as_chart, efficiency, robustness
-from lamae.compare.entry import AS_RECORDED, Entry, amount_words, foreword, grouped
+from lamae.compare.entry import AS_RECORDED, Entry, amount_words, foreword
 from lamae.compare.estimates import MACRO, OverSeeds
 from lamae.compare.groups import Group
 from lamae.compare.judged import Judged, Settings, judge_group
 from lamae.compare.score_tables import recorded, score_cell
 from lamae.compare.table import Row, Table
 from lamae.report.wording import heading, metric_name
-from lamae.results import restricted
+from lamae.results import grouped, restricted
 
 
 def efficiency_series(groups: Sequence[Group]) -> list[list[Group]]:

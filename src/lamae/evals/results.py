@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from lamae._version import __version__
 from lamae.evals.settings import EvalSettings
 from lamae.evals.tasks.notes import data_notes, label_notes, split_notes, transfer_notes
 from lamae.evals.tasks.task import Task
 from lamae.evals.thresholds import choose_thresholds
 from lamae.metrics import BootstrapResult, expected_calibration_error, patient_bootstrap, recalibrate, reliability_bins
+from lamae.nn.precision import versions
 from lamae.results import Evaluation, read_result, write_result
 from lamae.results.folder import FORMAT, FORMAT_VERSION
 
@@ -125,16 +125,8 @@ def judge(
 
 
 def environment() -> dict[str, str]:
-    """Return the versions that numbers may depend on."""
-    import torch
-
-    return {
-        "lamae": __version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "machine": platform.machine(),
-    }
+    """Return the versions that numbers may depend on, and the kind of machine."""
+    return versions() | {"machine": platform.machine()}
 
 
 def _absent(task: Task, outcome: BootstrapResult) -> list[dict[str, str]]:

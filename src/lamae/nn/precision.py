@@ -1,12 +1,25 @@
-"""The device and the precision in which a model computes."""
+"""The device, the precision and the software in which a model computes."""
 
+import platform
 from typing import Literal
 
+import numpy as np
 import torch
 
+from lamae._version import __version__
 from lamae.errors import ConfigError
 
 Precision = Literal["fp32", "bf16"]
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes."""
+    return {
+        "lamae": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+    }
 
 
 def autocast(precision: Precision | None, device: torch.device | str) -> torch.autocast:

@@ -6,6 +6,7 @@ from typing import Any
 
 from lamae.report.folders import Result
 from lamae.report.wording import key_name, metric_name, value_words
+from lamae.results import grouped
 
 _CHOSEN = ("l2", "k", "lr", "weight_decay", "balanced", "best_epoch")
 """Settings that the protocols choose on the validation studies."""
@@ -57,10 +58,7 @@ def skipped_labels(results: Sequence[Result]) -> list[str]:
     for result in results:
         for skipped in result.info.get("skipped_labels", ()):
             reasons.setdefault(str(skipped["label"]), str(skipped["reason"]))
-    by_reason: dict[str, list[str]] = {}
-    for label, reason in reasons.items():
-        by_reason.setdefault(reason, []).append(label)
-    return [f"{reason}: {', '.join(labels)}" for reason, labels in by_reason.items()]
+    return [f"{reason}: {', '.join(labels)}" for reason, labels in grouped(reasons, reasons.__getitem__).items()]
 
 
 def selection_words(selection: Mapping[str, Any]) -> str:
@@ -90,10 +88,8 @@ def _training_words(info: Mapping[str, Any]) -> str:
 
 
 def _grouped(results: Sequence[Result], title: str, words_of: Callable[[Mapping[str, Any]], str]) -> list[str]:
-    groups: dict[str, list[str]] = {}
-    for result in results:
-        if words := words_of(result.info):
-            groups.setdefault(words, []).append(result.system)
-    if len(groups) == 1 and len(next(iter(groups.values()))) == len(results):
+    groups = grouped(results, lambda result: words_of(result.info))
+    if len(groups) == 1 and all(groups):
         return [f"{title}: {next(iter(groups))}."]
-    return [f"{title}, {' and '.join(dict.fromkeys(names))}: {words}." for words, names in groups.items()]
+    names = {words: " and ".join(dict.fromkeys(result.system for result in own)) for words, own in groups.items()}
+    return [f"{title}, {own}: {words}." for words, own in names.items() if words]

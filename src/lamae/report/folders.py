@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from lamae.errors import DataError, FormatError
-from lamae.files import read_json
 from lamae.report.examples import Arrays, read_attention, read_reconstruction
 from lamae.results import Evaluation, caveats, read_info
 from lamae.results import read_result as read_evaluation
 from lamae.results.folder import PREDICTIONS_FILE
-from lamae.run_files import INFO_FILE, read_all_metrics, read_run_config, read_run_info
+from lamae.run_files import INFO_FILE, read_all_metrics, read_run_config, read_run_info, read_valid_json
 
 COMPARISON_FILE = "comparison.json"
 COMPARISON_FORMAT, COMPARISON_FORMAT_VERSION = "lamae-comparison", 2
@@ -117,10 +116,7 @@ def read_comparison(folder: Path) -> dict[str, Any]:
         FormatError: It is damaged, of another format or version, or lacks what it must say.
     """
     file = folder / COMPARISON_FILE
-    try:
-        info = read_json(file, of=(COMPARISON_FORMAT, COMPARISON_FORMAT_VERSION))
-    except ValueError as error:
-        raise FormatError(f"{file}: this is not valid JSON: {error}", reason="damaged-json") from error
+    info = read_valid_json(file, of=(COMPARISON_FORMAT, COMPARISON_FORMAT_VERSION))
     found = info.get("format"), info.get("format_version")
     if found != (COMPARISON_FORMAT, COMPARISON_FORMAT_VERSION):
         raise FormatError(

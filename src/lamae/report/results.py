@@ -11,7 +11,7 @@ from lamae.report.facts import facts_by_system, shared_facts, skipped_labels, wa
 from lamae.report.folders import Result
 from lamae.report.style import MARK_PATHS, NUM_SERIES
 from lamae.report.wording import number, signed, with_interval
-from lamae.results import is_pretrained, is_random_control, leak_words, paired_difference, task_of
+from lamae.results import grouped, is_pretrained, is_random_control, leak_words, paired_difference, task_of
 
 LABELS_IN_CHART = 30
 """A chart shows the labels with the most positives up to this number; the table below it holds all."""
@@ -136,10 +136,7 @@ class Task:
 
 def make_tasks(results: Sequence[Result]) -> list[Task]:
     """Group results by task, in the order of the inputs."""
-    groups: dict[tuple[str, ...], list[Result]] = {}
-    for result in results:
-        groups.setdefault(task_of(result.info), []).append(result)
-    return [_make_task(group) for group in groups.values()]
+    return [_make_task(group) for group in grouped(results, lambda result: task_of(result.info)).values()]
 
 
 def _make_task(results: Sequence[Result]) -> Task:

@@ -60,12 +60,6 @@ def new_chart(*, width_in: float = 4.6, height_in: float = 2.7) -> tuple[Figure,
     figure = Figure(figsize=(width_in, height_in), layout="constrained")
     figure.patch.set_alpha(0)
     axes = figure.add_subplot()
-    plain_axes(axes)
-    return figure, axes
-
-
-def plain_axes(axes: Axes) -> None:
-    """Remove from the axes whatever shows no data."""
     axes.patch.set_alpha(0)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(colour("line"))
@@ -76,6 +70,7 @@ def plain_axes(axes: Axes) -> None:
     axes.set_axisbelow(True)
     axes.ticklabel_format(style="sci", scilimits=(-2, 5), useMathText=False)
     axes.yaxis.get_offset_text().set(color=colour("muted"), fontsize=9)
+    return figure, axes
 
 
 def inline_svg(figure: Figure, *, name: str, description: str, themed: bool = True) -> str:

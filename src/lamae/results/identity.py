@@ -1,7 +1,10 @@
-"""Identity of a result, from the content of ``result.json``."""
+"""Identity of a result, from the content of ``result.json``, and results grouped by what they have in common."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+Key = TypeVar("Key")
 
 
 def task_of(info: Mapping[str, Any]) -> tuple[str, ...]:
@@ -37,3 +40,11 @@ def is_random_control(info: Mapping[str, Any]) -> bool:
 def is_pretrained(info: Mapping[str, Any]) -> bool:
     """Return True if a result rests on pretrained weights."""
     return (info.get("run") or {}).get("weights") == "pretrained"
+
+
+def grouped(items: Iterable[Item], key: Callable[[Item], Key]) -> dict[Key, list[Item]]:
+    """Return the items by their key, keys and items in the order given."""
+    found: dict[Key, list[Item]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found

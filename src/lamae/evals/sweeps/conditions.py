@@ -69,11 +69,8 @@ def parse_conditions(texts: Sequence[str], *, seed: int = 0) -> tuple[Condition,
         ConfigError: A text is no condition, or two are the same.
         DataError: There is no such lead; the message names the nearest.
     """
-    single: list[str] = []
-    for text in texts:
-        groups = tuple(STANDARD) if text == "all" else (text,)
-        for group in groups:
-            single.extend(STANDARD.get(group, (group,)))
+    groups = [group for text in texts for group in (STANDARD if text == "all" else (text,))]
+    single = [text for group in groups for text in STANDARD.get(group, (group,))]
     if not single:
         raise ConfigError(f"no condition was given: {_EXPECTED}, or a group: {', '.join(STANDARD)}, all")
     conditions = tuple(parse_condition(text, seed=seed) for text in single)

@@ -122,9 +122,8 @@ def label_efficiency(
     settings = settings or EvalSettings()
     amounts = label_amounts(fractions, counts, draws)
     _check(run, protocol, initialisation, config, settings)
-    pack = pack if isinstance(pack, Pack) else Pack.open(pack)
-    test_pack = Pack.open(test_pack) if isinstance(test_pack, str | Path) else test_pack
     task = make_task(pack, labels, settings, test_pack=test_pack)
+    pack, test_pack = task.pack, task.tested_pack if task.is_transfer else None  # opened once
     if any(one.amount != "fraction-1" for one in amounts):
         check_positives(task, draws)
     request = {

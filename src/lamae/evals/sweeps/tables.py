@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -72,35 +72,40 @@ class SweepSummary(Generic[T]):
     Attributes:
         out: Folder of the RESULT folders and the tables.
         system: Display name.
+        caveats: What must stand beside the figures, see `lamae.results.caveats`.
         rows: One an amount, fewest labels first; or as recorded first, then one a condition.
-        markdown: The table with what its means are over, and with what must stand beside the figures
-            (`lamae.results.caveats`).
+        markdown: The table, with what its means are over and the caveats.
+        label_names: Labels that the figures of a label-efficiency sweep are means over.
+        not_everywhere: Labels that some of its draws could not teach, which are left out of the means.
     """
 
     out: Path
     system: str
+    caveats: tuple[str, ...]
     rows: tuple[T, ...]
     markdown: str
+    label_names: tuple[str, ...] = ()
+    not_everywhere: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.system}: {self.out}\n{self.markdown.rstrip()}"
 
 
-def summarise_efficiency(out: Path, found: Sequence[tuple[str, Evaluation]]) -> SweepSummary[EfficiencyRow]:
+def summarise_efficiency(out: Path, draws: Sequence[tuple[str, Evaluation]]) -> SweepSummary[EfficiencyRow]:
     """Return the table of a label-efficiency sweep and write it: mean and spread over draws of the same labels.
 
     Args:
         out: Folder to write into.
-        found: Amount and evaluation of every draw.
+        draws: Amount and evaluation of every draw.
 
     Raises:
         OSError: Writing failed.
     """
-    evaluations = [evaluation for _, evaluation in found]
+    evaluations = [evaluation for _, evaluation in draws]
     every = list(dict.fromkeys(name for one in reversed(evaluations) for name in one.label_names))
-    common = [name for name in every if all(name in one.label_names for one in evaluations)]
-    amounts = dict.fromkeys(amount for amount, _ in found)
-    rows = tuple(_efficiency_row(one, [made for amount, made in found if amount == one], common) for one in amounts)
+    common = tuple(name for name in every if all(name in one.label_names for one in evaluations))
+    amounts = dict.fromkeys(amount for amount, _ in draws)
+    rows = tuple(_efficiency_row(one, [made for amount, made in draws if amount == one], common) for one in amounts)
     head = (
         f"labels | draws | labelled studies | patients | {_macro(evaluations[0])} | sd over draws | lowest to highest"
     )
@@ -110,9 +115,11 @@ def summarise_efficiency(out: Path, found: Sequence[tuple[str, Evaluation]]) -> 
         for row in rows
     ]
     notes = f"\nMeans over the {len(common)} labels that every draw could teach.\n"
-    if left_out := [name for name in every if name not in common]:
+    if left_out := tuple(name for name in every if name not in common):
         notes += f"Left out, some draw had none of them: {', '.join(left_out)}.\n"
-    return _written(out / "label-efficiency", evaluations, rows, [*map(asdict, rows)], _markdown(head, lines) + notes)
+    table = _markdown(head, lines) + notes
+    found = _written(out / "label-efficiency", evaluations, rows, [*map(asdict, rows)], table)
+    return replace(found, label_names=common, not_everywhere=left_out)
 
 
 def summarise_robustness(out: Path, evaluations: Sequence[Evaluation]) -> SweepSummary[RobustnessRow]:
@@ -148,12 +155,12 @@ def _written(
     file: Path, judged: Sequence[Evaluation], rows: tuple[T, ...], records: Sequence[Mapping[str, Any]], table: str
 ) -> SweepSummary[T]:
     """Write a table as CSV and Markdown, with the caveats of what was judged, and return what is found."""
-    system, said = judged[0].system, dict.fromkeys(caveat for one in judged for caveat in caveats(one.info))
+    system, said = judged[0].system, tuple(dict.fromkeys(caveat for one in judged for caveat in caveats(one.info)))
     records = [{"system": system, **record, "caveats": "; ".join(said)} for record in records]
     markdown = table + "".join(f"\nNOTE: {system} {caveat}.\n" for caveat in said)
     write_atomically(file.with_suffix(".csv"), csv_text(records).encode())
     write_atomically(file.with_suffix(".md"), markdown.encode())
-    return SweepSummary(out=file.parent, system=system, rows=rows, markdown=markdown)
+    return SweepSummary(out=file.parent, system=system, caveats=said, rows=rows, markdown=markdown)
 
 
 def _macro(evaluation: Evaluation) -> str:
