@@ -131,9 +131,9 @@ def save_checkpoint(
             loop=dict(loop or {}),
             trained_on=[dict(entry) for entry in provenance.trained_on],
         )
-        files = {WEIGHTS_FILE: _content(dict(model.state_dict()))}
+        files = {WEIGHTS_FILE: tensors_content(dict(model.state_dict()))}
         if optimiser is not None:
-            files[TRAIN_STATE_FILE] = _content(optimiser_tensors(optimiser, model))
+            files[TRAIN_STATE_FILE] = tensors_content(optimiser_tensors(optimiser, model))
         if provenance.patients is not None:
             files[PATIENTS_FILE] = provenance.patients
         _write_folder(path, meta, files)
@@ -290,7 +290,7 @@ def write_state(file: Path, about: Mapping[str, Any], parts: Mapping[str, Mappin
     """
     tensors = {f"{part}/{name}": tensor for part, named in parts.items() for name, tensor in named.items()}
     told = torch.frombuffer(bytearray(json.dumps(about).encode()), dtype=torch.uint8)
-    content = _content(tensors | {"about": told})
+    content = tensors_content(tensors | {"about": told})
     write_atomically(file, content + hashlib.sha256(content).digest())
 
 
@@ -317,7 +317,8 @@ def read_state(file: Path) -> tuple[dict[str, Any], dict[str, dict[str, Tensor]]
     return about, parts
 
 
-def _content(tensors: Mapping[str, Tensor]) -> bytes:
+def tensors_content(tensors: Mapping[str, Tensor]) -> bytes:
+    """Return what a safetensors file of named tensors contains."""
     return save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()})
 
 

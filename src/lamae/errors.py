@@ -70,3 +70,9 @@ def check_choice(what: str, found: object, known: Sequence[str]) -> None:
     if found not in known:
         hint = did_you_mean(found, known)
         raise ConfigError(f"unknown {what} {found!r}: {hint}expected one of {', '.join(known)}")
+
+
+def refuse_twice(what: str, names: Sequence[str]) -> None:
+    """Raise `ConfigError` if a name is given more than once; ``what`` says of what, in the plural."""
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"{what} given twice: {', '.join(twice)}")

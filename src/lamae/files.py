@@ -177,6 +177,16 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def parquet_content(table: "pa.Table", *, compression: str = "zstd") -> "pa.Buffer":
+    """Return what a Parquet file of a table contains."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression=compression)
+    return sink.getvalue()
+
+
 def parquet_table(content: bytes) -> "pa.Table":
     """Return the table of the content of a Parquet file, without another thread.
 
@@ -256,16 +266,6 @@ def csv_text(records: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(records)
     return stream.getvalue()
-
-
-def parquet_content(table: "pa.Table", *, compression: str = "zstd") -> "pa.Buffer":
-    """Return what a Parquet file of a table contains."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression=compression)
-    return sink.getvalue()
 
 
 def with_hash(content: Mapping[str, Any]) -> dict[str, Any]:

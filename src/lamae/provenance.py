@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lamae.files import parquet_content, parquet_table
 from lamae.splits import salt_fingerprint

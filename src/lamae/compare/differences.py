@@ -69,7 +69,6 @@ def difference(
     rows: Sequence[str],
     kind: Kind,
     level: float,
-    num_patients: int,
     permutations: int,
 ) -> Difference:
     """Return the difference of two systems.
@@ -80,17 +79,17 @@ def difference(
         rows: ``"macro"``, then the labels, as along the arrays.
         kind: Kind of the metrics.
         level: Coverage of the intervals.
-        num_patients: Number of tested patients.
         permutations: Number of permutations of the paired test; 0 leaves it out.
     """
     (name, seeds, evaluations), (other, other_seeds, other_evaluations) = ours, theirs
     pairs, notes = pair_seeds(name, list(seeds), other, list(other_seeds))
     found = [seeds[one] - other_seeds[two] for one, two in pairs]
     place = main_metric(kind)
-    by_row = over_seeds(found, place, rows=rows, num_patients=num_patients, level=level)
+    first = next(iter(evaluations.values()))
+    by_row = over_seeds(found, place, rows=rows, num_patients=len(np.unique(first.patient_hash)), level=level)
     swapped = np.full(len(rows), np.nan)
     if permutations:
-        scores, first = _paired_scores(evaluations, other_evaluations, pairs), next(iter(evaluations.values()))
+        scores = _paired_scores(evaluations, other_evaluations, pairs)
         outcome = permutation_test(
             first.targets,
             [one for one, _ in scores],

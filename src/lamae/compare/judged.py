@@ -155,7 +155,6 @@ class Judged:
             rows=self.rows,
             kind=self.kind,
             level=self.level,
-            num_patients=self.num_patients,
             permutations=self.settings.permutations if leaks[0] == leaks[1] else 0,
         )
         return found if leaks[0] == leaks[1] else found.untested()

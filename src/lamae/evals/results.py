@@ -14,10 +14,8 @@ from lamae.evals.tasks.task import Task
 from lamae.evals.thresholds import choose_thresholds
 from lamae.metrics import BootstrapResult, expected_calibration_error, patient_bootstrap, recalibrate, reliability_bins
 from lamae.nn.precision import versions
-from lamae.results import Evaluation, read_result, write_result
+from lamae.results import Evaluation
 from lamae.results.folder import FORMAT, FORMAT_VERSION
-
-__all__ = ["FEW_PATIENTS", "Evaluation", "environment", "judge", "read_result", "write_result"]
 
 FEW_PATIENTS = 10
 """A label that fewer tested patients have is marked: its own figures say next to nothing."""
@@ -107,7 +105,7 @@ def judge(
         "run": None if run is None else dict(run),
         "leak": None if leak is None else dict(leak),
         "seed": settings.seed,
-        "environment": environment(),
+        "environment": versions() | {"machine": platform.machine()},
         "quality": {
             "rejected": task.tested_pack.info.num_rejected,
             "by_reason": dict(task.tested_pack.info.rejected_by_reason),
@@ -122,11 +120,6 @@ def judge(
         targets=targets,
         scores=scores.astype(np.float64),
     )
-
-
-def environment() -> dict[str, str]:
-    """Return the versions that numbers may depend on, and the kind of machine."""
-    return versions() | {"machine": platform.machine()}
 
 
 def _absent(task: Task, outcome: BootstrapResult) -> list[dict[str, str]]:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lamae.errors import FormatError
 from lamae.files import parquet_content, parquet_table, read_json, write_atomically, write_json

@@ -9,11 +9,11 @@ from typing import Literal
 import numpy as np
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from lamae.batch import StudyBatch
-from lamae.checkpoint import CheckpointMeta, load_model, save_checkpoint
+from lamae.checkpoint import CheckpointMeta, load_model, save_checkpoint, tensors_content
 from lamae.config import from_dict, to_dict
 from lamae.errors import CheckpointError, ConfigError
 from lamae.evals.probes.head_training import last_linear
@@ -146,8 +146,8 @@ def save_classifier(
         step=step,
         provenance=provenance,
     )
-    head = {name: value.detach().cpu().contiguous() for name, value in _head_state(model).items()}
-    weights = save(head)
+    head = {name: value for name, value in model.state_dict().items() if not name.startswith("encoder.")}
+    weights = tensors_content(head)
     write_atomically(folder / HEAD_WEIGHTS_FILE, weights)
     said = {"format": FORMAT, "format_version": FORMAT_VERSION, _WEIGHTS_HASH: hashlib.sha256(weights).hexdigest()}
     write_json(folder / HEAD_FILE, said | to_dict(model.config))
@@ -189,7 +189,3 @@ def _read_head(folder: Path) -> tuple[HeadConfig, str]:
         return from_dict(HeadConfig, fields, source=str(folder / HEAD_FILE)), str(content.get(_WEIGHTS_HASH))
     except ConfigError as error:
         raise CheckpointError(str(error)) from error
-
-
-def _head_state(model: StudyClassifier) -> dict[str, Tensor]:
-    return {name: value for name, value in model.state_dict().items() if not name.startswith("encoder.")}

@@ -53,7 +53,8 @@ def fit(
         DataError: The loss stopped being finite.
     """
     dataset = _dataset(task, part.train, model)
-    targets = _standardised(task.targets[part.train], model)
+    scaled = (task.targets[part.train] - np.array(model.config.offset)) / np.array(model.config.scale)
+    targets = torch.from_numpy(scaled.astype(np.float32))
     _start_at_base_rate(model, targets)
     steps_per_epoch = max(1, math.ceil(len(dataset) / config.batch_size))
     optimiser = make_optimiser(model, config, layer_decay)
@@ -143,11 +144,6 @@ def _dataset(task: Task, positions: np.ndarray, model: StudyClassifier) -> PackD
     pack, rows = task.locate(positions)
     clip = model.encoder.config.streams[pack.info.modality].clip
     return for_known_views(pack, view_names=model.config.view_names, rows=rows, clip=clip)
-
-
-def _standardised(targets: np.ndarray, model: StudyClassifier) -> Tensor:
-    scaled = (targets - np.array(model.config.offset)) / np.array(model.config.scale)
-    return torch.from_numpy(scaled.astype(np.float32))
 
 
 def _start_at_base_rate(model: StudyClassifier, targets: Tensor) -> None:

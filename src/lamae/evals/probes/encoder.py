@@ -47,7 +47,7 @@ class FrozenEncoder:
     device: str = "auto"
     precision: Precision | None = None
     batch_size: int = 64
-    cache: Path | None = None
+    cache: str | Path | None = None
 
     def __post_init__(self) -> None:
         check_batch_size(self.batch_size)
@@ -101,7 +101,7 @@ class FrozenEncoder:
     def cache_file(self, pack: Pack, rows: np.ndarray, readout: str) -> Path:
         """Return the file in the cache that keeps the features of some rows of a pack."""
         assert self.cache is not None
-        return self.cache / f"{cache_key(self.description, pack, rows, readout)}.npy"
+        return Path(self.cache) / f"{cache_key(self.description, pack, rows, readout)}.npy"
 
 
 def run_cache(run: str | Path) -> Path | None:

@@ -96,8 +96,7 @@ def probe(
     leak = check_pretraining(run, task, settings, weights=weights)
     with _features_folder(run, cache=cache, needed=protocol == "attention-pool") as folder:
         how: dict[str, Any] = {"device": device, "precision": precision, "batch_size": batch_size}
-        kept = None if folder is None else Path(folder)
-        encoder = FrozenEncoder(run=run, weights=weights, seed=settings.seed, cache=kept, **how)
+        encoder = FrozenEncoder(run=run, weights=weights, seed=settings.seed, cache=folder, **how)
         asked = encoder.identity | {"protocol": protocol, "readout": readout, "system": system}
         request = request_of(task, settings, asked)
         claim(out, request, overwrite=overwrite)

@@ -8,7 +8,7 @@ from typing import Any, cast
 from lamae.ecg.leads import LEADS, canonical_lead
 from lamae.ecg.noise.perturb import Noise, NoiseKind
 from lamae.ecg.same_time import EIGHT_LEADS
-from lamae.errors import ConfigError
+from lamae.errors import ConfigError, refuse_twice
 
 LEAD_SUBSETS: Mapping[int, tuple[str, ...]] = {
     12: LEADS,
@@ -74,9 +74,7 @@ def parse_conditions(texts: Sequence[str], *, seed: int = 0) -> tuple[Condition,
     if not single:
         raise ConfigError(f"no condition was given: {_EXPECTED}, or a group: {', '.join(STANDARD)}, all")
     conditions = tuple(parse_condition(text, seed=seed) for text in single)
-    names = [condition.name for condition in conditions]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f"conditions given twice: {', '.join(twice)}")
+    refuse_twice("conditions", [condition.name for condition in conditions])
     return conditions
 
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from lamae.errors import ConfigError, DataError, check_choice
+from lamae.errors import ConfigError, DataError, check_choice, refuse_twice
 from lamae.evals.finetuning.finetune import finetune
 from lamae.evals.identity import Initialisation
 from lamae.evals.probes.encoder import FrozenEncoder
@@ -199,9 +199,7 @@ def label_amounts(
         )
     amounts = [LabelAmount(count=one) for one in sorted(counts)]
     amounts += [LabelAmount(fraction=one) for one in sorted(fractions)]
-    names = [amount.amount for amount in amounts]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise ConfigError(f"amounts of labels given twice: {', '.join(twice)}")
+    refuse_twice("amounts of labels", [amount.amount for amount in amounts])
     return tuple(
         replace(amount, draw=draw)
         for amount in amounts
