@@ -89,11 +89,16 @@ def check_rows(
         ranking.check_binary(targets)
     if kind == "probabilities":
         probabilities.check_probabilities(scores)
-    if len(patients) != len(targets):
-        raise DataError(f"{len(targets)} rows but {len(patients)} patients: give one a row", reason="wrong-shape")
-    if len(targets) == 0:
-        raise DataError("there is no row to evaluate", reason="empty-test-set")
+    check_patients(patients, len(targets))
     return targets, scores
+
+
+def check_patients(patients: np.ndarray, num_rows: int) -> None:
+    """Raise `DataError` unless there are rows, and one patient for each."""
+    if len(patients) != num_rows:
+        raise DataError(f"{num_rows} rows but {len(patients)} patients: give one a row", reason="wrong-shape")
+    if num_rows == 0:
+        raise DataError("there is no row to evaluate", reason="empty-test-set")
 
 
 def _ranking_sums(targets: np.ndarray, scores: np.ndarray, codes: np.ndarray, num_patients: int) -> MetricsOf:
