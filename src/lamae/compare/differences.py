@@ -63,13 +63,7 @@ class Difference:
 
 
 def difference(
-    ours: System,
-    theirs: System,
-    *,
-    rows: Sequence[str],
-    kind: Kind,
-    level: float,
-    permutations: int,
+    ours: System, theirs: System, *, rows: Sequence[str], kind: Kind, level: float, permutations: int
 ) -> Difference:
     """Return the difference of two systems.
 
