@@ -415,7 +415,7 @@ def test_hdf5_never_reads_another_file(tmp_path, way):
 @pytest.mark.parametrize(
     ("key", "reason"),
     [
-        (None, "missing-array"),
+        (None, "outside-file"),
         ("ecg", "outside-file"),
         ("folder/values", "outside-file"),
         ("soft", "outside-file"),

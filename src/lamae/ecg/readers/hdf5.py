@@ -45,11 +45,13 @@ def datasets_in(file: Any) -> dict[str, Any]:
     ``visititems`` builds each path anew, which takes the square of the depth.
 
     Raises:
-        FormatError: Groups are nested deeper than in any recording (``malformed-file``).
+        FormatError: Groups are nested deeper than in any recording (``malformed-file``), or there are links to other files
+            and no dataset (``outside-file``).
         DataError: There are more objects than in a file of one recording (``ambiguous-array``).
     """
     h5py = import_h5py()
     found: dict[str, Any] = {}
+    outside = None
     seen = {_address(file)}
     pending = [("", file, 0)]
     while pending:
@@ -57,7 +59,10 @@ def datasets_in(file: Any) -> dict[str, Any]:
         if depth > _MAX_DEPTH:
             raise FormatError(f"groups are nested deeper than {_MAX_DEPTH}", reason="malformed-file")
         for name in group:
-            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            link = group.get(name, getlink=True)
+            if isinstance(link, h5py.ExternalLink):
+                outside = f"{prefix}{name}"
+            if not isinstance(link, h5py.HardLink):
                 continue
             item = group[name]
             if _address(item) in seen:
@@ -72,6 +77,8 @@ def datasets_in(file: Any) -> dict[str, Any]:
                 pending.append((f"{prefix}{name}/", item, depth + 1))
             elif has_values(item):
                 found[f"{prefix}{name}"] = item
+    if outside is not None and not found:
+        raise _outside(outside)
     return found
 
 
@@ -119,10 +126,7 @@ def find_inside(file: Any, path: str) -> Any | None:
         if link is None:
             return None
         if isinstance(link, h5py.ExternalLink):
-            raise FormatError(
-                f"{path!r} is a link to another file, which is not followed: copy what it names into this one",
-                reason="outside-file",
-            )
+            raise _outside(path)
         if isinstance(link, h5py.SoftLink):
             num_links += 1
             if num_links > _MAX_DEPTH:
@@ -132,6 +136,13 @@ def find_inside(file: Any, path: str) -> Any | None:
         else:
             item = item[part]
     return item
+
+
+def _outside(path: str) -> FormatError:
+    return FormatError(
+        f"{path!r} is a link to another file, which is not followed: copy what it names into this one",
+        reason="outside-file",
+    )
 
 
 def read_attributes(item: Any, file: Any, names: Sequence[str]) -> dict[str, Any]:
