@@ -179,7 +179,6 @@ def test_one_lead_may_have_one_dimension(tmp_path):
         (np.zeros((2, 11)), TOLD, "wrong-shape", r"shape \[2, 11\] does not hold 3 leads"),
         (np.zeros((3, 11, 1)), TOLD, "wrong-shape", "does not hold 3 leads"),
         (np.zeros((3, 11)), TOLD | {"layout": "samples-first"}, "wrong-shape", "is not samples-first with 3 leads"),
-        (np.zeros((3, 11)), TOLD | {"layout": "sideways"}, "wrong-layout", "unknown layout 'sideways'"),
         (np.zeros((3, 0)), TOLD, "no-samples", "holds no samples"),
         (np.zeros((3, 11), complex), TOLD, "wrong-type", "holds complex128, expected real numbers"),
         (np.full((3, 11), np.inf), TOLD, "infinite-values", "infinite voltages"),
@@ -219,6 +218,14 @@ def test_bad_sidecars(tmp_path, signal, sidecar, match):
     with pytest.raises(FormatError, match=match) as caught:
         lamae.read(tmp_path / "a.npy")
     assert caught.value.reason == "malformed-sidecar"
+
+
+def test_a_sidecar_with_an_unknown_layout(tmp_path, signal):
+    np.save(tmp_path / "a.npy", signal)
+    (tmp_path / "a.npy.json").write_text('{"layout": "sideways"}')
+    with pytest.raises(DataError, match="unknown layout 'sideways': expected leads-first or samples-first") as caught:
+        lamae.read(tmp_path / "a.npy", **TOLD)
+    assert caught.value.reason == "wrong-layout"
 
 
 @pytest.mark.parametrize("name", ["a.npz", "a5.mat", "a.h5"])

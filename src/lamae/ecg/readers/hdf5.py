@@ -45,8 +45,8 @@ def datasets_in(file: Any) -> dict[str, Any]:
     ``visititems`` builds each path anew, which takes the square of the depth.
 
     Raises:
-        FormatError: Groups are nested deeper than in any recording (``malformed-file``), or there are links to other files
-            and no dataset (``outside-file``).
+        FormatError: Groups are nested deeper than in any recording (``malformed-file``), or there is nothing but
+            links to other files (``outside-file``).
         DataError: There are more objects than in a file of one recording (``ambiguous-array``).
     """
     h5py = import_h5py()
