@@ -50,6 +50,11 @@ def wait_for(found, timeout_s: float = 120.0) -> None:
     assert found()
 
 
+def let_interrupts_through() -> None:
+    """Undo what a shell does to its background jobs, should the tests be one."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_an_interrupt_is_told_in_one_sentence(root, tmp_path, workers):
     for number in range(NUM_FILES):
@@ -58,7 +63,12 @@ def test_an_interrupt_is_told_in_one_sentence(root, tmp_path, workers):
     words = ["prepare", "folder", str(root), str(pack), "--shard-size", "31", "--workers", workers]
     command = [sys.executable, "-m", "lamae", *words]
     process = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=let_interrupts_through,
     )
     try:
         wait_for(lambda: list((pack / "parts").glob("*.json")))
