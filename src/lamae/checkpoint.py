@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from lamae._version import __version__
 from lamae.config import from_dict, to_dict
-from lamae.errors import CheckpointError, check_choice
+from lamae.errors import CheckpointError, check_batch_size, check_choice
 from lamae.files import TEMPORARY_MARK, read_json, sync_folder, write_atomically, write_json
 from lamae.models import MODELS, Pretrainable, Readout, build_model
 from lamae.nn.precision import Precision
@@ -32,6 +32,9 @@ from lamae.provenance import NOT_KNOWN, PATIENTS_FILE, Provenance
 FORMAT = "lamae-checkpoint"
 FORMAT_VERSION = 2
 META_FILE, WEIGHTS_FILE, TRAIN_STATE_FILE = "meta.json", "weights.safetensors", "train_state.safetensors"
+
+MOST_AT_ONCE = 64
+"""Largest number of studies that a model is given at once where none is asked for."""
 
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _NAME = re.compile(r"step-(\d{8,})")
@@ -82,6 +85,18 @@ class CheckpointMeta:
         chosen = asked or next((one for one in reversed(said) if one), "fp32")
         check_choice("precision", chosen, get_args(Precision))
         return cast(Precision, chosen)
+
+    def batch_size(self, asked: int | None = None) -> int:
+        """Return how many studies to take at once: as asked, or as in a step of pretraining, at most ``MOST_AT_ONCE``.
+
+        Raises:
+            ConfigError: What is asked is no whole number of at least 1.
+        """
+        if asked is not None:
+            check_batch_size(asked)
+            return asked
+        said = [one["card"]["batch_size"] for one in self.trained_on if (one.get("card") or {}).get("batch_size")]
+        return min([MOST_AT_ONCE, *said[-1:]])
 
 
 def save_checkpoint(

@@ -12,7 +12,7 @@ from lamae.batch import StudyBatch
 from lamae.checkpoint import CheckpointMeta, load_model
 from lamae.config import difference, from_dict
 from lamae.data import batch_of, for_known_views, in_order, only_known_views
-from lamae.errors import CheckpointError, ConfigError, check_batch_size
+from lamae.errors import CheckpointError, ConfigError
 from lamae.modality import MODALITIES
 from lamae.models import MaskedAutoencoder, Readout, read_out
 from lamae.nn.precision import Precision, autocast, choose_device
@@ -84,14 +84,18 @@ class Embedder:
         )
 
     def embed(
-        self, studies: OneStudy | Pack | Sequence[OneStudy], *, readout: Readout | None = None, batch_size: int = 64
+        self,
+        studies: OneStudy | Pack | Sequence[OneStudy],
+        *,
+        readout: Readout | None = None,
+        batch_size: int | None = None,
     ) -> np.ndarray:
         """Embed a study, several, or a whole pack.
 
         Args:
             studies: A study, a path of a file that `lamae.read` reads, a list of both, or a pack.
             readout: As `lamae.models.read_out` names them; None for the model's own.
-            batch_size: Studies at once.
+            batch_size: Studies at once; None takes the run's own, at most 64.
 
         Returns:
             ``[features]`` float32 for one study, ``[studies, features]`` for a list or a pack.
@@ -100,7 +104,7 @@ class Embedder:
             DataError: A file cannot be read, its preprocessing refuses it, or a study has no lead that the model knows.
             ConfigError: The pack was prepared differently, the model has no such read-out, or the batch no size.
         """
-        check_batch_size(batch_size)
+        batch_size = self.meta.batch_size(batch_size)
         if isinstance(studies, Pack):
             batches = self._pack_batches(studies, batch_size)
         elif isinstance(studies, Study | PreparedStudy | str | os.PathLike):

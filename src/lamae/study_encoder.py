@@ -20,7 +20,7 @@ class StudyEncoder(TransformerMixin, BaseEstimator):
         readout: As `lamae.models.read_out` names them; None for the model's own.
         device: Where the model computes; ``"auto"`` takes a GPU when there is one.
         precision: ``"fp32"`` or ``"bf16"``; None takes the run's own.
-        batch_size: Studies at once.
+        batch_size: Studies at once; None takes the run's own, at most 64.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class StudyEncoder(TransformerMixin, BaseEstimator):
         readout: Readout | None = None,
         device: str = "auto",
         precision: Precision | None = None,
-        batch_size: int = 64,
+        batch_size: int | None = None,
     ) -> None:
         self.run, self.device, self.batch_size = run, device, batch_size
         self.readout: Readout | None = readout

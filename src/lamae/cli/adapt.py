@@ -6,6 +6,7 @@ from lamae.cli.arguments import READOUTS, Verbs, dotted, positive_int
 from lamae.cli.evaluation_arguments import (
     HAND_MADE,
     MODEL_HELP,
+    OWN_BATCH,
     add_evaluation,
     add_random_control,
     add_token_readout,
@@ -34,7 +35,7 @@ def add_verbs(verbs: Verbs) -> None:
         help="learn weights from labels",
         description="Settings of the training are given by name: --epochs 50 --lr 1e-4.",
     )
-    _add_shared(finetune, model_help="folder of a run", batch_size=32)
+    _add_shared(finetune, model_help="folder of a run", batch_size="32")
     finetune.add_argument(
         "--control", choices=["none", "scratch"], default="none", help="begin with random weights: supervised only"
     )
@@ -104,7 +105,7 @@ def _check_hand_made(arguments: argparse.Namespace) -> None:
         )
 
 
-def _add_shared(parser: argparse.ArgumentParser, *, model_help: str, batch_size: int = 64) -> None:
+def _add_shared(parser: argparse.ArgumentParser, *, model_help: str, batch_size: str = OWN_BATCH) -> None:
     add_evaluation(parser, model_help=model_help, batch_size=batch_size)
     add_label_draw(parser)
     add_transfer(parser)

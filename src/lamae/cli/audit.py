@@ -24,7 +24,7 @@ def add_verbs(verbs: Verbs) -> None:
     parser.add_argument("--leads", action="append", metavar="I,II,V1", help="another set of leads; may be repeated")
     parser.add_argument("--studies", type=positive_int, default=256, help="maximum number of studies (default: 256)")
     parser.add_argument("--seed", type=count, default=0, help="seed of the masks (default: 0)")
-    add_computing(parser, batch_size=32)
+    add_computing(parser, batch_size="32")
     parser.set_defaults(run=run, takes_settings=True)
 
 

@@ -13,12 +13,14 @@ HAND_MADE = "hand-made"
 
 MODEL_HELP = f"folder of a run, or the word {HAND_MADE} for classical measurements"
 
+OWN_BATCH = "as in a step of pretraining, at most 64"
+
 TOKENS = ("tokens", "encoder-tokens")
 """Read-outs of attention pooling: tokens after latent attention, or before it."""
 
 
 def add_evaluation(
-    parser: argparse.ArgumentParser, *, model_help: str, out: str = "RESULT", batch_size: int = 64
+    parser: argparse.ArgumentParser, *, model_help: str, out: str = "RESULT", batch_size: str = OWN_BATCH
 ) -> None:
     """Add run, pack, label set, divisions, output and computing to a verb."""
     parser.add_argument("model", type=Path, metavar="RUN", help=model_help)
@@ -45,8 +47,8 @@ def add_evaluation(
     add_label_set(parser)
 
 
-def add_computing(parser: argparse.ArgumentParser, *, batch_size: int = 64) -> None:
-    """Add where and how a model computes."""
+def add_computing(parser: argparse.ArgumentParser, *, batch_size: str = OWN_BATCH) -> None:
+    """Add where and how a model computes; ``batch_size`` is its default, in words."""
     group = parser.add_argument_group("computing")
     group.add_argument("--device", help="auto, cpu, cuda, cuda:1, ... (default: auto, a GPU where there is one)")
     group.add_argument("--precision", choices=["fp32", "bf16"], help="default: what the run was trained in")

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from lamae._version import __version__
 from lamae.boundary import escaped, short_text
 from lamae.embedder import Embedder, load
-from lamae.errors import ConfigError, DataError, check_batch_size
+from lamae.errors import ConfigError, DataError
 from lamae.evals.probes.encoder import check_preprocessing
 from lamae.evals.settings import Progress, silent
 from lamae.files import parquet_content, refuse_existing, remove_abandoned, write_atomically, written_beside
@@ -64,7 +64,7 @@ def embed(
     out: str | Path,
     *,
     readout: Readout | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     hash_ids: bool = False,
     device: str = "auto",
     precision: Precision | None = None,
@@ -81,7 +81,7 @@ def embed(
         inputs: Packs, and files (or WFDB records) of any format that `lamae.read` reads.
         out: Parquet file to write.
         readout: As `lamae.models.read_out` names them; None takes the run's own.
-        batch_size: Studies at once.
+        batch_size: Studies at once; None takes the run's own, at most 64.
         hash_ids: Write salted hashes in place of study ids, and no sources; for refused files their reason and the hash
             of their path. The salt is a pack's own, and the user's for files (`lamae.splits.user_salt`).
         device: Where to compute; ``"auto"`` takes a GPU when there is one.
@@ -98,22 +98,22 @@ def embed(
         DataError: No input could be embedded, or a pack is damaged.
         OSError: Writing failed; nothing half-written is left behind.
     """
-    check_batch_size(batch_size)
     if Path(out).is_dir():
         raise ConfigError(f"{out}: is a folder; give the name of the Parquet file to write")
     out, rejected = Path(out), list[dict[str, Any]]()
     refuse_existing(out, overwrite=overwrite, what="another file")
     embedder, salt = load(run, device=device, precision=precision), user_salt() if hash_ids else None
+    at_once = embedder.meta.batch_size(batch_size)
     out.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(out)
     studies = _studies(embedder, inputs, salt, rejected, file_timeout_s, progress)
-    batches = iter(lambda: list(islice(studies, batch_size)), [])
+    batches = iter(lambda: list(islice(studies, at_once)), [])
     num_studies, width = 0, 0
     if (first := next(batches, None)) is not None:
         with written_beside(out) as temporary, ExitStack() as stack:
             writer = None
             for batch in chain([first], batches):
-                vectors = embedder.embed([study for _, study in batch], readout=readout, batch_size=batch_size)
+                vectors = embedder.embed([study for _, study in batch], readout=readout, batch_size=at_once)
                 table = _table([row for row, _ in batch], vectors)
                 if writer is None:
                     schema = table.schema.with_metadata({"lamae": json.dumps(_said(embedder, readout))})

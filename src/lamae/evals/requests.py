@@ -40,14 +40,14 @@ def request_of(task: Task, settings: EvalSettings, system: Mapping[str, Any]) ->
     )
 
 
-def claim(folder: str | Path | None, request: str, *, overwrite: bool) -> None:
+def claim(folder: str | Path | None, request: str, *, overwrite: bool, checkpoint: Path | None = None) -> None:
     """Check that a folder may become the RESULT of a request, before any work is done; None is no folder.
 
     It may if it is new, if its result is of the same request or damaged, or if ``overwrite`` gives it up: then that
-    result is removed.
+    result is removed. The checkpoint to read must not lie in it.
 
     Raises:
-        ConfigError: It is a file, holds a run, pack or comparison, or the result of another request.
+        ConfigError: It is a file, holds a run, pack or comparison, the result of another request, or the checkpoint.
     """
     if folder is None:
         return
@@ -55,6 +55,8 @@ def claim(folder: str | Path | None, request: str, *, overwrite: bool) -> None:
     strangers = [name for name in _OTHER_FOLDERS if (folder / name).exists()]
     if strangers or folder.is_file():
         raise ConfigError(f"{folder}: {', '.join(strangers) or 'a file'} is there, no result; give another folder")
+    if checkpoint is not None and checkpoint.resolve().is_relative_to(folder.resolve()):
+        raise ConfigError(f"{folder}: holds the encoder itself, which would be replaced; give another folder")
     try:
         if read_info(folder).get(REQUEST) == request:
             return

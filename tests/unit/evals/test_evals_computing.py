@@ -3,7 +3,9 @@
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 import lamae
+from lamae.batch import StudyBatch
 from lamae.checkpoint import read_meta
 from lamae.cli.main import main
 from lamae.config import to_dict
@@ -22,6 +25,7 @@ from lamae.evals.probes.encoder import FrozenEncoder
 from lamae.evals.probes.feature_cache import open_npy
 from lamae.evals.sweeps.label_efficiency import label_efficiency
 from lamae.evals.sweeps.robustness import robustness
+from lamae.models import MaskedAutoencoder
 from lamae.nn.precision import choose_device
 from lamae.pack import Pack
 from lamae.study_encoder import StudyEncoder
@@ -56,6 +60,30 @@ def test_the_precision_of_the_run_is_the_default_everywhere(bf16_run: Path, toy_
     out = embed(bf16_run, [toy_pack.path], tmp_path / "e.parquet").out
     np.testing.assert_array_equal(np.stack(pq.read_table(out)["embedding"].to_numpy()), own.values)
     assert np.abs(own.values - extract(bf16_run, toy_pack, precision="fp32").values).max() > 1e-4
+
+
+def test_the_batch_of_the_run_is_the_default_everywhere(toy_pack: Pack, tmp_path: Path, monkeypatch):
+    seen: list[int] = []
+    features = MaskedAutoencoder.features
+
+    def counted(model: MaskedAutoencoder, batch: StudyBatch, **options: Any) -> Any:
+        seen.append(batch.num_studies)
+        return features(model, batch, **options)
+
+    monkeypatch.setattr(MaskedAutoencoder, "features", counted)
+    for number, (said, expected) in enumerate([(7, 7), (512, 64), (None, 64)]):
+        card = CARD | ({} if said is None else {"batch_size": said})
+        run = write_run(tmp_path / f"run{number}", ["somebody:else"], preprocessing=PREPROCESSING, card=card)
+        for call in (
+            partial(extract, run, toy_pack),
+            partial(lamae.load(run).embed, toy_pack),
+            StudyEncoder(str(run)).fit().transform,
+            partial(embed, run, [toy_pack.path], tmp_path / f"{number}.parquet"),
+        ):
+            seen.clear()
+            call(toy_pack) if isinstance(call, MethodType) else call()
+            assert max(seen) == min(expected, len(toy_pack))
+            assert sum(seen) == len(toy_pack)
 
 
 @pytest.mark.parametrize("readout", ["cls", "mean", "view-concat"])

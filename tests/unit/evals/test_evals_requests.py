@@ -95,6 +95,18 @@ def test_the_beginning_of_another_fine_tuning_is_replaced_when_asked(toy_run: Pa
     assert not (tmp_path / "progress").exists()
 
 
+@pytest.mark.parametrize("verb", [probe, finetune])
+def test_an_encoder_is_not_replaced_by_its_own_result(verb, toy_pack: Pack, tmp_path: Path):
+    run, settings = write_run(tmp_path / "run", ["nobody"]), EvalSettings(draws=3, min_count=1, allow_leak=True)
+    tuned = tmp_path / "tuned"
+    finetune(run, toy_pack, "inverted", tuned, config=FinetuneConfig(epochs=1), settings=settings)
+    before = files(tuned)
+    with pytest.raises(ConfigError, match="holds the encoder itself, which would be replaced; give another folder"):
+        verb(tuned, toy_pack, "inverted", tuned, settings=settings, overwrite=True)
+    assert files(tuned).keys() >= before.keys()
+    assert {name: files(tuned)[name] for name in before} == before
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_run_is_no_place_for_a_result(toy_pack: Pack, tmp_path: Path, overwrite: bool):
     run = write_run(tmp_path / "run", ["nobody"])

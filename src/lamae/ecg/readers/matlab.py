@@ -171,9 +171,8 @@ def _texts(reader: _Reader, element: tuple[int, int, int], shape: tuple[int, ...
 
 
 def _check_size(shape: tuple[int, ...], found: int) -> None:
-    if (
-        len(shape) != 2 or math.prod(shape) > found or max(shape) > max(found, MAX_OBJECTS)
-    ):  # 0 by billions is empty too
+    # 0 by billions is empty too
+    if len(shape) != 2 or math.prod(shape) > found or max(shape) > max(found, MAX_OBJECTS):
         raise FormatError(
             f"the MATLAB file is damaged: a matrix of shape {list(shape)} with {found} values", reason="malformed-file"
         )

@@ -85,7 +85,7 @@ def finetune(
     description = describe_encoder(meta, weights=weights_name(init), seed=settings.seed)
     learned = _fingerprint(task, description, init, how, config, settings)
     request = request_of(task, settings, learned | {"system": system})
-    claim(out, request, overwrite=overwrite)
+    claim(out, request, overwrite=overwrite, checkpoint=checkpoint)
     state = None if out is None else FinetuneState(Path(out), learned, overwrite=overwrite)
     scores, chosen, in_validation, model = _learn(checkpoint, task, how, init, config, settings, state, progress)
     name = system or system_name(description, init, readout=how, added_latent=config.added_latent)

@@ -13,7 +13,7 @@ import torch
 from lamae.batch import StudyBatch
 from lamae.checkpoint import CheckpointMeta, find_checkpoint, load_model, read_meta
 from lamae.config import difference
-from lamae.errors import ConfigError, check_batch_size, check_choice
+from lamae.errors import ConfigError, check_choice
 from lamae.evals.identity import Weights, describe_encoder
 from lamae.evals.probes.feature_cache import CACHE_FOLDER, cache_key
 from lamae.models import Features, MaskedAutoencoder, Readout, StreamConfig, build_model
@@ -33,7 +33,7 @@ class FrozenEncoder:
         seed: Seed of the random weights.
         device: Device to compute on; ``"auto"`` takes a GPU when there is one.
         precision: ``"bf16"`` computes in autocast; features are float32 either way. None takes the run's own.
-        batch_size: Studies at once; features do not depend on it beyond rounding.
+        batch_size: Studies at once; features do not depend on it beyond rounding. None takes the run's own, at most 64.
         cache: Folder in which features are kept; None for none.
 
     Raises:
@@ -46,14 +46,14 @@ class FrozenEncoder:
     seed: int = 0
     device: str = "auto"
     precision: Precision | None = None
-    batch_size: int = 64
+    batch_size: int | None = None
     cache: str | Path | None = None
 
     def __post_init__(self) -> None:
-        check_batch_size(self.batch_size)
         check_choice("weights", self.weights, get_args(Weights))
         object.__setattr__(self, "device", str(choose_device(self.device)))
         object.__setattr__(self, "precision", self.meta.precision(self.precision))
+        self.meta.batch_size(self.batch_size)
 
     @cached_property
     def checkpoint(self) -> Path:
@@ -86,6 +86,11 @@ class FrozenEncoder:
     def stream(self) -> StreamConfig:
         """The stream of the studies: patches, views, and how instances are cut."""
         return stream_of(self.model.config.streams, self.meta.modality)
+
+    @property
+    def num_at_once(self) -> int:
+        """Studies at once, as asked or as the run's own."""
+        return self.meta.batch_size(self.batch_size)
 
     @property
     def view_names(self) -> tuple[str, ...]:

@@ -87,7 +87,7 @@ def extract(
     readout: Readout | None = None,
     seed: int = 0,
     precision: Precision | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     device: str = "auto",
     cache: Path | None = None,
     progress: Progress = silent,
@@ -102,7 +102,7 @@ def extract(
         readout: None takes the run's own.
         seed: Seed of the random weights.
         precision: ``"bf16"`` computes in autocast; features are float32 either way. None takes the run's own.
-        batch_size: Studies at once; the features do not depend on it beyond rounding.
+        batch_size: Studies at once; the features do not depend on it beyond rounding. None takes the run's own.
         device: Where to compute; ``"auto"`` takes a GPU when there is one.
         cache: Folder in which features are kept under a hash of weights, pack, rows, read-out, precision and device.
         progress: Called after each batch.
@@ -198,7 +198,7 @@ def tokens_of_task(
             found = write_npy_files(batches, files, len(rows))
         tables.append((found[0], found[1]))
     tokens = TaskTokens(tables=tuple(tables), readout=how, num_heads=encoder.model.config.encoder.num_heads)
-    _refuse_non_finite(task, np.fromiter(_non_finite(tokens, len(task.rows), encoder.batch_size), dtype=np.int64))
+    _refuse_non_finite(task, np.fromiter(_non_finite(tokens, len(task.rows), encoder.num_at_once), dtype=np.int64))
     return tokens
 
 
@@ -206,7 +206,7 @@ def tokens_of_task(
 def _encoded(encoder: FrozenEncoder, pack: Pack, rows: np.ndarray, progress: Progress) -> Iterator[Features]:
     """Yield what a model knows of rows of a pack, batch by batch, nothing hidden."""
     dataset = for_known_views(pack, view_names=encoder.view_names, rows=rows, clip=encoder.stream.clip)
-    for indices in in_order(len(dataset), encoder.batch_size):
+    for indices in in_order(len(dataset), encoder.num_at_once):
         yield encoder.features(dataset.batch(indices))
         progress("extracting features", int(indices[-1]) + 1, len(dataset))
 

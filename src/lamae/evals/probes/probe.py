@@ -54,7 +54,7 @@ def probe(
     test_pack: str | Path | Pack | None = None,
     system: str | None = None,
     precision: Precision | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     device: str = "auto",
     cache: bool = True,
     overwrite: bool = False,
@@ -78,7 +78,7 @@ def probe(
         test_pack: Test on the studies of this pack in place of the first one's own, see `make_task`.
         system: Name to show; None names it after the model.
         precision: Precision in which features are computed; None takes the run's own.
-        batch_size: Studies at once.
+        batch_size: Studies at once; None takes the run's own, at most 64.
         device: Where features are computed; ``"auto"`` takes a GPU when there is one.
         cache: Keep features in the run's folder and take them from there.
         overwrite: Replace the result of another request in ``out``.
@@ -99,7 +99,7 @@ def probe(
         encoder = FrozenEncoder(run=run, weights=weights, seed=settings.seed, cache=folder, **how)
         asked = encoder.identity | {"protocol": protocol, "readout": readout, "system": system}
         request = request_of(task, settings, asked)
-        claim(out, request, overwrite=overwrite)
+        claim(out, request, overwrite=overwrite, checkpoint=encoder.checkpoint)
         probed = probed_encoder(encoder, task, settings, protocol, readout, leak=leak, system=system, progress=progress)
         return probed.evaluate(task, settings, request, out)
 

@@ -78,7 +78,7 @@ def label_efficiency(
     test_pack: str | Path | Pack | None = None,
     system: str | None = None,
     precision: Precision | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     device: str = "auto",
     overwrite: bool = False,
     progress: Progress = silent,
@@ -106,7 +106,7 @@ def label_efficiency(
         test_pack: Test on the studies of this pack, see `make_task`.
         system: Name to show; None names it after the model.
         precision: Precision in which features are computed; None takes the run's own.
-        batch_size: Studies at once.
+        batch_size: Studies at once; None takes the run's own, at most 64.
         device: Where features are computed, as in `lamae.evals.probe`; fine-tuning has its own settings of all three.
         overwrite: Replace results of other requests in ``out``.
         progress: Called as the work goes on.

@@ -52,7 +52,7 @@ def robustness(
     system: str | None = None,
     noise_seed: int = 0,
     precision: Precision | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     device: str = "auto",
     cache: bool = True,
     overwrite: bool = False,
@@ -80,7 +80,7 @@ def robustness(
         system: Name to show; None names it after the model.
         noise_seed: Seed of noise and of shuffled orders; the same for systems that are to be compared.
         precision: Precision in which features are computed; None takes the run's own.
-        batch_size: Studies at once.
+        batch_size: Studies at once; None takes the run's own, at most 64.
         device: Where features are computed; ``"auto"`` takes a GPU when there is one.
         cache: Keep features as recorded in the run's folder and take them from there.
         overwrite: Replace results of other requests in ``out``.
